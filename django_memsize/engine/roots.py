@@ -1,0 +1,149 @@
+"""Where a walk of the heap begins.
+
+Listing the heap in Python has one danger. ``tuple(generator())`` in another thread builds its
+tuple in place and resizes it, which CPython allows only while nobody else refers to it: a list of
+all objects that outlives one bytecode makes that thread raise SystemError
+(https://github.com/python/cpython/issues/127058). So the listing and all that concerns tuples is a
+chain of C functions, run by one call: the interpreter switches threads only between bytecodes.
+What leaves it refers to no tuple that may still grow.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import types
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, starmap
+from typing import Any, Final
+
+from . import anatomy
+
+
+class Buffer(list[Any]):
+    """A list that is told apart from the program's lists."""
+
+    __slots__ = ()
+
+
+class Piles(defaultdict[int, list[Any]]):
+    """Objects by the address of their type; a pile begins with its first object."""
+
+    __slots__ = ()
+
+    def sorting(self, found: list[Any]) -> Iterator[None]:
+        """Return an iterator that puts an object on its pile at each step, all in C."""
+        kinds = map(id, map(type, found))
+        return map(list.append, map(self.__getitem__, kinds), found)
+
+
+@dataclass(slots=True)
+class Roots:
+    """What the collector tracks: on piles, but for tuples; of these what a walk needs.
+
+    ``scaffolding`` is what the listing was made of, and found. ``frozen`` is how many objects
+    ``gc.freeze()`` set aside: they are on no list.
+    """
+
+    piles: Piles = field(default_factory=partial(Piles, Buffer))
+    tuple_addresses: list[int] = field(default_factory=Buffer)
+    tuple_sizes: list[int] = field(default_factory=Buffer)
+    tuple_items: list[Any] = field(default_factory=Buffer)
+    scaffolding: list[Any] = field(default_factory=Buffer)
+    frozen: int = 0
+
+    def clear(self) -> None:
+        """Let go of everything. The listing found itself: without this it would be a cycle."""
+        self.piles.clear()
+        self.tuple_items.clear()
+        self.scaffolding.clear()
+
+
+OWN: Final = frozenset(map(id, (Buffer, Piles, Roots)))
+"""Addresses of the classes that hold what a walk found, and are no part of it."""
+
+
+def list_roots() -> Roots:
+    """List what the collector tracks at this moment. The collector must be off."""
+    roots, everything = Roots(), Buffer()
+    tuples = roots.piles[id(tuple)]
+    steps = chain(
+        map(everything.extend, _once(gc.get_objects)),
+        roots.piles.sorting(everything),
+        _once(everything.clear),
+        map(roots.tuple_addresses.append, map(id, tuples)),
+        map(roots.tuple_sizes.append, map(sys.getsizeof, tuples)),
+        map(roots.tuple_items.extend, map(gc.get_referents, tuples)),
+        _once(tuples.clear),
+    )
+    roots.scaffolding.extend(_parts_of(steps))
+    try:
+        any(steps)  # runs them all: each returns None
+    except MemoryError:
+        everything.clear()
+        roots.clear()
+        raise
+    immortal = _immortal_tuples()
+    roots.frozen = gc.get_freeze_count() - len(immortal)
+    if roots.frozen >= 0:
+        roots.tuple_addresses.extend(map(id, immortal))
+        tuples.extend(immortal)
+    roots.frozen = max(roots.frozen, 0)
+    return roots
+
+
+def list_unlisted() -> list[Any]:
+    """List what leads to objects that the collector does not list: made in C, or frozen."""
+    found: list[Any] = _classes()
+    namespaces = gc.get_referents(*map(anatomy.namespace, found))
+    bases = [*map(anatomy.bases, found), *map(anatomy.mro, found)]
+    return [*found, *namespaces, *bases, *sys.modules.values()]
+
+
+def _once(function: Callable[..., Any]) -> Iterator[Any]:
+    return starmap(function, Buffer([()]))
+
+
+_SCAFFOLDING: Final = frozenset(
+    map(id, (chain, map, starmap, tuple, type(iter(())), type(iter([]))))
+)
+
+
+def _parts_of(steps: Iterator[Any]) -> list[Any]:
+    """Return what the iterator consists of, in so far as it was made for it."""
+    parts: dict[int, Any] = {}
+    pending: list[Any] = [steps]
+    while pending:
+        part = pending.pop()
+        bound = type(part) is types.BuiltinMethodType and id(type(part.__self__)) in OWN
+        if (bound or id(type(part)) in _SCAFFOLDING) and id(part) not in parts:
+            parts[id(part)] = part
+            pending.extend(gc.get_referents(part))
+    return list(parts.values())
+
+
+def _classes() -> list[type]:
+    found: dict[int, type] = {}
+    level: list[type] = [object]
+    while level:
+        new = {id(kind): kind for kind in level if id(kind) not in found}
+        found.update(new)
+        level = list(chain.from_iterable(map(type.__subclasses__, new.values())))
+    return list(found.values())
+
+
+def _immortal_tuples() -> list[tuple[type, ...]]:
+    """Return the bases of the built-in classes, where CPython itself sets them aside.
+
+    On 3.12, that is: they are immortal there, and a collection freezes what is immortal.
+    """
+    built_in = [kind for kind in _classes() if not anatomy.is_heap_type(kind)]
+    tuples = {id(held): held for of in (anatomy.mro, anatomy.bases) for held in map(of, built_in)}
+    return [held for held in tuples.values() if gc.is_tracked(held) and _is_immortal(held)]
+
+
+def _is_immortal(held: object) -> bool:
+    return sys.getrefcount(held) > 1 << 30

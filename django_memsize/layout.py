@@ -1,0 +1,82 @@
+"""Units and columns: how numbers and rows become text. Knows nothing of what they mean."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
+
+
+def aligned_size(size: float) -> str:
+    """Return bytes as ten right-aligned characters or more: ``"    48     B"``, ``" 289.69 KB"``.
+
+    1 KB is 1,024 bytes. Wider only for numbers that do not fit.
+    """
+    number, unit = _scaled(size)
+    return f"{number:4.0f}     B" if unit == "B" else f"{number:7.2f} {unit}"
+
+
+def human_size(size: float) -> str:
+    """Return bytes as a sentence has them: ``"48 B"``, ``"289.7 KB"``, ``"-4.1 MB"``."""
+    number, unit = _scaled(size)
+    return f"{number:.0f} B" if unit == "B" else f"{number:,.1f} {unit}"
+
+
+def signed_size(size: float) -> str:
+    """Return bytes as a change has them: ``"+289.7 KB"``, ``"-4.1 MB"``, ``"0 B"``."""
+    return ("+" if size > 0 else "") + human_size(size)
+
+
+def human_duration(seconds: float) -> str:
+    """Return seconds as ``"12.3 ms"`` below one second and ``"1.23 s"`` from there."""
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``"1 row"``, ``"3,090 rows"``. Nouns that do not take an ``s`` are not for here."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def plain(text: str, longest: int) -> str:
+    """Return the text fit to store and to print, cut to ``longest`` characters.
+
+    Control characters, the marks that turn the direction of text, and halves of characters become
+    ``\N{REPLACEMENT CHARACTER}``.
+    """
+    cut = text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
+    return cut if cut.isascii() and cut.isprintable() else "".join(map(_printable, cut))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return the rows under their header, right-aligned, without a newline at the end.
+
+    One blank stands around the widest cell of each column, ``|`` between columns, and a rule of
+    ``=`` under the header.
+    """
+    lines = [tuple(header), *map(tuple, rows)]
+    widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
+    rule = tuple("=" * width for width in widths)
+    return "\n".join(
+        " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
+        for line in (lines[0], rule, *lines[1:])
+    )
+
+
+def type_table(rows: Iterable[tuple[str, int, int]]) -> str:
+    """Return rows of (type name, number of objects, bytes) as the table of types."""
+    cells = ((name, str(count), aligned_size(size)) for name, count, size in rows)
+    return table(("types", "# objects", "total size"), cells)
+
+
+def _printable(character: str) -> str:
+    if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+        return "\N{REPLACEMENT CHARACTER}"
+    return character
+
+
+def _scaled(size: float) -> tuple[float, str]:
+    number, degree = float(size), 0
+    while abs(number) > 1024 and degree < len(_UNITS) - 1:
+        number, degree = number / 1024, degree + 1
+    return number, _UNITS[degree]
