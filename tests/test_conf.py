@@ -1,0 +1,136 @@
+import logging
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.checks import run_checks
+from django.test import override_settings
+
+from django_memsize import checks, conf
+
+
+def ids():
+    return [message.id for message in checks.check_settings()]
+
+
+def test_everything_has_a_default():
+    with override_settings(MEMSIZE={}, DEBUG=False):
+        config = conf.config()
+
+    assert config.sample_rate == 0.01
+    assert config.max_overhead == 0.05
+    assert config.retention == 1000
+    assert config.enabled
+    assert config.database == "default"
+
+
+def test_while_debugging_every_request_is_measured():
+    with override_settings(DEBUG=True):
+        assert conf.config().sample_rate == 1.0
+
+
+def test_what_is_set_replaces_the_default_and_goes_with_the_override():
+    with override_settings(MEMSIZE={"TOP_TYPES": 7}):
+        assert conf.config().top_types == 7
+
+    assert conf.config().top_types == 50
+
+
+def test_every_field_has_a_default_and_a_check():
+    fields = {field.name.upper() for field in conf.fields(conf.Config)}
+
+    assert fields == set(conf.defaults()) == set(conf._WANTED)
+
+
+@pytest.mark.parametrize(
+    ("path", "excluded"),
+    [("/static/a/b.css", True), ("/health", True), ("/healthy", False), ("/accounts/", False)],
+)
+def test_patterns_of_paths_are_those_of_a_shell(path, excluded):
+    with override_settings(MEMSIZE={"EXCLUDE": ["/static/*", "/health"]}):
+        assert conf.config().excludes(path) is excluded
+
+
+WRONG = [
+    ("ENABLED", "yes"),
+    ("SAMPLE_RATE", -0.1),
+    ("SAMPLE_RATE", "0.5"),
+    ("SAMPLE_RATE", True),
+    ("SAMPLE_RATE", float("nan")),
+    ("INSTRUMENT", "pympler"),
+    ("EVALUATIONS", 1),
+    ("EXCLUDE", "/static/*"),
+    ("EXCLUDE", [1]),
+    ("TOP_TYPES", 0),
+    ("TOP_TYPES", 1.5),
+    ("DATABASE", "nowhere"),
+    ("RETENTION", -1),
+    ("WRITER", "thread"),
+    ("MAX_OVERHEAD", 2),
+    ("RELEASE", 7),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG)
+def test_a_wrong_value_is_reported_with_its_key_and_its_mending(key, value):
+    with override_settings(MEMSIZE={key: value}):
+        (message,) = checks.check_settings()
+
+    assert message.id == "memsize.E002"
+    assert repr(key) in message.msg
+    assert message.hint.startswith("Set it to ")
+
+
+def test_an_unknown_key_is_reported_with_those_there_are():
+    with override_settings(MEMSIZE={"SAMPLERATE": 1.0}):
+        (message,) = checks.check_settings()
+
+    assert message.id == "memsize.E001"
+    assert "SAMPLERATE" in message.msg
+    assert "SAMPLE_RATE" in message.hint
+
+
+def test_settings_that_are_no_dict_are_reported():
+    with override_settings(MEMSIZE=["ENABLED"]):
+        assert ids() == ["memsize.E002"]
+
+
+def test_the_checks_run_with_those_of_the_project():
+    with override_settings(MEMSIZE={"TOP_TYPES": 0}):
+        assert "memsize.E002" in [message.id for message in run_checks()]
+
+
+def test_wrong_settings_switch_memsize_off_with_one_line(caplog):
+    with override_settings(MEMSIZE={"TOP_TYPES": 0}), caplog.at_level(logging.ERROR):
+        assert conf.active() is None
+        assert conf.active() is None
+        with pytest.raises(conf.InvalidSettingsError, match="TOP_TYPES"):
+            conf.config()
+
+    (record,) = caplog.records
+    assert "TOP_TYPES" in record.getMessage()
+    assert "at least 1" in record.getMessage()
+
+
+def test_nothing_is_measured_in_tests_that_do_not_ask():
+    assert conf.is_quiet()
+    with override_settings(MEMSIZE={}):
+        assert not conf.is_quiet()
+    assert conf.is_quiet()
+
+
+@pytest.mark.parametrize(
+    ("middleware", "expected"),
+    [
+        (["{ours}", "{other}"], []),
+        (["{other}", "{ours}"], ["memsize.W001"]),
+        (["{ours}", "{other}", "{ours}"], ["memsize.W002"]),
+        (["{other}"], ["memsize.I001"]),
+    ],
+)
+def test_the_middleware_belongs_at_the_top_once(middleware, expected):
+    names = {"ours": checks.MIDDLEWARE, "other": django_settings.MIDDLEWARE[1]}
+    with override_settings(MIDDLEWARE=[path.format(**names) for path in middleware]):
+        messages = checks.check_middleware()
+
+    assert [message.id for message in messages] == expected
+    assert all(message.hint for message in messages)

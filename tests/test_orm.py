@@ -1,0 +1,850 @@
+"""The patch on Django: how it goes on and off, and that nobody notices it."""
+
+import asyncio
+import contextvars
+import datetime
+import functools
+import gc
+import inspect
+import linecache
+import logging
+import pickle
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import DataError, IntegrityError, OperationalError, connection, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.models.query import ModelIterable, QuerySet, RawQuerySet
+from django.template import engines
+from django.test.utils import CaptureQueriesContext
+
+from django_memsize import measure, orm
+from django_memsize.recording import Recording, current, within
+from tests.app.models import Account, Author, Book
+
+ROOT = Path(__file__).parent.parent
+PATCHED = [
+    (QuerySet, "_fetch_all"),
+    (QuerySet, "_iterator"),
+    (QuerySet, "aiterator"),
+    (RawQuerySet, "_fetch_all"),
+    (RawQuerySet, "iterator"),
+    (CursorWrapper, "execute"),
+]
+BOOKS = "SELECT * FROM app_book ORDER BY id"
+
+
+@pytest.fixture
+def _without_censuses(settings):
+    settings.MEMSIZE = {"EVALUATIONS": False}
+
+
+@pytest.fixture
+def books(db, _without_censuses):
+    """Six books of two authors."""
+    ann, ben = (Author.objects.create(name=name) for name in ("Ann", "Ben"))
+    return [
+        Book.objects.create(title=f"Book {number}", author=author)
+        for number, author in enumerate([ann, ben] * 3)
+    ]
+
+
+@pytest.fixture
+def recording(_without_censuses):
+    """A recording to work within; it takes no census."""
+    return Recording("a test")
+
+
+# On and off
+
+
+@pytest.fixture
+def functions():
+    """Django's own functions, while the patch is off; afterwards it is on again."""
+    orm.uninstall()
+    try:
+        yield in_place()
+    finally:
+        orm.uninstall()
+        orm.install()
+
+
+def in_place():
+    return {(cls, name): cls.__dict__[name] for cls, name in PATCHED}
+
+
+def test_installing_replaces_five_methods_of_querysets_and_one_of_cursors(functions):
+    orm.install()
+
+    assert all(in_place()[place] is not original for place, original in functions.items())
+    assert orm.installed()
+
+
+def test_installing_twice_patches_once(functions):
+    orm.install()
+    once = in_place()
+
+    orm.install()
+
+    assert in_place() == once
+    assert {place: patch.__wrapped__ for place, patch in once.items()} == functions
+
+
+def test_uninstalling_restores_the_identical_functions(functions):
+    orm.install()
+
+    orm.uninstall()
+
+    assert all(in_place()[place] is original for place, original in functions.items())
+    assert not orm.installed()
+
+
+def test_uninstalling_what_is_not_installed_changes_nothing(functions):
+    orm.uninstall()
+
+    assert in_place() == functions
+
+
+@pytest.mark.parametrize("kept", ["ours", "original"])
+def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
+    monkeypatch, books, functions, kept
+):
+    orm.install()
+    ours, calls = QuerySet._fetch_all, []
+    below = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
+
+    @functools.wraps(below)
+    def theirs(self):
+        calls.append(self.model)
+        below(self)
+
+    with monkeypatch.context() as patching:
+        patching.setattr(QuerySet, "_fetch_all", theirs)
+        orm.uninstall()
+
+        assert QuerySet._fetch_all is theirs
+        assert list(Book.objects.order_by("pk")) == books
+        assert set(calls) == {Book}
+        assert RawQuerySet._fetch_all is functions[RawQuerySet, "_fetch_all"]
+
+    assert QuerySet._fetch_all is ours
+    orm.uninstall()
+    assert in_place() == functions
+
+
+def test_installing_again_under_someone_elses_patch_does_not_patch_twice(
+    monkeypatch, books, functions, recording
+):
+    orm.install()
+    ours = QuerySet._fetch_all
+
+    with monkeypatch.context() as patching:
+        patching.setattr(QuerySet, "_fetch_all", lambda self: ours(self))
+        orm.uninstall()
+        orm.install()
+        with within(recording):
+            list(Book.objects.all())
+
+    assert [one.rows for one in recording.evaluations] == [6]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_eight_threads_that_begin_together_patch_once(monkeypatch, books, functions):
+    barrier, recordings = threading.Barrier(8), [Recording(str(number)) for number in range(8)]
+    wrapped = []
+
+    def slowly(wrap):
+        def wrapping(original):
+            wrapped.append(original)
+            time.sleep(0.01)
+            return wrap(original)
+
+        return wrapping
+
+    for place, wrap in orm._PATCHES.items():
+        monkeypatch.setitem(orm._PATCHES, place, slowly(wrap))
+
+    def begin(recording):
+        barrier.wait(10)
+        orm.install()
+        with within(recording):
+            assert len(list(Book.objects.prefetch_related("author"))) == 6
+
+    in_threads(*(functools.partial(begin, recording) for recording in recordings))
+
+    assert wrapped == [patch.__wrapped__ for patch in in_place().values()]
+    assert wrapped == list(functions.values())
+    rows = [[one.rows for one in recording.evaluations] for recording in recordings]
+    assert rows == [[2, 6]] * 8
+
+
+def in_threads(*functions):
+    """Run each in a thread of its own; raise what the first of them raised."""
+    errors = []
+
+    def run(function):
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            # Not its own close(), which keeps a database in memory open.
+            BaseDatabaseWrapper.close(connection)
+
+    threads = [threading.Thread(target=run, args=[function]) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    if errors:
+        raise errors[0]
+
+
+@pytest.fixture
+def lent_connection(books):
+    """The connection of the test, for use in other threads."""
+    lent = connections["default"]
+    lent.inc_thread_sharing()
+    yield lent
+    lent.dec_thread_sharing()
+
+
+@pytest.fixture
+async def _thread_of_async_code(lent_connection):
+    """Have the thread in which async code queries see what the test put in the database."""
+
+    def borrow():
+        connections["default"] = lent_connection
+
+    def give_back():
+        del connections["default"]
+
+    await sync_to_async(borrow)()
+    yield
+    await sync_to_async(give_back)()
+
+
+# What the program sees
+
+
+@pytest.fixture(params=["recorded", "not recorded"])
+def _either_way(request, recording):
+    with within(recording if request.param == "recorded" else None):
+        yield
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_iterators_are_still_generators(books):
+    assert inspect.isgenerator(Book.objects.iterator())
+    assert isinstance(Book.objects.raw(BOOKS).iterator(), Iterator)
+    assert inspect.isgenerator(Book.objects.raw(BOOKS).iterator())
+    assert inspect.isasyncgen(Book.objects.aiterator())
+
+
+@pytest.mark.parametrize(("cls", "name"), PATCHED)
+def test_patched_functions_keep_name_and_signature(functions, cls, name):
+    original = functions[cls, name]
+    orm.install()
+    patch = cls.__dict__[name]
+
+    assert (patch.__name__, patch.__qualname__) == (original.__name__, original.__qualname__)
+    assert patch.__doc__ == original.__doc__
+    assert inspect.signature(patch) == inspect.signature(original)
+
+
+class Closing(ModelIterable):
+    """Tells when its generator is closed."""
+
+    closed = 0
+
+    def __iter__(self):
+        try:
+            yield from super().__iter__()
+        finally:
+            type(self).closed += 1
+
+
+class Breaking(ModelIterable):
+    """Raises after two rows."""
+
+    error = ValueError("on purpose")
+
+    def __iter__(self):
+        rows = super().__iter__()
+        yield next(rows)
+        yield next(rows)
+        raise self.error
+
+
+def release(caught):
+    """Close the server's cursor now: closed any later, it would break the next transaction."""
+    traceback.clear_frames(caught.tb)
+
+
+def books_as(iterable):
+    queryset = Book.objects.order_by("pk")
+    queryset._iterable_class = iterable
+    return queryset
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_closing_an_iterator_closes_what_it_iterates_over(books):
+    rows = books_as(Closing).iterator()
+    next(rows)
+    before = Closing.closed
+
+    rows.close()
+
+    assert Closing.closed == before + 1
+    assert next(rows, "no more") == "no more"
+
+
+async def test_closing_an_async_iterator_closes_what_it_iterates_over(
+    monkeypatch, functions, recording
+):
+    closed = []
+
+    async def aiterator(self):
+        try:
+            yield "a row"
+            yield "another"
+        finally:
+            closed.append(True)
+
+    with monkeypatch.context() as patching, within(recording):
+        patching.setattr(QuerySet, "aiterator", aiterator)
+        orm.install()
+        rows = Book.objects.aiterator()
+        await anext(rows)
+        await rows.aclose()
+        orm.uninstall()
+
+    assert closed == [True]
+
+
+async def test_iterators_of_someone_else_need_not_be_generators(monkeypatch, functions, recording):
+    class Rows:
+        def __init__(self):
+            self.left = [2, 1]
+
+        def __aiter__(self):
+            return self
+
+        async def __anext__(self):
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+    with monkeypatch.context() as patching, within(recording):
+        patching.setattr(QuerySet, "aiterator", lambda self: Rows())
+        patching.setattr(QuerySet, "_iterator", lambda self, *_: iter([1, 2]))
+        orm.install()
+        assert list(Book.objects.iterator()) == [1, 2]
+        assert await listed(Book.objects.aiterator()) == [1, 2]
+        orm.uninstall()
+
+    assert recording.evaluations == ()
+
+
+@pytest.mark.usefixtures("_either_way")
+def test_an_exception_thrown_into_an_iterator_comes_out_of_it(books):
+    thrown = ValueError("on purpose")
+    rows = books_as(Closing).iterator()
+    next(rows)
+    before = Closing.closed
+
+    with pytest.raises(ValueError, match="on purpose") as caught:
+        rows.throw(thrown)
+
+    assert caught.value is thrown
+    assert Closing.closed == before + 1
+    release(caught)
+
+
+def test_an_unknown_kind_of_rows_goes_by_the_name_of_its_class(books, recording):
+    with within(recording):
+        list(books_as(Closing))
+
+    assert [one.kind for one in recording.evaluations] == ["Closing"]
+
+
+@pytest.mark.usefixtures("_either_way")
+@pytest.mark.parametrize("arguments", [{"chunk_size": 0}, {"chunk_size": -1}])
+def test_wrong_arguments_are_refused_as_ever(arguments):
+    with pytest.raises(ValueError, match="strictly positive"):
+        Book.objects.iterator(**arguments)
+
+
+@pytest.mark.usefixtures("books")
+def test_pickles_of_evaluated_querysets_are_the_same_to_the_byte(recording):
+    def pickled():
+        queryset = Book.objects.order_by("pk").prefetch_related("author")
+        list(queryset)
+        return pickle.dumps(queryset)
+
+    unrecorded = pickled()
+    assert pickled() == unrecorded
+
+    with within(recording):
+        assert pickled() == unrecorded
+    assert recording.rows == 8
+
+
+def test_rows_of_an_iterator_die_behind_the_loop(books, recording):
+    seen, alive = [], []
+
+    with within(recording):
+        for book in Book.objects.iterator(chunk_size=2):
+            seen.append(weakref.ref(book))
+            alive.append(sum(one() is not None for one in seen))
+
+    assert alive == [1] * 6
+
+
+def test_rows_of_an_async_iterator_die_behind_the_loop(books, recording):
+    async def alive_at_each_row():
+        seen = []
+        async for book in Book.objects.aiterator(chunk_size=1):
+            seen.append(weakref.ref(book))
+            yield sum(one() is not None for one in seen)
+
+    async def most_alive():
+        return max([number async for number in alive_at_each_row()])
+
+    unrecorded = async_to_sync(most_alive)()
+    with within(recording):
+        recorded = async_to_sync(most_alive)()
+
+    assert recorded == unrecorded < 3
+
+
+@pytest.mark.parametrize("disabled", [True, False])
+def test_rows_are_the_same_without_server_side_cursors(monkeypatch, books, recording, disabled):
+    monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", disabled)
+
+    with within(recording):
+        assert list(Book.objects.order_by("pk").iterator(chunk_size=2)) == books
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.rows, evaluation.streamed) == (6, True)
+    assert evaluation.sql.startswith("SELECT")
+
+
+def test_a_recording_runs_no_query_of_its_own(books, recording):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            for author in Author.objects.prefetch_related("books"):
+                assert len(author.books.all()) == 3
+            list(Book.objects.raw(BOOKS).iterator())
+        return [query["sql"] for query in captured.captured_queries]
+
+    unrecorded = queries()
+    with within(recording):
+        assert queries() == unrecorded
+    assert recording.rows == 14
+
+
+# What is recorded while it runs
+
+
+def test_the_body_of_a_loop_over_an_iterator_belongs_to_the_recording(books, recording):
+    with within(recording):
+        for _ in Book.objects.iterator():
+            assert current() is recording
+        assert current() is recording
+
+
+def test_the_body_of_an_async_loop_belongs_to_the_recording(books, recording):
+    async def loop():
+        async for _ in Book.objects.aiterator(chunk_size=2):
+            assert current() is recording
+        assert current() is recording
+
+    with within(recording):
+        async_to_sync(loop)()
+    assert recording.rows == 6
+
+
+def test_an_iterator_abandoned_outside_its_recording_leaves_nothing_behind(books, recording):
+    with within(recording):
+        rows = Book.objects.iterator()
+        next(rows)
+
+    del rows
+
+    assert current() is None
+    assert [one.rows for one in recording.evaluations] == [1]
+
+
+def test_an_iterator_consumed_outside_is_credited_to_where_it_was_made(books, recording):
+    with within(recording):
+        rows = Book.objects.iterator()
+
+    assert len(list(rows)) == 6
+    assert [one.rows for one in recording.evaluations] == [6]
+
+
+def test_rows_loaded_once_a_recording_is_closed_are_not_in_it(books, recording):
+    with within(recording):
+        recording.close()
+        list(Book.objects.all())
+        list(Book.objects.iterator())
+
+    assert recording.evaluations == ()
+
+
+def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recording):
+    loaded = Book.objects.all()
+    list(loaded)
+    followed = []
+    monkeypatch.setattr(orm, "_evaluation", lambda *_: followed.append(_))
+
+    with within(recording):
+        assert list(loaded) == books
+        assert loaded
+        pickle.dumps(loaded)
+
+    assert followed == []
+
+
+def test_parameters_are_not_in_the_statement(books, recording):
+    with within(recording):
+        list(Book.objects.filter(title="secret"))
+        list(Book.objects.filter(title="secret").iterator())
+        list(Book.objects.raw("SELECT * FROM app_book WHERE title = %s", ["secret"]))
+
+    assert len(recording.evaluations) == 3
+    assert not [one.sql for one in recording.evaluations if "secret" in one.sql]
+
+
+class Unforeseen(BaseException):
+    """Nothing that anybody catches."""
+
+
+ERRORS = [
+    IntegrityError("on purpose"),
+    DataError("on purpose"),
+    OperationalError("canceling statement due to statement timeout"),
+    asyncio.CancelledError("on purpose"),
+    Unforeseen("on purpose"),
+]
+QUERIES = {
+    "list": lambda: list(Book.objects.all()),
+    "get": lambda: Book.objects.get(title="Book 1"),
+    "iterator": lambda: list(Book.objects.iterator()),
+    "raw": lambda: list(Book.objects.raw(BOOKS)),
+    "raw iterator": lambda: list(Book.objects.raw(BOOKS).iterator()),
+    "async for": lambda: async_to_sync(listed)(Book.objects.all()),
+    "aiterator": lambda: async_to_sync(listed)(Book.objects.aiterator()),
+}
+
+
+async def listed(rows):
+    return [row async for row in rows]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_query_that_raises_raises_the_same_exception(books, recording, query, error):
+    def raising(execute, sql, params, many, context):
+        raise error
+
+    assert gc.isenabled()
+    with within(recording), connection.execute_wrapper(raising):
+        with pytest.raises(type(error)) as caught:
+            query()
+        assert current() is recording
+
+    assert caught.value is error
+    assert gc.isenabled()
+    assert recording.evaluations == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        (list, []),
+        (lambda books: list(books.iterator()), [2]),
+        (lambda books: async_to_sync(listed)(books), []),
+        (lambda books: async_to_sync(listed)(books.aiterator(chunk_size=1)), [2]),
+    ],
+    ids=["list", "iterator", "async for", "aiterator"],
+)
+def test_an_error_between_two_rows_is_raised_as_it_is(books, recording, query, rows):
+    with within(recording):
+        with pytest.raises(ValueError, match="on purpose") as caught:
+            query(books_as(Breaking))
+        assert current() is recording
+
+    assert caught.value is Breaking.error
+    assert [one.rows for one in recording.evaluations] == rows
+    release(caught)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
+    if not enabled:
+        gc.disable()
+    try:
+        with within(recording):
+            list(Book.objects.prefetch_related("author"))
+            assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        "orm.current_site",
+        "orm._kind",
+        "recording.Evaluation.__init__",
+        "recording.Evaluation.ran",
+        "recording.Evaluation.close",
+        "recording.Evaluation._measure",
+    ],
+)
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording, query, function):
+    caplog.set_level(logging.CRITICAL, "django_memsize")
+    expected = query()
+    # A function in C: what it raises is raised by the line of ours that calls it.
+    monkeypatch.setattr(f"django_memsize.{function}", functools.partial(int, "no number"))
+
+    with within(recording):
+        assert query() == expected
+        assert current() is recording
+
+
+# To whom it is credited
+
+
+def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(books, recording):
+    async def load(title):
+        with within(Recording(title)) as _:
+            mine = current()
+            rows = await listed(Book.objects.filter(title__lte=title))
+            await asyncio.sleep(0)
+            rows += await listed(Book.objects.filter(title__lte=title).aiterator(chunk_size=1))
+            assert current() is mine
+            return len(rows), [one.rows for one in mine.evaluations]
+
+    async def gathered():
+        return await asyncio.gather(*(load(f"Book {number}") for number in range(4)))
+
+    with within(recording):
+        credited = async_to_sync(gathered)()
+
+    assert credited == [(2, [1, 1]), (4, [2, 2]), (6, [3, 3]), (8, [4, 4])]
+    assert recording.evaluations == ()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_are_credited_only_if_they_run_in_a_copy_of_the_context(books, recording):
+    with within(recording):
+        copied = contextvars.copy_context()
+
+    in_threads(
+        lambda: copied.run(list, Book.objects.all()),
+        lambda: Book.objects.get(title="Book 1"),
+    )
+
+    assert [one.rows for one in recording.evaluations] == [6]
+
+
+def test_an_async_loop_abandoned_inside_a_recording_is_credited_to_it(books, recording):
+    async def first():
+        async with aclosing(Book.objects.aiterator()) as rows:
+            async for _ in rows:
+                break
+
+    with within(recording):
+        async_to_sync(first)()
+
+    assert [one.rows for one in recording.evaluations] == [1]
+
+
+# The line that asked
+
+
+def line(evaluation):
+    """Return the text of the line at the site of an evaluation."""
+    return linecache.getline(str(ROOT / evaluation.site.file), evaluation.site.line).strip()
+
+
+def author_of(book):
+    return book.author
+
+
+def test_the_site_is_the_line_of_a_plain_call(books, recording):
+    with within(recording):
+        list(Book.objects.all())
+
+    (evaluation,) = recording.evaluations
+    assert line(evaluation) == "list(Book.objects.all())"
+    assert evaluation.site.file == "tests/test_orm.py"
+    assert evaluation.site.function == "test_the_site_is_the_line_of_a_plain_call"
+
+
+def test_the_site_is_the_line_of_a_comprehension(books, recording):
+    with within(recording):
+        titles = [book.title for book in Book.objects.all()]
+
+    (evaluation,) = recording.evaluations
+    assert titles
+    assert line(evaluation) == "titles = [book.title for book in Book.objects.all()]"
+
+
+def test_the_site_of_an_iterator_is_where_it_was_asked_for(books, recording):
+    with within(recording):
+        rows = Book.objects.iterator()
+        list(rows)
+
+    (evaluation,) = recording.evaluations
+    assert line(evaluation) == "rows = Book.objects.iterator()"
+
+
+def test_the_site_of_a_lazy_foreign_key_is_the_helper_that_follows_it(books, recording):
+    book = Book.objects.get(title="Book 1")
+    with within(recording):
+        author_of(book)
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.site.function, line(evaluation)) == ("author_of", "return book.author")
+
+
+def test_the_site_of_a_prefetch_is_that_of_the_queryset(books, recording):
+    with within(recording):
+        list(Book.objects.prefetch_related("author"))
+
+    inner, outer = recording.evaluations
+    assert inner.site == outer.site
+    assert line(outer) == 'list(Book.objects.prefetch_related("author"))'
+
+
+def test_the_site_of_what_a_template_loads_is_the_line_that_renders_it(books, recording):
+    source = "{% for book in books %}{{ book.author.name }}{% endfor %}"
+    template = engines["django"].from_string(source)
+
+    with within(recording):
+        template.render({"books": Book.objects.all()})
+
+    assert len(recording.evaluations) == 7
+    rendering = 'template.render({"books": Book.objects.all()})'
+    assert {line(one) for one in recording.evaluations} == {rendering}
+
+
+async def view_that_gets():
+    return await Book.objects.aget(title="Book 1")
+
+
+async def view_that_loops():
+    async for book in Book.objects.all():
+        assert book.title
+
+
+async def view_that_iterates():
+    async for book in Book.objects.aiterator(chunk_size=4):
+        assert book.title
+
+
+async def view_that_awaits_another():
+    return await view_that_gets()
+
+
+async def view_with_a_synchronous_function():
+    return await sync_to_async(synchronous_function)()
+
+
+def synchronous_function():
+    return list(Book.objects.all())
+
+
+ASYNC_SITES = [
+    (view_that_gets, "view_that_gets", 'return await Book.objects.aget(title="Book 1")'),
+    (view_that_loops, "view_that_loops", "async for book in Book.objects.all():"),
+    (
+        view_that_iterates,
+        "view_that_iterates",
+        "async for book in Book.objects.aiterator(chunk_size=4):",
+    ),
+    (
+        view_that_awaits_another,
+        "view_that_gets",
+        'return await Book.objects.aget(title="Book 1")',
+    ),
+    (
+        view_with_a_synchronous_function,
+        "synchronous_function",
+        "return list(Book.objects.all())",
+    ),
+]
+
+
+@pytest.mark.parametrize(("view", "function", "text"), ASYNC_SITES)
+@pytest.mark.usefixtures("_thread_of_async_code")
+async def test_the_site_in_async_code_is_the_line_that_awaits(recording, view, function, text):
+    with within(recording):
+        await view()
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.site.function, line(evaluation)) == (function, text)
+
+
+@pytest.mark.usefixtures("_thread_of_async_code")
+async def test_the_sites_of_gathered_tasks_are_each_its_own(recording):
+    views = [view_that_gets, view_that_loops, view_that_iterates, view_that_gets]
+
+    with within(recording):
+        await asyncio.gather(*(view() for view in views))
+
+    functions = sorted(one.site.function for one in recording.evaluations)
+    assert functions == sorted(view.__name__ for view in views)
+
+
+@pytest.mark.parametrize(("view", "function", "text"), ASYNC_SITES)
+def test_the_site_in_async_code_called_by_sync_code_is_the_line_that_awaits(
+    books, recording, view, function, text
+):
+    with within(recording):
+        async_to_sync(view)()
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.site.function, line(evaluation)) == (function, text)
+
+
+# How exact
+
+
+def test_an_evaluation_counts_what_it_loads_to_the_object(db):
+    made = datetime.datetime(2024, 5, 1, tzinfo=datetime.UTC)
+    Account.objects.bulk_create(
+        Account(
+            name=f"Account {number}",
+            created_at=made + datetime.timedelta(minutes=number),
+            updated_at=made + datetime.timedelta(days=1, minutes=number),
+            born_on=None if number < 6 else made.date() - datetime.timedelta(days=number),
+        )
+        for number in range(3090)
+    )
+
+    for _ in range(3):
+        with measure("accounts") as recording:
+            accounts = list(Account.objects.all())
+
+    (evaluation,) = recording.evaluations
+    counts = {name: total.count for name, total in evaluation.diff.items()}
+    assert len(accounts) == evaluation.rows == 3090
+    assert counts["tests.app.models.Account"] == 3090
+    assert counts["django.db.models.base.ModelState"] == 3090
+    assert counts["datetime.datetime"] == 6180
+    assert counts["datetime.date"] == 3084
+    assert not [name for name in counts if name.startswith("django_memsize")]
