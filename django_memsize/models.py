@@ -1,0 +1,139 @@
+"""Reports: recordings as stored."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Avg, Count, F, Max
+
+from . import documents
+from .values import Summary
+
+
+class ReportQuerySet(models.QuerySet["Report"]):
+    """Reports, and the questions asked of many at once."""
+
+    def warm(self) -> ReportQuerySet:
+        """Leave out the first of each route in its process: it fills caches."""
+        return self.filter(cold=False)
+
+    def worst_first(self) -> ReportQuerySet:
+        """Order by what the heap had more at the end."""
+        return self.order_by(F("net_bytes").desc(nulls_last=True), "-pk")
+
+    def by_route(self) -> models.QuerySet[Any, Any]:
+        """Return a dict a route, most growth first: reports, growth, rows and peak of each."""
+        return (
+            self.exclude(kind=Report.Kind.CODE)
+            .order_by()
+            .values("route", "method", "kind")
+            .annotate(
+                reports=Count("pk"),
+                average_net_bytes=Avg("net_bytes"),
+                largest_net_bytes=Max("net_bytes"),
+                largest_evaluation_bytes=Max("largest_evaluation_bytes"),
+                most_rows=Max("rows"),
+                latest=Max("pk"),
+            )
+            .order_by(F("average_net_bytes").desc(nulls_last=True), "route", "method")
+        )
+
+
+class Report(models.Model):
+    """One measured request, command or block.
+
+    Bytes, except where a name says otherwise. NULL is what the instrument could not know. ``types``
+    and ``evaluations`` are JSON with a ``version``. Nothing here comes from a path, a query, a
+    header, a body or a parameter of SQL.
+    """
+
+    class Kind(models.TextChoices):
+        """What was measured."""
+
+        REQUEST = "request", "request"
+        BLOCK = "block", "block"
+        CODE = "code", "code"
+
+    id = models.BigAutoField(primary_key=True)
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    route = models.CharField(max_length=255)
+    method = models.CharField(max_length=10, blank=True)
+    status = models.SmallIntegerField(null=True, blank=True)
+    started_at = models.DateTimeField(db_index=True)
+    duration = models.FloatField(help_text="Seconds, without our own work.")
+    engine = models.CharField(max_length=20)
+    instrument = models.CharField(max_length=20)
+    rss_before = models.BigIntegerField(null=True, blank=True)
+    rss_after = models.BigIntegerField(null=True, blank=True)
+    net_bytes = models.BigIntegerField(null=True, blank=True)
+    net_objects = models.BigIntegerField(null=True, blank=True)
+    allocated_bytes = models.BigIntegerField(null=True, blank=True)
+    allocated_blocks = models.BigIntegerField(null=True, blank=True)
+    peak_bytes = models.BigIntegerField(null=True, blank=True)
+    peak_blocks = models.BigIntegerField(null=True, blank=True)
+    alive_bytes = models.BigIntegerField(null=True, blank=True)
+    alive_blocks = models.BigIntegerField(null=True, blank=True)
+    retained_bytes = models.BigIntegerField(null=True, blank=True)
+    retained_blocks = models.BigIntegerField(null=True, blank=True)
+    dead_bytes = models.BigIntegerField(null=True, blank=True)
+    dead_blocks = models.BigIntegerField(null=True, blank=True)
+    parked_bytes = models.BigIntegerField(null=True, blank=True)
+    parked_blocks = models.BigIntegerField(null=True, blank=True)
+    rows = models.BigIntegerField(default=0)
+    largest_evaluation_bytes = models.BigIntegerField(null=True, blank=True)
+    collected_objects = models.BigIntegerField(
+        default=0, help_text="Objects that Python's collector freed in between."
+    )
+    overlapping = models.IntegerField(default=0)
+    incomplete = models.BooleanField(default=False)
+    own_cost = models.FloatField(default=0, help_text="CPU seconds of our own work.")
+    cold = models.BooleanField(default=False)
+    dropped = models.IntegerField(
+        default=0, help_text="Reports this process could not store since the one before."
+    )
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.BigIntegerField(default=0)
+    thread = models.CharField(max_length=100, blank=True)
+    release = models.CharField(max_length=100, blank=True)
+    types = models.JSONField(default=dict)
+    evaluations = models.JSONField(default=dict)
+
+    objects = ReportQuerySet.as_manager()
+
+    class Meta:
+        """The table."""
+
+        app_label = "django_memsize"
+        verbose_name = "memory report"
+        indexes: ClassVar = [
+            models.Index(fields=["route", "retained_bytes"], name="memsize_route_retained")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}".strip()
+
+    def summary(self) -> Summary:
+        """Return the report as the screens show it."""
+        evaluations = self.evaluations or {}
+        return Summary(
+            kind=self.kind,
+            name=self.route,
+            method=self.method,
+            status=self.status,
+            duration=self.duration,
+            rows=self.rows,
+            types=documents.types_of(self.types),
+            loadings=documents.loadings_of(evaluations),
+            loadings_left_out=evaluations.get("left_out", 0),
+            loadings_unmeasured=evaluations.get("unmeasured", 0),
+            rss_before=self.rss_before,
+            rss_after=self.rss_after,
+            collected_objects=self.collected_objects,
+            overlapping=self.overlapping,
+            incomplete=self.incomplete,
+            cold=self.cold,
+            own_cost=self.own_cost,
+            engine=self.engine,
+            instrument=self.instrument,
+        )

@@ -1,0 +1,195 @@
+"""A report as its page shows it: text, and the widths of bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from . import layout, rendering
+from .layout import counted, human_duration, human_size, signed_size
+from .models import Report
+from .values import Loading, Summary, TopTypes, TypeTotal
+
+TYPES_SHOWN: Final = 15
+"""Rows of a table by type; further ones are folded away."""
+
+_UNREADABLE: Final = (
+    "The tables of this report cannot be read: another version of django-memsize "
+    "may have stored them."
+)
+
+
+def title(report: Report, longest: int) -> str:
+    """Return a name for the report, cut to ``longest`` characters."""
+    return layout.plain(str(report), longest) or "(no route)"
+
+
+@dataclass(frozen=True, slots=True)
+class TypeRow:
+    """One type of a table, and a bar as wide as its bytes are against the largest."""
+
+    name: str
+    objects: str
+    size: str
+    percent: int
+    is_less: bool
+
+    @classmethod
+    def of(cls, name: str, total: TypeTotal, largest: int, is_change: bool) -> TypeRow:
+        """Return the row; what there is more of says so where the table ``is_change``."""
+        return cls(
+            name=name,
+            objects=f"{total.count:+,}" if is_change and total.count else f"{total.count:,}",
+            size=signed_size(total.size) if is_change else human_size(total.size),
+            percent=round(100 * abs(total.size) / largest) if largest else 0,
+            is_less=total.size < 0,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TypePage:
+    """A table by type, ready to be shown."""
+
+    rows: tuple[TypeRow, ...]
+    total: TypeRow
+    others: tuple[TypeRow, ...] = ()
+    """Those of the row "other types" whose names are known."""
+
+    @classmethod
+    def of(cls, types: TopTypes, is_change: bool = False) -> TypePage:
+        """Return the table: the largest first, beyond ``TYPES_SHOWN`` as one row at the end."""
+        ranked = sorted(types.rows, key=lambda row: -abs(row[1].size))
+        shown, named = ranked[:TYPES_SHOWN], ranked[TYPES_SHOWN:]
+        others = types.others + len(named)
+        if others:
+            rest = sum((total for _, total in named), types.other)
+            shown.append((f"({counted(others, 'other type')})", rest))
+        largest = max((abs(total.size) for _, total in shown), default=0)
+        return cls(
+            tuple(TypeRow.of(name, total, largest, is_change) for name, total in shown),
+            TypeRow.of("All types", types.total, largest, is_change),
+            tuple(TypeRow.of(name, total, largest, is_change) for name, total in named),
+        )
+
+    @property
+    def has_less(self) -> bool:
+        """Whether there is less of something than there was."""
+        return any(row.is_less for row in (*self.rows, *self.others))
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """An evaluation, or several of the same statement one after another, ready to be shown."""
+
+    rows: str
+    model: str
+    how: str
+    place: str
+    function: str
+    size: str
+    duration: str
+    level: int
+    times: int
+    sql: str
+    database: str
+    types: TypePage | None
+    types_of: str
+    is_largest: bool
+
+    @classmethod
+    def of(cls, loadings: list[Loading], largest: Loading | None) -> EvaluationRow:
+        """Return the row of loadings that differ in their figures only."""
+        first = loadings[0]
+        shown = max(loadings, key=lambda one: (one is largest, one.size or -1))
+        return cls(
+            rows=f"{sum(one.rows for one in loadings):,}",
+            model=first.model,
+            how=_how(first),
+            place=str(first.site or ""),
+            function=first.site.function if first.site else "",
+            size=_sizes(loadings),
+            duration=human_duration(sum(one.duration for one in loadings)),
+            level=min(first.depth, 6),
+            times=len(loadings),
+            sql=first.sql,
+            database=first.database,
+            types=None if shown.types is None else TypePage.of(shown.types),
+            types_of=rendering.loading_phrase(shown),
+            is_largest=shown is largest,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportPage:
+    """A report, ready to be shown: text, and the widths of bars."""
+
+    sentence: str
+    figures: list[tuple[str, str, str]]
+    notes: list[str]
+    evaluations: list[EvaluationRow]
+    left_out: str
+    end: str
+    types: TypePage
+
+    @classmethod
+    def of(cls, report: Report) -> ReportPage:
+        """Return the page of a report; where its documents make no sense, without them."""
+        try:
+            return cls._of(report.summary())
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return cls(
+                sentence=_UNREADABLE,
+                figures=[
+                    ("duration", human_duration(report.duration), "without our own work"),
+                    ("rows", f"{report.rows:,}", "loaded from the database by the ORM"),
+                ],
+                notes=[],
+                evaluations=[],
+                left_out="",
+                end="",
+                types=TypePage.of(TopTypes()),
+            )
+
+    @classmethod
+    def _of(cls, summary: Summary) -> ReportPage:
+        left_out = summary.loadings_left_out
+        return cls(
+            sentence=rendering.sentence(summary),
+            figures=rendering.figures(summary),
+            notes=rendering.notes(summary),
+            evaluations=_evaluations(summary),
+            left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
+            end=summary.kind if summary.kind in ("request", "block") else "run",
+            types=TypePage.of(summary.types, is_change=True),
+        )
+
+
+def _evaluations(summary: Summary) -> list[EvaluationRow]:
+    largest = summary.largest_loading
+    return [
+        EvaluationRow.of(list(same), largest) for _, same in groupby(summary.loadings, _statement)
+    ]
+
+
+def _statement(loading: Loading) -> tuple[Any, ...]:
+    """Return what evaluations have in common that a loop made."""
+    place = (loading.site, loading.depth, loading.streamed)
+    return (loading.model, loading.kind, loading.sql, loading.database, *place)
+
+
+def _how(loading: Loading) -> str:
+    streamed = "one after another" if loading.streamed else ""
+    return ", ".join(filter(None, (loading.kind, streamed)))
+
+
+def _sizes(loadings: Iterable[Loading]) -> str:
+    sizes = [one.size for one in loadings]
+    measured = [size for size in sizes if size is not None]
+    if not measured:
+        return "not measured"
+    total = human_size(sum(measured))
+    if len(measured) == len(sizes):
+        return total
+    return f"{total} ({len(measured):,} of {len(sizes):,} measured)"

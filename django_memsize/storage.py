@@ -1,0 +1,347 @@
+"""Recordings become reports here. The only place that knows both worlds.
+
+Nothing here raises: a report that cannot be stored is dropped, counted and logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from django.db import DatabaseError, connections, transaction
+from django.db.models import Max
+
+from . import budget, conf, documents, overlap
+from .faults import Contained, Reminder
+from .layout import plain
+from .models import Report
+from .recording import Defaults, Evaluation, Recording, within
+from .values import Loading, TopTypes, ours
+
+EVALUATIONS_STORED: Final = 100
+"""Evaluations of one report stored one by one: those of most bytes and rows."""
+
+EVALUATION_TYPES: Final = 15
+"""Types of one evaluation stored by name."""
+
+_ROUTES_REMEMBERED: Final = 10_000
+_WAITING_AT_MOST: Final = 100
+_REMOVED_AT_ONCE: Final = 500
+
+
+@ours
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a recording beside its measurement."""
+
+    route: str
+    method: str = ""
+    status: int | None = None
+
+
+@ours
+class _Routes(set[tuple[str, str]]):
+    __slots__ = ()
+
+
+@ours
+class Collected(list[Report]):
+    """Reports that were handed over and not written."""
+
+    __slots__ = ()
+
+
+@ours
+class _Waiting(list[Report]):
+    """Reports to be written, not too many."""
+
+    __slots__ = ()
+
+    def put(self, report: Report) -> bool:
+        if len(self) >= _WAITING_AT_MOST:
+            return False
+        self.append(report)
+        return True
+
+    def take(self) -> Report | None:
+        try:
+            return self.pop(0)
+        except IndexError:
+            return None
+
+
+@ours
+class _Counter:
+    """A number that several threads add to."""
+
+    __slots__ = ("_lock", "_number")
+
+    def __init__(self) -> None:
+        # Reentrant: a finaliser may run in the locked lines, and drop a report.
+        self._lock = threading.RLock()
+        self._number = 0
+
+    def add(self, number: int) -> None:
+        with self._lock:
+            self._number += number
+
+    def take(self) -> int:
+        with self._lock:
+            number, self._number = self._number, 0
+            return number
+
+
+_contained: Final = Contained("django-memsize: storing a report")
+_missing_table: Final = Reminder()
+_manual_transactions: Final = Reminder()
+_seen: Final = _Routes()
+_collected: ContextVar[Collected | None] = ContextVar("memsize_collected", default=None)
+_waiting: Final = _Waiting()
+_dropped: Final = _Counter()
+
+
+def defaults() -> Defaults:
+    """Return what the settings say for recordings."""
+    config = conf.active()
+    if config is None:
+        return Defaults(save=keep)
+    return Defaults(config.evaluations, config.max_overhead, save=keep)
+
+
+def keep(recording: Recording, facts: Facts | None = None) -> Report | None:
+    """End a recording and store it, at once or as soon as that disturbs nobody.
+
+    Returns its report, without a number as long as it is not written; None if it was dropped, or
+    nothing is to be stored here: memsize is switched off, or a test runs that did not ask.
+    """
+    report, accepted = None, False
+    with _contained, within(None):
+        recording.close()
+        began = time.thread_time()
+        if not is_collecting() and (conf.active() is None or conf.is_quiet()):
+            return None
+        report = report_of(recording, facts or Facts(recording.name))
+        accepted = _accept(report)
+        budget.spend(time.thread_time() - began)
+    if not accepted:
+        _dropped.add(1)
+        return None
+    return report
+
+
+@contextmanager
+def collecting() -> Iterator[Collected]:
+    """Have what this context would store handed over instead, and every request measured."""
+    collected = Collected()
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+def is_collecting() -> bool:
+    """Tell whether somebody asked for every recording of this context."""
+    return _collected.get() is not None
+
+
+def flush() -> None:
+    """Write the reports that wait, unless that would disturb somebody now."""
+    while not _would_disturb() and (report := _waiting.take()) is not None:
+        stored = False
+        with _contained:
+            stored = save(report)
+        if not stored:
+            _dropped.add(1)
+
+
+def save(report: Report) -> bool:
+    """Insert the report and remove the oldest of those beyond the number to keep.
+
+    Tells whether it is stored. Raises what the database raises, but for a missing table: that is
+    logged, with its mending.
+    """
+    config = conf.config()
+    connection = connections[config.database]
+    was_open = connection.connection is not None
+    report.dropped = _dropped.take()
+    stored = False
+    try:
+        if not connection.in_atomic_block and not connection.get_autocommit():
+            _manual_transactions.log(
+                "django-memsize: database %r is not in autocommit mode, and nobody would commit "
+                "a report there. Name another in MEMSIZE['DATABASE'].",
+                config.database,
+            )
+            return False
+        _insert(report, config)
+        stored = True
+    except DatabaseError:
+        if has_table(config.database):
+            raise
+        _missing_table.log(
+            "django-memsize: no table in database %r, reports are dropped. "
+            "Run 'manage.py migrate django_memsize%s'.",
+            config.database,
+            "" if config.database == "default" else f" --database {config.database}",
+        )
+    finally:
+        if not stored:
+            report.pk = None
+            _dropped.add(report.dropped)
+        if not was_open:
+            # Nobody else in this thread may be there to close it.
+            connection.close()
+    return stored
+
+
+def forget() -> None:
+    """Forget which routes were seen and how many reports were dropped, as a new process would."""
+    _dropped.take()
+    _waiting.clear()
+    _seen.clear()
+
+
+def has_table(database: str) -> bool:
+    """Tell whether the database has the table of reports."""
+    return Report._meta.db_table in connections[database].introspection.table_names()
+
+
+def report_of(recording: Recording, facts: Facts) -> Report:
+    """Return the recording as a report not yet stored."""
+    config = conf.active()
+    top_types = config.top_types if config else 50
+    route = plain(facts.route, 255)
+    types = TopTypes.of(recording.diff, top_types)
+    # What one loads inside another ends first, and is to stand below it.
+    evaluations = sorted(recording.evaluations, key=lambda evaluation: evaluation.began)
+    loadings = [_loading(evaluation) for evaluation in evaluations]
+    kept = _largest(loadings)
+    sizes = [loading.size for loading in loadings if loading.size is not None]
+    return Report(
+        kind=recording.kind,
+        route=route,
+        method=facts.method,
+        status=facts.status,
+        started_at=datetime.fromtimestamp(recording.started_at, UTC),
+        duration=recording.duration,
+        engine=recording.engine,
+        instrument=recording.instrument,
+        rss_before=recording.rss_before,
+        rss_after=recording.rss_after,
+        net_bytes=documents.stored_number(types.total.size),
+        net_objects=documents.stored_number(types.total.count),
+        rows=documents.stored_number(recording.rows),
+        collected_objects=recording.collected_objects,
+        largest_evaluation_bytes=documents.stored_number(max(sizes)) if sizes else None,
+        overlapping=recording.overlapping,
+        incomplete=recording.incomplete,
+        own_cost=recording.own_cost,
+        cold=recording.kind == "request" and _is_first((facts.method, route)),
+        host=plain(socket.gethostname(), 255),
+        pid=os.getpid(),
+        thread=plain(recording.thread, 100),
+        release=plain(config.release if config else "", 100),
+        types=documents.types_document(types),
+        evaluations=documents.loadings_document(
+            kept,
+            left_out=recording.evaluations_left_out + len(loadings) - len(kept),
+            unmeasured=recording.evaluations_unmeasured,
+        ),
+    )
+
+
+os.register_at_fork(after_in_child=forget)
+
+
+def _insert(report: Report, config: conf.Config) -> None:
+    connection = connections[config.database]
+    reports = Report.objects.using(config.database)
+    outermost = not connection.in_atomic_block
+    with transaction.atomic(using=config.database):
+        if outermost and connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL lock_timeout = '1s'")
+        # Not save() and delete(), which send signals to receivers of the program.
+        reports.bulk_create([report])
+        if report.pk is None:
+            report.pk = reports.aggregate(newest=Max("pk"))["newest"]
+        surplus = reports.filter(pk__lte=report.pk - config.retention).values_list("pk", flat=True)
+        oldest = list(surplus.order_by("pk")[:_REMOVED_AT_ONCE])
+        if oldest:
+            reports.filter(pk__in=oldest)._raw_delete(config.database)
+
+
+def _accept(report: Report) -> bool:
+    """Take a report over; tell whether there was room for it."""
+    collected = _collected.get()
+    if collected is not None:
+        collected.append(report)
+        return True
+    if not _waiting.put(report):
+        return False
+    if _runs_an_event_loop():
+        # Django refuses its databases to this thread.
+        threading.Thread(target=flush, name="memsize", daemon=True).start()
+    else:
+        flush()
+    return True
+
+
+def _runs_an_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _would_disturb() -> bool:
+    """Tell whether somebody may be between reading and writing a SQLite database.
+
+    A write of ours in between would make theirs fail, at once, with "database is locked".
+    """
+    vendor = connections[conf.config().database].vendor
+    return vendor == "sqlite" and overlap.present_elsewhere() > 0
+
+
+def _is_first(route: tuple[str, str]) -> bool:
+    if route in _seen:
+        return False
+    if len(_seen) < _ROUTES_REMEMBERED:
+        _seen.add(route)
+    return True
+
+
+def _loading(evaluation: Evaluation) -> Loading:
+    return Loading(
+        model=evaluation.model,
+        kind=evaluation.kind,
+        rows=evaluation.rows,
+        duration=evaluation.duration,
+        site=evaluation.site,
+        sql=evaluation.sql or "",
+        database=evaluation.database or "",
+        depth=evaluation.depth,
+        streamed=evaluation.streamed,
+        over_budget=evaluation.over_budget,
+        types=None if evaluation.diff is None else TopTypes.of(evaluation.diff, EVALUATION_TYPES),
+    )
+
+
+def _largest(loadings: list[Loading]) -> list[Loading]:
+    """Return those worth a line each, in their order."""
+    ranked = sorted(
+        range(len(loadings)),
+        key=lambda place: (-(loadings[place].size or 0), -loadings[place].rows),
+    )
+    return [loadings[place] for place in sorted(ranked[:EVALUATIONS_STORED])]

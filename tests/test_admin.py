@@ -1,0 +1,659 @@
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from django_memsize import admin, documents, storage
+from django_memsize.models import Report
+from django_memsize.values import Loading, Site, TopTypes, TypeTotal
+
+LIST = "/admin/django_memsize/report/"
+
+ACCOUNTS = TopTypes(
+    (
+        ("datetime.datetime", TypeTotal(6180, 296_640)),
+        ("tests.app.models.Account", TypeTotal(3090, 173_040)),
+        ("tuple", TypeTotal(-4, -272)),
+    ),
+    others=2,
+    other=TypeTotal(5, 512),
+)
+
+LOADING = Loading(
+    model="app.Account",
+    kind="instances",
+    rows=3090,
+    duration=0.0252,
+    site=Site("app/views.py", 41, "accounts"),
+    sql='SELECT "app_account"."id" FROM "app_account" WHERE "app_account"."id" > %s',
+    database="default",
+    types=ACCOUNTS,
+)
+
+pytestmark = pytest.mark.django_db
+
+
+def page_of(report):
+    return f"{LIST}{report.pk}/change/"
+
+
+def deletion_of(report):
+    return f"{LIST}{report.pk}/delete/"
+
+
+def store(loadings=(LOADING,), table=ACCOUNTS, **values):
+    defaults = {
+        "kind": "request",
+        "route": "/accounts/",
+        "method": "GET",
+        "status": 200,
+        "started_at": datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC),
+        "duration": 0.0283,
+        "engine": "compiled",
+        "instrument": "census",
+        "net_bytes": table.total.size,
+        "net_objects": table.total.count,
+        "rows": sum(loading.rows for loading in loadings),
+        "largest_evaluation_bytes": max((one.size or 0 for one in loadings), default=None),
+        "types": documents.types_document(table),
+        "evaluations": documents.loadings_document(loadings, left_out=0, unmeasured=0),
+    }
+    return Report.objects.create(**defaults | values)
+
+
+def main_of(response):
+    return response.content.decode().partition("<main")[2].partition("</main>")[0]
+
+
+def text_of(response):
+    """Return what a reader sees, any run of blanks and tags as one blank."""
+    return " ".join(re.sub(r"<[^>]*>", " ", main_of(response)).split())
+
+
+@pytest.fixture
+def report():
+    return store()
+
+
+@pytest.fixture
+def admin_client(client, django_user_model):
+    client.force_login(django_user_model.objects.create_superuser("admin"))
+    return client
+
+
+@pytest.fixture
+def log_in(django_user_model):
+    def log_in(*permissions, enforce_csrf_checks=False):
+        user = django_user_model.objects.create_user("reader", is_staff=True)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        client = Client(enforce_csrf_checks=enforce_csrf_checks)
+        client.force_login(user)
+        return client
+
+    return log_in
+
+
+# Who may do what
+
+
+def test_an_anonymous_visitor_is_sent_to_the_login(client, report):
+    for url in (LIST, page_of(report), deletion_of(report)):
+        response = client.get(url)
+
+        assert response.status_code == 302
+        assert response.url.startswith("/admin/login/")
+
+
+def test_staff_without_the_permission_see_nothing(log_in, report):
+    client = log_in()
+
+    for url in (LIST, page_of(report), deletion_of(report)):
+        assert client.get(url).status_code == 403
+
+
+def test_the_permission_to_view_is_enough_to_see_list_and_page(log_in, report):
+    client = log_in("view_report")
+
+    assert "GET /accounts/" in text_of(client.get(LIST))
+    assert "GET /accounts/" in text_of(client.get(page_of(report)))
+
+
+def test_the_permission_to_view_does_not_delete(log_in, report):
+    client = log_in("view_report")
+
+    assert client.post(deletion_of(report), {"post": "yes"}).status_code == 403
+    assert deletion_of(report) not in client.get(page_of(report)).content.decode()
+    assert Report.objects.filter(pk=report.pk).exists()
+
+
+def test_nobody_adds_a_report(admin_client, log_in):
+    for client in (admin_client, log_in("add_report", "change_report", "view_report")):
+        assert client.get(f"{LIST}add/").status_code == 403
+        assert client.post(f"{LIST}add/", {"route": "/mine/"}).status_code == 403
+        assert f"{LIST}add/" not in client.get(LIST).content.decode()
+    assert not Report.objects.exists()
+
+
+def test_nobody_changes_a_report(admin_client, log_in, report):
+    for client in (admin_client, log_in("add_report", "change_report", "view_report")):
+        for answer in ({"route": "/mine/"}, {"route": "/mine/", "_saveasnew": "1"}):
+            assert client.post(page_of(report), answer).status_code == 403
+        assert 'name="_save"' not in client.get(page_of(report)).content.decode()
+    assert list(Report.objects.values_list("route", flat=True)) == ["/accounts/"]
+
+
+def test_opening_the_page_of_deletion_deletes_nothing(admin_client, report):
+    assert admin_client.get(deletion_of(report)).status_code == 200
+    assert Report.objects.filter(pk=report.pk).exists()
+
+
+def test_deletion_is_a_post_with_the_permission(log_in, report):
+    client = log_in("view_report", "delete_report")
+
+    response = client.post(deletion_of(report), {"post": "yes"})
+
+    assert response.status_code == 302
+    assert not Report.objects.exists()
+
+
+def test_deletion_needs_the_csrf_token(log_in, report):
+    client = log_in("view_report", "delete_report", enforce_csrf_checks=True)
+
+    assert client.post(deletion_of(report), {"post": "yes"}).status_code == 403
+    assert Report.objects.filter(pk=report.pk).exists()
+
+
+def test_reports_are_deleted_from_the_list_after_a_question(admin_client, report):
+    kept = store()
+    chosen = {"action": "delete_selected", "_selected_action": [str(report.pk)]}
+
+    question = admin_client.post(LIST, chosen)
+    assert question.status_code == 200
+    assert Report.objects.count() == 2
+
+    admin_client.post(LIST, chosen | {"post": "yes"})
+    assert list(Report.objects.all()) == [kept]
+
+
+# The list
+
+
+def test_the_list_says_what_each_report_is_about(admin_client):
+    store(overlapping=3, cold=True)
+
+    text = text_of(admin_client.get(LIST))
+
+    figures = "458.9 KB +458.9 KB 3,090 28.3 ms 3 cold compiled"
+    assert f"GET /accounts/ 2026-03-01 12:30:15 {figures}" in text
+
+
+def test_the_list_shows_a_dash_for_what_is_not_known(admin_client):
+    store(loadings=(), net_bytes=None, rows=0)
+
+    assert "12:30:15 – – 0 28.3 ms – – compiled" in text_of(admin_client.get(LIST))  # noqa: RUF001
+
+
+def test_the_newest_report_comes_first(admin_client):
+    store(route="/old/", started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    store(route="/new/", started_at=datetime(2026, 2, 1, tzinfo=UTC))
+    store(route="/older/", started_at=datetime(2025, 1, 1, tzinfo=UTC))
+
+    routes = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST)))
+
+    assert routes == ["/new/", "/old/", "/older/"]
+
+
+@pytest.mark.parametrize("column", [3, 4])
+def test_sizes_are_sorted_with_the_unknown_ones_as_nothing(admin_client, column):
+    for route, size in (("/none/", None), ("/large/", 9000), ("/less/", -9000), ("/small/", 10)):
+        store(route=route, net_bytes=size, largest_evaluation_bytes=size)
+
+    up = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": column})))
+    down = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": -column})))
+
+    assert up == ["/less/", "/none/", "/small/", "/large/"]
+    assert down == up[::-1]
+
+
+def test_routes_are_found_by_a_part(admin_client):
+    store(route="/accounts/")
+    store(route="/branches/")
+
+    text = text_of(admin_client.get(LIST, {"q": "ranch"}))
+
+    assert "/branches/" in text
+    assert "/accounts/" not in text
+
+
+@pytest.mark.parametrize(
+    ("query", "values"),
+    [
+        ({"kind__exact": "code"}, {"kind": "code"}),
+        ({"method": "POST"}, {"method": "POST"}),
+        ({"alone": "no"}, {"overlapping": 2}),
+        ({"cold__exact": "1"}, {"cold": True}),
+        ({"incomplete__exact": "1"}, {"incomplete": True}),
+        ({"engine": "python"}, {"engine": "python"}),
+        ({"release": "2.0"}, {"release": "2.0"}),
+        ({"route": "/found/"}, {}),
+        ({"started_at__year": "2019"}, {"started_at": datetime(2019, 5, 5, tzinfo=UTC)}),
+    ],
+)
+def test_the_list_can_be_narrowed(admin_client, query, values):
+    store(route="/left/out/", release="1.0")
+    store(route="/found/", **values)
+
+    text = text_of(admin_client.get(LIST, query))
+
+    assert re.findall(r"/(?:left/out|found)/", text) == ["/found/"]
+
+
+def test_reports_that_ran_alone_can_be_set_apart(admin_client):
+    store(route="/alone/")
+    store(route="/beside/", overlapping=1)
+
+    text = text_of(admin_client.get(LIST, {"alone": "yes"}))
+
+    assert "/alone/" in text
+    assert "/beside/" not in text
+
+
+def test_a_filter_offers_the_values_of_the_newest_reports_and_the_one_chosen(
+    admin_client, monkeypatch
+):
+    monkeypatch.setattr(admin, "RECENT", 2)
+    for release in ("1.0", "2.0", "3.0"):
+        store(release=release)
+
+    offered = admin_client.get(LIST).content.decode()
+    assert "?release=3.0" in offered
+    assert "?release=2.0" in offered
+    assert "?release=1.0" not in offered
+    assert "?release=1.0" in admin_client.get(LIST, {"release": "1.0"}).content.decode()
+
+
+def test_a_list_of_many_reports_makes_as_many_queries_as_one_of_few(admin_client):
+    def queries():
+        with CaptureQueriesContext(connection) as captured:
+            assert admin_client.get(LIST).status_code == 200
+        return len(captured)
+
+    for _ in range(2):
+        store()
+    few = queries()
+    for _ in range(40):
+        store()
+
+    assert queries() == few
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"q": "acc"}, {"method": "GET"}, {"alone": "yes"}, {"all": ""}, {"p": "2"}]
+)
+def test_the_list_never_counts_without_a_limit_nor_reads_tables_of_types(admin_client, query):
+    for _ in range(60):
+        store()
+
+    with CaptureQueriesContext(connection) as captured:
+        assert admin_client.get(LIST, query).status_code == 200
+
+    ours = [one["sql"] for one in captured if "memsize_report" in one["sql"]]
+    assert ours
+    for sql in ours:
+        assert "COUNT(" not in sql or f"LIMIT {admin.COUNTED + 1}" in sql
+        assert "DISTINCT" not in sql or "started_at" in sql
+        assert '"evaluations"' not in sql
+        assert '"types"' not in sql
+
+
+def test_a_list_too_long_to_count_says_so_and_offers_nothing_that_reads_it_whole(
+    admin_client, monkeypatch
+):
+    monkeypatch.setattr(admin, "COUNTED", 60)
+    for _ in range(60):
+        store()
+
+    whole = admin_client.get(LIST)
+    store()
+    cut = admin_client.get(LIST)
+
+    assert "More than" not in text_of(whole)
+    has_days = connection.features.has_zoneinfo_database
+    assert ("started_at__day=1" in whole.content.decode()) is has_days
+    assert "Select all 60" in text_of(whole)
+    assert "More than 60 reports" in text_of(cut)
+    assert "started_at__day=1" not in cut.content.decode()
+    assert "Select all" not in text_of(cut)
+    assert admin_client.get(LIST, {"p": "2"}).status_code == 200
+    assert admin_client.get(LIST, {"p": "3"}).status_code == 302
+
+
+def test_the_list_is_of_the_newest_reports(admin_client, monkeypatch):
+    monkeypatch.setattr(admin, "LISTED", 2)
+    store(route="/first/")
+    store(route="/second/")
+    assert "/first/" in text_of(admin_client.get(LIST))
+    assert "not listed" not in text_of(admin_client.get(LIST))
+
+    oldest_has_the_latest_date = datetime(2030, 1, 1, tzinfo=UTC)
+    Report.objects.filter(route="/first/").update(started_at=oldest_has_the_latest_date)
+    store(route="/third/")
+    text = text_of(admin_client.get(LIST))
+
+    assert re.findall(r"GET (/\w+/)", text) == ["/third/", "/second/"]
+    assert "The oldest reports are not listed." in text
+
+
+# The page
+
+
+def test_the_page_begins_with_the_sentence(admin_client, report):
+    assert (
+        "Loading 3,090 app.Account at app/views.py:41 put 458.9 KB on the heap; "
+        "458.9 KB more on the heap at the end of the request than at its start."
+    ) in text_of(admin_client.get(page_of(report)))
+
+
+def test_the_page_explains_each_figure(admin_client, report):
+    text = text_of(admin_client.get(page_of(report)))
+
+    assert "duration 28.3 ms without our own work" in text
+    assert "rows 3,090 loaded from the database by the ORM" in text
+
+
+def test_the_page_says_how_sure_the_figures_are(admin_client):
+    text = text_of(admin_client.get(page_of(store(overlapping=2, cold=True))))
+
+    assert "2 other requests ran at the same time" in text
+    assert "The first request of its kind in this process" in text
+
+
+def test_the_page_lists_each_evaluation_with_its_place_and_statement(admin_client, report):
+    text = text_of(admin_client.get(page_of(report)))
+
+    assert "3,090 app.Account instances app/views.py:41 in accounts 458.9 KB 25.2 ms" in text
+    assert "SELECT &quot;app_account&quot;.&quot;id&quot; FROM" in text
+
+
+def test_the_page_lists_the_types_of_an_evaluation_and_of_the_end(admin_client, report):
+    text = text_of(admin_client.get(page_of(report)))
+
+    assert "datetime.datetime 6,180 289.7 KB 100%" in text
+    assert "datetime.datetime +6,180 +289.7 KB 100%" in text
+    assert "tests.app.models.Account +3,090 +169.0 KB 58%" in text
+    assert "tuple -4 -272 B 0%, less than there was" in text
+    assert "(2 other types) +5 +512 B" in text
+    assert "All types +9,271 +458.9 KB" in text
+
+
+def test_bars_are_as_wide_as_their_share_and_striped_where_there_is_less(admin_client, report):
+    content = admin_client.get(page_of(report)).content.decode()
+
+    assert 'class="memsize-bar w58"' in content
+    assert 'class="memsize-bar memsize-less w0"' in content
+
+
+def test_only_the_largest_evaluation_is_unfolded(admin_client):
+    small = Loading("app.Book", "values", 2, 0.001, types=TopTypes((("dict", TypeTotal(2, 400)),)))
+    response = admin_client.get(page_of(store(loadings=(small, LOADING))))
+
+    assert [row.is_largest for row in response.context["page"].evaluations] == [False, True]
+    assert response.content.decode().count("<details open>") == 1
+
+
+def test_nested_evaluations_are_indented_and_say_so(admin_client):
+    nested = Loading("app.Book", "instances", 7, 0.001, depth=1)
+    response = admin_client.get(page_of(store(loadings=(LOADING, nested))))
+
+    assert 'class="memsize-level-1"' in response.content.decode()
+    assert "inside the one above: app.Book" in text_of(response)
+
+
+def test_the_same_statement_again_and_again_is_one_row(admin_client):
+    one = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", types=ACCOUNTS)
+    unmeasured = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1")
+    text = text_of(admin_client.get(page_of(store(loadings=(LOADING, one, unmeasured)))))
+
+    assert text.count("app.Author instances") == 1
+    assert "458.9 KB (1 of 2 measured) 2.0 ms The same statement 2 times" in text
+
+
+def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
+    evaluations = documents.loadings_document((LOADING,), left_out=7, unmeasured=0)
+
+    text = text_of(admin_client.get(page_of(store(evaluations=evaluations))))
+
+    assert "in the order in which they began; 7 smaller evaluations left out" in text
+
+
+def test_an_evaluation_says_what_is_not_known_of_it(admin_client):
+    bare = Loading("app.Book", "values", 2, 0.001, streamed=True, database="other", sql="SELECT 2")
+
+    text = text_of(admin_client.get(page_of(store(loadings=(bare,)))))
+
+    assert "2 app.Book values, one after another not known not measured 1.0 ms" in text
+    assert "SQL on other" in text
+
+
+def test_many_types_are_folded_away_by_name(admin_client):
+    rows = tuple((f"app.Type{size}", TypeTotal(1, size)) for size in range(100, 80, -1))
+    response = admin_client.get(page_of(store(table=TopTypes(rows, 3, TypeTotal(3, 30)))))
+
+    assert "(8 other types) +8 +445 B" in text_of(response)
+    assert "The others by name" in text_of(response)
+    assert "app.Type81 +1 +81 B" in text_of(response)
+
+
+def test_the_page_leads_to_the_other_reports_of_its_route(admin_client):
+    report = store(route="/a b/<int:pk>/&x=1")
+    store(route="/unlike/")
+
+    url = admin_client.get(page_of(report)).context["same_route_url"]
+    text = text_of(admin_client.get(url))
+
+    assert "/a b/&lt;int:pk&gt;/&amp;x=1" in text
+    assert "/unlike/" not in text
+
+
+# Hostile or old content
+
+
+def test_names_from_the_program_are_escaped(admin_client):
+    evil = "<img src=x onerror=alert(1)>"
+    table = TopTypes(((evil, TypeTotal(1, 100)),))
+    loading = Loading(evil, evil, 1, 0.1, Site(evil, 1, evil), evil, evil, types=table)
+    report = store(
+        loadings=(loading,), table=table, route=evil, host=evil, thread=evil, release=evil,
+        engine="<img src=x>", instrument="<img src=x>", kind="<img src=x>",
+    )  # fmt: skip
+    store(release="other")
+
+    for url in (LIST, page_of(report), deletion_of(report), f"{LIST}?q={evil}"):
+        content = admin_client.get(url).content.decode()
+
+        assert "&lt;img src=x onerror=alert(1)&gt;" in content
+        assert "<img src=x" not in content
+
+
+def test_control_characters_in_a_route_are_made_visible(admin_client):
+    report = store(route="/a\u202e/\x1b[31m/")
+
+    for url in (LIST, page_of(report)):
+        text = text_of(admin_client.get(url))
+
+        assert "GET /a\ufffd/\ufffd[31m/" in text
+
+
+def test_a_report_with_empty_documents_has_a_page(admin_client):
+    text = text_of(admin_client.get(page_of(store(types={}, evaluations={}, rows=0))))
+
+    assert "No rows were loaded" in text
+    assert "Evaluations Loadings" not in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"types": {"version": 0, "rows": []}},
+        {"types": {"version": 9, "rows": [["dict", 1]]}},
+        {"types": [1, 2]},
+        {"types": {"rows": [["a", "b", "c"]], "others": 0, "other": [0, 0], "comparable": True}},
+        {"evaluations": {"loadings": [{"model": "app.Account"}]}},
+        {"evaluations": {"loadings": [{"site": None, "types": None, "new": 1}]}},
+        {"evaluations": {"loadings": 3}},
+        {"evaluations": [1]},
+        {"evaluations": "text"},
+    ],
+)
+def test_a_report_of_another_version_is_shown_without_its_tables(admin_client, values):
+    text = text_of(admin_client.get(page_of(store(**values))))
+
+    assert "another version of django-memsize may have stored them" in text
+    assert "duration 28.3 ms" in text
+
+
+def test_a_report_of_unknown_kind_is_shown(admin_client):
+    report = store(kind="task", method="", route="", status=None, instrument="meter")
+
+    assert "(no route)" in text_of(admin_client.get(page_of(report)))
+    assert "At the end of the run, against its start" in text_of(admin_client.get(page_of(report)))
+    assert "(no route)" in text_of(admin_client.get(LIST))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "abc", "0", "-1", "9" * 40, "1%00", "1 OR 1=1", "%2e%2e%2f", "1.0", "None", "_5F", "'",
+        "%F0%9F%92%A9", "1e9",
+    ],
+)  # fmt: skip
+def test_an_id_that_is_none_leads_nowhere(admin_client, report, place):
+    for page in ("change", "delete", "history"):
+        response = admin_client.get(f"{LIST}{place}/{page}/")
+
+        assert response.status_code in (302, 404)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "o=abc", "o=99.-99..-", "o=" + "1." * 2000, "o=-0", "p=abc", "p=-1", "p=0", "p=" + "9" * 40,
+        "all=", "e=1", "_facets=True", "_popup=1", "_to_field=id", "_to_field=password", "q=%00",
+        "q=" + "a+" * 3000, "q=%22", "q=%ED%A0%80", "q=" + "a" * 100_000, "nonsense=1",
+        "rows__gt=" + "9" * 40, "route__regex=(", "rows__in=" + "9" * 40, "id__in=abc",
+        "types__version=1", "kind__exact=nonsense", "kind__exact=%00", "method=%00", "method=",
+        "method=" + "x" * 10_000, "method__isnull=1", "cold__exact=maybe", "cold__exact=2",
+        "alone=maybe", "engine=%3Cscript%3E", "release=%27", "started_at__year=abc",
+        "started_at__year=0", "started_at__year=1", "started_at__year=9999",
+        "started_at__year=99999", "started_at__year=9999&started_at__month=12",
+        "started_at__year=9999&started_at__month=12&started_at__day=31",
+        "started_at__year=2026&started_at__month=13", "started_at__year=2026&started_at__day=3",
+        "started_at__month=2", "started_at__month=abc", "started_at__day=" + "9" * 40,
+        "started_at__gte=abc", "started_at__gte=9999-12-31+23:59:59-14:00",
+        "started_at__lt=0001-01-01+00:00:00%2B14:00", "started_at__gte=%00",
+        "started_at__year=2026&started_at__year=abc", "__class__=1", "_changelist_filters=%00",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Asia/Tokyo"])
+def test_a_hostile_query_is_ignored_or_refused(admin_client, settings, report, query, zone):
+    settings.TIME_ZONE = zone
+
+    response = admin_client.get(f"{LIST}?{query}", follow=True)
+
+    assert response.status_code in (200, 400)
+
+
+@pytest.mark.parametrize("chosen", ["abc", "9" * 40, "", "\0", "-1"])
+def test_an_action_on_what_is_no_id_is_refused(admin_client, report, chosen):
+    action = {"action": "delete_selected", "_selected_action": [chosen], "post": "yes"}
+
+    assert admin_client.post(LIST, action).status_code == 400
+    assert Report.objects.filter(pk=report.pk).exists()
+
+
+@pytest.mark.parametrize(
+    "answer", [{"action": "nonsense"}, {"action": "delete_selected", "index": "x"}]
+)
+def test_an_action_that_is_none_does_nothing(admin_client, report, answer):
+    response = admin_client.post(LIST, answer | {"_selected_action": [str(report.pk)]})
+
+    assert response.status_code in (200, 302)
+    assert Report.objects.filter(pk=report.pk).exists()
+
+
+# What the pages are made of
+
+
+class Inline(HTMLParser):
+    """Collects what a strict Content-Security-Policy forbids."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def handle_starttag(self, tag, attrs):
+        names = dict(attrs)
+        self.found += [name for name in names if name == "style" or name.startswith("on")]
+        if tag == "style" or (tag == "script" and "src" not in names):
+            self.found.append(tag)
+        if str(names.get("href", "")).startswith("javascript:"):
+            self.found.append("href")
+
+
+def test_the_pages_have_no_inline_script_and_no_inline_style(admin_client, log_in, report):
+    for client in (admin_client, log_in("view_report")):
+        for url in (LIST, page_of(report)):
+            parser = Inline()
+            parser.feed(client.get(url).content.decode())
+
+            assert parser.found == []
+
+
+def test_the_style_of_the_pages_is_a_file(admin_client, report):
+    for url in (LIST, page_of(report)):
+        content = admin_client.get(url).content.decode()
+
+        assert content.count("/static/django_memsize/report.css") == 1
+
+
+def test_every_table_of_the_page_has_a_caption_and_headers_with_a_scope(admin_client, report):
+    content = main_of(admin_client.get(page_of(report)))
+
+    assert content.count("<table") == content.count("<caption") == 3
+    headers = re.findall(r"<th\b[^>]*>", content)
+    assert headers
+    assert all('scope="' in header for header in headers)
+
+
+def test_looking_at_reports_is_not_measured(admin_client, report):
+    with storage.collecting() as collected:
+        admin_client.get(LIST)
+        admin_client.get(page_of(report))
+        admin_client.get(deletion_of(report))
+        assert collected == []
+        admin_client.get("/nothing/")
+
+    assert len(collected) == 1
+    assert Report.objects.count() == 1
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_reports_of_another_database_are_shown_and_deleted_there(admin_client, settings):
+    settings.MEMSIZE = {"DATABASE": "other", "SAMPLE_RATE": 0.0}
+    store(route="/here/")
+    report = store(route="/there/")
+    Report.objects.filter(pk=report.pk).delete()
+    report.save(using="other", force_insert=True)
+
+    text = text_of(admin_client.get(LIST))
+    assert "/there/" in text
+    assert "/here/" not in text
+    assert "/there/" in text_of(admin_client.get(page_of(report)))
+    admin_client.post(deletion_of(report), {"post": "yes"})
+    assert not Report.objects.using("other").exists()
+    assert Report.objects.count() == 1

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+
+from django_memsize import documents
+from django_memsize.values import Loading, Site, TopTypes, TypeTotal
+
+TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
+LOADING = Loading(
+    model="bank.Account",
+    kind="instances",
+    rows=3090,
+    duration=0.25,
+    site=Site("bank/views.py", 41, "accounts"),
+    sql="SELECT 1 WHERE id = %s",
+    database="default",
+    depth=1,
+    streamed=True,
+    over_budget=True,
+    types=TYPES,
+)
+
+
+def through_json(document):
+    return json.loads(json.dumps(document))
+
+
+def test_a_table_of_types_comes_back_as_it_was():
+    assert documents.types_of(through_json(documents.types_document(TYPES))) == TYPES
+
+
+def test_loadings_come_back_as_they_were():
+    bare = Loading("bank.Account", "raw", 0, 0.0)
+    document = through_json(documents.loadings_document([LOADING, bare], left_out=4, unmeasured=5))
+
+    assert documents.loadings_of(document) == (LOADING, bare)
+    assert (document["left_out"], document["unmeasured"]) == (4, 5)
+    assert document["version"] == documents.VERSION
+
+
+@pytest.mark.parametrize(
+    ("sql", "stored"),
+    [
+        ("SELECT a FROM t WHERE b = %s", "SELECT a FROM t WHERE b = %s"),
+        ("SELECT 'it''s secret', b", "SELECT ?, b"),
+        (r"SELECT 'a\'secret', b", "SELECT ?, b"),
+        ("SELECT 'secret without an end", "SELECT ?"),
+    ],
+)
+def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
+    document = documents.loadings_document([Loading("m", "raw", 0, 0.0, sql=sql)], 0, 0)
+
+    assert document["loadings"][0]["sql"] == stored
+
+
+def test_an_empty_document_is_an_empty_table():
+    assert documents.types_of({}) == documents.types_of(None) == TopTypes()
+    assert documents.loadings_of({}) == ()
+
+
+def test_names_that_no_database_takes_are_made_safe():
+    types = TopTypes((("bad\x00\ud800\u202ename", TypeTotal(1, 2**70)),))
+
+    ((name, count, size),) = documents.types_document(types)["rows"]
+
+    assert name == "bad\ufffd\ufffd\ufffdname"
+    assert (count, size) == (1, 2**63 - 1)
+
+
+def test_numbers_too_large_for_a_column_are_the_largest_that_fit():
+    assert documents.stored_number(2**80) == 2**63 - 1
+    assert documents.stored_number(-(2**80)) == -(2**63 - 1)
+    assert documents.stored_number(-5) == -5

@@ -1,0 +1,320 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test import override_settings
+
+from django_memsize import storage
+from django_memsize.models import Report
+from tests.app.models import Account, Author
+
+PROJECT = Path(__file__).parent.parent
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+@pytest.fixture
+def memprofile(capsys):
+    def run(*words):
+        call_command("memprofile", *words)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def authors():
+    Author.objects.bulk_create(Author(name=f"author {number}") for number in range(30))
+
+
+def report(**values):
+    known = {
+        "kind": "request",
+        "route": "/accounts/",
+        "method": "GET",
+        "status": 200,
+        "started_at": "2026-01-01T00:00:00Z",
+        "duration": 0.1,
+        "engine": "python",
+        "instrument": "census",
+        "net_bytes": 0,
+    }
+    return Report.objects.create(**known | values)
+
+
+def test_without_a_word_it_lists_the_routes_that_grew_most(memprofile):
+    report(route="/small/", net_bytes=2048)
+    report(route="/large/", net_bytes=4 * 1024**2)
+    latest = report(route="/large/", net_bytes=2 * 1024**2, rows=3090)
+
+    lines = memprofile().splitlines()
+
+    assert [line.split(" | ")[0].strip() for line in lines[2:4]] == ["GET /large/", "GET /small/"]
+    cells = [cell.strip() for cell in lines[2].split(" | ")]
+    assert cells[1:] == ["2", "3.0 MB", "4.0 MB", "-", "3,090", str(latest.pk)]
+
+
+def test_the_first_of_its_route_in_a_process_does_not_count(memprofile):
+    report(route="/cold/", net_bytes=4 * 1024**2, cold=True)
+
+    assert "/cold/" not in memprofile()
+
+
+def test_top_limits_the_routes(memprofile):
+    for number in range(5):
+        report(route=f"/{number}/")
+
+    lines = memprofile("--top", "3").split("\n\n")[0].splitlines()
+
+    assert len(lines) == 2 + 3 + 1
+    assert lines[-1] == "and 2 more: --top N"
+
+
+def test_without_reports_it_says_how_to_get_one(memprofile):
+    assert memprofile().startswith("No reports yet.")
+
+
+def test_reports_that_could_not_be_stored_are_counted(memprofile):
+    report(dropped=3)
+    report(dropped=4)
+
+    assert "7 reports could not be stored" in memprofile()
+
+
+def test_routes_as_json(memprofile):
+    report(route="/accounts/", net_bytes=2048)
+
+    document = json.loads(memprofile("--format", "json"))
+
+    assert document["dropped"] == 0
+    assert [route["route"] for route in document["routes"]] == ["/accounts/"]
+
+
+def test_show_prints_one_report(memprofile):
+    number = report().pk
+
+    text = memprofile("show", str(number))
+
+    assert text.startswith(f"Report {number}: GET /accounts/ -> 200\n\nNo rows were loaded;")
+
+
+def test_show_prints_json_wherever_the_option_stands(memprofile):
+    number = report().pk
+
+    after = json.loads(memprofile("show", str(number), "--format", "json"))
+    before = json.loads(memprofile("--format", "json", "show", str(number)))
+
+    assert after == before
+    assert after[0]["route"] == "/accounts/"
+    assert after[0]["sentence"].startswith("No rows were loaded;")
+
+
+def test_show_of_a_report_that_is_not_there_is_one_line(memprofile):
+    with pytest.raises(CommandError, match=r"^There is no report 12345\.$"):
+        memprofile("show", "12345")
+
+
+def test_run_measures_a_request_through_the_middleware(memprofile):
+    text = memprofile("run", "/accounts/")
+
+    stored = Report.objects.get()
+    assert text.startswith(f"Report {stored.pk}: GET /accounts/ -> 200\n\n")
+    assert (stored.kind, stored.route, stored.status) == ("request", "/accounts/", 200)
+    assert not stored.cold
+
+
+def test_run_keeps_the_query_string(memprofile):
+    memprofile("run", "/accounts/?a=b")
+
+    assert Report.objects.get().route == "/accounts/"
+
+
+def test_run_repeats_without_the_warm_up(memprofile):
+    memprofile("run", "/nothing/", "--repeat", "2")
+
+    assert Report.objects.count() == 2
+
+
+def test_run_reports_the_warm_up_where_asked_to(memprofile):
+    memprofile("run", "/nothing/", "--no-warm-up")
+
+    assert Report.objects.get().cold
+
+
+def test_run_uses_the_method_asked_for(memprofile):
+    memprofile("run", "/echo/", "--method", "post")
+
+    assert Report.objects.get().method == "POST"
+
+
+def test_run_of_code_shows_what_its_value_holds(memprofile, authors):
+    text = memprofile("run", "--code", "list(Author.objects.all())")
+
+    stored = Report.objects.get()
+    (loading,) = stored.summary().loadings
+    assert (stored.kind, stored.route) == ("code", "list(Author.objects.all())")
+    assert (loading.model, loading.rows, str(loading.site)) == ("app.Author", 30, "<code>:1")
+    assert dict(loading.types.rows)["tests.app.models.Author"].count == 30
+    assert dict(stored.summary().types.rows)["tests.app.models.Author"].count == 30
+    assert "Loading 30 app.Author at <code>:1 put " in text
+
+
+def test_run_of_code_takes_several_lines(memprofile):
+    memprofile("run", "--code", "first = [1]\nfirst.append(2)\nfirst")
+
+    assert Report.objects.count() == 1
+
+
+def test_run_rolls_back_what_it_writes(memprofile):
+    memprofile("run", "--code", "Author.objects.create(name='written')")
+
+    assert not Author.objects.filter(name="written").exists()
+    assert Report.objects.count() == 1
+
+
+def test_run_keeps_what_it_writes_where_asked_to(memprofile):
+    memprofile("run", "--code", "Author.objects.create(name='written')", "--commit")
+
+    assert Author.objects.filter(name="written").count() == 2
+
+
+def test_run_logs_a_user_in(memprofile):
+    User.objects.create_superuser("root", password="secret")
+
+    memprofile("run", "/admin/", "--user", "root")
+    memprofile("run", "/admin/")
+
+    assert list(Report.objects.order_by("pk").values_list("status", flat=True)) == [200, 302]
+
+
+def test_run_as_json(memprofile):
+    (document,) = json.loads(memprofile("run", "/nothing/", "--format", "json"))
+
+    assert (document["route"], document["status"]) == ("/nothing/", 200)
+    assert document["types"]["version"] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("run",), "Say what to run: a path, or --code."),
+        (("run", "/nothing/", "--code", "1"), "Say what to run: a path, or --code."),
+        (("run", "/nowhere/"), "No page answers to /nowhere/."),
+        (("run", "nothing"), "No page answers to nothing. Did you mean /nothing/?"),
+        (("run", "/nothing/", "--user", "nobody"), "There is no user 'nobody'."),
+    ],
+)
+def test_what_cannot_be_run_is_one_line(memprofile, words, message):
+    with pytest.raises(CommandError) as caught:
+        memprofile(*words)
+
+    assert str(caught.value) == message
+    assert not Report.objects.exists()
+
+
+def test_code_that_is_no_python_is_one_line(memprofile):
+    with pytest.raises(CommandError, match=r"^--code is not Python: .*") as caught:
+        memprofile("run", "--code", "1 +")
+
+    assert "\n" not in str(caught.value)
+
+
+def test_code_that_raises_is_shown_with_its_own_lines_only(memprofile):
+    with pytest.raises(CommandError) as caught:
+        memprofile("run", "--code", "def f():\n    return 1 / 0\nf()")
+
+    assert str(caught.value) == (
+        "The code raised ZeroDivisionError: division by zero\n\n"
+        '  File "<code>", line 3, in <module>\n'
+        '  File "<code>", line 2, in f'
+    )
+    assert not Report.objects.exists()
+
+
+def test_a_view_that_raises_is_shown_with_its_own_lines_only(memprofile):
+    with pytest.raises(CommandError) as caught:
+        memprofile("run", "/raises/value/")
+
+    first, _, frames = str(caught.value).partition("\n\n")
+    assert first == "/raises/value/ raised ValueError: on purpose"
+    assert frames.splitlines()[0].endswith("in raises")
+    assert "django_memsize" not in frames
+
+
+def test_a_project_without_the_middleware_is_told_what_to_add(memprofile):
+    with override_settings(MIDDLEWARE=[]), pytest.raises(CommandError, match="MemsizeMiddleware"):
+        memprofile("run", "/nothing/")
+
+
+def test_a_host_that_is_allowed_is_taken_from_the_settings(memprofile):
+    with override_settings(ALLOWED_HOSTS=["*", ".example.org"]):
+        memprofile("run", "/nothing/")
+
+    assert Report.objects.get().status == 200
+
+
+def test_wrong_settings_are_one_line(memprofile):
+    with (
+        override_settings(MEMSIZE={"TOP_TYPES": 0}),
+        pytest.raises(CommandError, match="TOP_TYPES"),
+    ):
+        memprofile()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize("words", [(), ("show", "1"), ("run", "/nothing/")])
+def test_a_database_without_the_table_is_one_line_that_names_migrate(memprofile, words):
+    with connection.schema_editor() as editor:
+        editor.delete_model(Report)
+    try:
+        with pytest.raises(CommandError, match=r"manage\.py migrate django_memsize") as caught:
+            memprofile(*words)
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(Report)
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("words", [["show", "0"], ["show", "x"], ["run", "/", "--repeat", "-1"]])
+def test_words_that_make_no_sense_end_with_a_line_and_an_exit_code(words):
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "memprofile", *words],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(PROJECT), "PATH": ""},
+        timeout=60,
+    )
+
+    assert done.returncode == 2
+    assert "error: argument" in done.stderr
+
+
+def test_a_failure_ends_with_exit_code_one():
+    done = subprocess.run(
+        [sys.executable, "-m", "django", "memprofile", "show", "1"],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        env={"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(PROJECT), "PATH": ""},
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("CommandError: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_collected_is_not_written(authors):
+    with storage.collecting() as collected:
+        call_command("check")
+
+    assert list(collected) == []
+    assert not Report.objects.exists()
+    assert Account.objects.count() == 0

@@ -1,0 +1,951 @@
+"""A request is measured, and goes through as if nobody looked."""
+
+import asyncio
+import contextvars
+import datetime
+import functools
+import gc
+import importlib
+import io
+import logging
+import pkgutil
+import threading
+import types
+import warnings
+import weakref
+from contextlib import contextmanager
+
+import pytest
+from django.core.exceptions import SuspiciousOperation
+from django.core.signals import request_finished
+from django.db import close_old_connections, connection
+from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.test import Client, RequestFactory, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path, re_path
+from django.views.decorators.http import etag
+
+from django_memsize import conf, engine, measure, middleware, overlap, recording, sites, storage
+from django_memsize.middleware import MemsizeMiddleware
+from django_memsize.models import Report
+from django_memsize.values import OURS, Site, Snapshot
+from tests import urls
+from tests.app import views
+from tests.app.models import Account
+
+MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
+EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
+WITH_EVALUATIONS = EVERY_REQUEST | {"EVALUATIONS": True}
+
+
+@pytest.fixture(autouse=True)
+def _as_under_a_test_client():
+    """Keep the end of a request from closing connections, as Django's test client does."""
+    assert others_under_way() == 0
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
+    overlap._forget()
+
+
+@pytest.fixture
+def measured(settings):
+    """Have every request measured, its evaluations only listed."""
+    settings.MEMSIZE = EVERY_REQUEST
+
+
+real_census = functools.cache(engine.census)
+
+
+@pytest.fixture
+def quick_census(monkeypatch):
+    """Have a census answer at once, where its figures do not matter: with those of the first."""
+    counted = real_census()
+    monkeypatch.setattr(engine, "census", lambda exclude=(): counted)
+
+
+@pytest.fixture
+def accounts(db):
+    """Have the 3,090 accounts of the note: two datetimes each, and a date but for six."""
+    return create_accounts(3090)
+
+
+def create_accounts(number):
+    noon = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
+    return Account.objects.bulk_create(
+        Account(
+            name=f"account {place}",
+            created_at=noon + datetime.timedelta(seconds=place),
+            updated_at=noon + datetime.timedelta(hours=place),
+            born_on=None if place < 6 else noon.date() - datetime.timedelta(days=place),
+        )
+        for place in range(number)
+    )
+
+
+def without_memsize(list_of_middleware):
+    return [one for one in list_of_middleware if one != MEMSIZE]
+
+
+def others_under_way():
+    """Return how many stretches count as under way at this moment."""
+    return overlap.Presence().leave()
+
+
+def outcome(client, url, **extra):
+    """Return all that the caller of a request can tell: the answer, or what was raised."""
+    try:
+        response = client.get(url, **extra)
+        body = b"".join(response.streaming_content) if response.streaming else response.content
+    except BaseException as error:
+        return type(error), error.args, type(error.__cause__), type(error.__context__)
+    return type(response), response.status_code, sorted(response.headers.items()), body
+
+
+def type_names(report):
+    """Return the names of all types in all tables of the report."""
+    tables = [report.types, *(each["types"] for each in report.evaluations["loadings"])]
+    return {name for table in tables if table for name, _, _ in table["rows"]}
+
+
+def through(view, request=None):
+    """Return what a view answers from below our middleware."""
+    return MemsizeMiddleware(view)(request or RequestFactory().get("/"))
+
+
+# What is stored
+
+
+@pytest.mark.parametrize(
+    ("url", "function"),
+    [
+        ("/accounts/", "accounts"),
+        ("/accounts/template/", "accounts_in_template"),
+        ("/accounts/response/", None),
+    ],
+)
+def test_a_request_is_stored_with_each_type_it_loaded_counted_exactly(
+    accounts, client, settings, url, function
+):
+    settings.MEMSIZE = WITH_EVALUATIONS
+    assert client.get(url).status_code == 200
+    assert client.get(url).status_code == 200
+
+    first, report = Report.objects.order_by("pk")
+
+    assert (first.cold, report.cold) == (True, False)
+    assert (report.route, report.method, report.status) == (url, "GET", 200)
+    assert (report.kind, report.rows, report.overlapping) == ("request", 3090, 0)
+    assert not report.incomplete
+    (loading,) = report.summary().loadings
+    assert (loading.model, loading.kind, loading.rows) == ("app.Account", "instances", 3090)
+    assert loading.sql.startswith("SELECT")
+    if function is None:  # rendered by Django itself, when the view has long returned
+        assert loading.site is None
+    else:
+        line = getattr(views, function).__code__.co_firstlineno + 1
+        assert loading.site == Site("tests/app/views.py", line, function)
+    counts = {name: total.count for name, total in loading.types.rows}
+    assert counts["tests.app.models.Account"] == 3090
+    assert counts["django.db.models.base.ModelState"] == 3090
+    assert counts["datetime.datetime"] == 6180
+    assert counts["datetime.date"] == 3084
+    assert not [name for name in type_names(report) if name.startswith("django_memsize")]
+
+
+def test_a_stream_is_measured_to_its_end(accounts, client, settings):
+    settings.MEMSIZE = EVERY_REQUEST
+    response = client.get("/accounts/stream/")
+    assert not Report.objects.exists()
+    assert len(list(response.streaming_content)) == 3090
+
+    report = Report.objects.get()
+
+    assert (report.route, report.rows) == ("/accounts/stream/", 3090)
+    (loading,) = report.summary().loadings
+    assert (loading.model, loading.rows, loading.streamed) == ("app.Account", 3090, True)
+    assert loading.site.function.startswith("accounts_stream")
+    assert not [name for name in type_names(report) if name.startswith("django_memsize")]
+
+
+def test_the_route_is_the_pattern_and_the_path_is_stored_nowhere(
+    db, client, measured, quick_census
+):
+    (account,) = create_accounts(1)
+    Account.objects.filter(pk=account.pk).update(id=987_654)
+    assert client.get("/accounts/987654/?secret=token").json() == {"name": "account 0"}
+
+    stored = Report.objects.values().get()
+
+    assert stored["route"] == "/accounts/<int:pk>/"
+    assert "987654" not in repr(stored)
+    assert "token" not in repr(stored)
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("url", "route"),
+    [
+        ("/regex/12/", "^regex/([0-9]+)/$"),
+        ("/included/with/slash/", "/included/with/slash/"),
+        ("/included/regex/7/", "/included/regex/(?P<number>[0-9]+)/$"),
+        ("/no/such/page/", "(unresolved)"),
+    ],
+)
+def test_a_route_reads_as_the_patterns_that_make_it(client, measured, quick_census, url, route):
+    with storage.collecting() as reports:
+        client.get(url)
+
+    assert [report.route for report in reports] == [route]
+
+
+def test_a_method_nobody_knows_is_not_stored_as_it_came(client, measured, quick_census):
+    with storage.collecting() as reports:
+        client.generic("EXFILTRATE", "/nothing/")
+        client.post("/echo/", b"body", content_type="text/plain")
+
+    assert [report.method for report in reports] == ["(other)", "POST"]
+
+
+# The same as without
+
+
+PATHS = [
+    *("/nothing/", "/accounts/", "/accounts/template/", "/accounts/response/", "/accounts/1/"),
+    *("/accounts/stream/", "/file/", "/accounts/999999/", "/no/such/page/", "/accounts/\x00/"),
+    *("/nothing/async/", "/accounts/async/", "/admin/"),
+    *(f"/raises/{what}/" for what in views._RAISED),
+    *(f"/raises/async/{what}/" for what in views._RAISED),
+]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("raising", [True, False])
+@pytest.mark.parametrize("url", PATHS, ids=lambda url: url.replace("\x00", "NUL"))
+def test_the_caller_of_a_request_cannot_tell_that_it_was_measured(
+    settings, quick_census, url, raising
+):
+    create_accounts(3)
+    settings.MEMSIZE = WITH_EVALUATIONS
+    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
+        expected = outcome(Client(raise_request_exception=raising), url)
+
+    with storage.collecting() as reports:
+        got = outcome(Client(raise_request_exception=raising), url)
+
+    assert got == expected
+    assert recording.current() is None
+    assert others_under_way() == 0
+    assert len(reports) == (not issubclass(expected[0], BaseException) or expected[0] is ValueError)
+
+
+def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(measured, quick_census):
+    for kind in (ValueError, Http404, SuspiciousOperation, KeyboardInterrupt, SystemExit):
+        error = kind("on purpose")
+
+        def raises(request, error=error):
+            raise error
+
+        with storage.collecting() as reports, pytest.raises(kind) as caught:
+            through(raises)
+        assert caught.value is error
+        assert error.__context__ is None
+        assert reports == []
+        assert others_under_way() == 0
+
+
+def test_a_cancelled_view_leaves_nothing_behind(measured, quick_census):
+    def cancelled(request):
+        assert recording.current() is not None
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        through(cancelled)
+
+    assert recording.current() is None
+    assert others_under_way() == 0
+
+
+def test_the_user_is_not_looked_at(db, client, django_user_model, measured, quick_census):
+    client.force_login(django_user_model.objects.create_user("somebody"))
+    with CaptureQueriesContext(connection) as queries:
+        response = client.get("/nothing/")
+
+    assert Report.objects.count() == 1
+    assert "Vary" not in response.headers
+    assert not [q for q in queries if "session" in q["sql"] or "auth_" in q["sql"]]
+
+
+def test_the_content_of_a_response_is_not_looked_at(measured, quick_census):
+    class Unread(HttpResponse):
+        @property
+        def content(self):
+            raise AssertionError("read")
+
+        @content.setter
+        def content(self, value):
+            pass
+
+    with storage.collecting() as reports:
+        through(lambda request: Unread()).close()
+
+    assert len(reports) == 1
+
+
+# Streams and files
+
+
+def chunks(log):
+    try:
+        for number in range(4):
+            log.append(f"making {number}")
+            assert recording.current() is not None
+            yield f"chunk {number}"
+    finally:
+        log.append("closed")
+
+
+def test_no_chunk_is_made_before_it_is_asked_for(measured, quick_census):
+    log = []
+    with storage.collecting() as reports:
+        response = through(lambda request: StreamingHttpResponse(chunks(log)))
+        assert log == []
+        stream = iter(response)
+        assert next(stream) == b"chunk 0"
+        assert log == ["making 0"]
+        assert reports == []
+        assert list(stream) == [b"chunk 1", b"chunk 2", b"chunk 3"]
+        assert reports == []
+        response.close()
+        response.close()
+
+    assert log == [*(f"making {number}" for number in range(4)), "closed"]
+    assert len(reports) == 1
+    assert others_under_way() == 0
+
+
+def test_a_stream_sees_the_context_of_its_consumer(measured, quick_census):
+    variable = contextvars.ContextVar("variable", default="outside")
+
+    def parts():
+        yield variable.get()
+        variable.set("set by the stream")
+        yield variable.get()
+
+    with storage.collecting():
+        response = through(lambda request: StreamingHttpResponse(parts()))
+        variable.set("set by the consumer")
+        assert list(response) == [b"set by the consumer", b"set by the stream"]
+        assert variable.get() == "set by the stream"
+        assert recording.current() is None
+        response.close()
+
+
+def test_a_chunk_is_let_go_of_before_the_next_is_made(measured, quick_census):
+    class Chunk:
+        def __str__(self):
+            return "x"
+
+    made = []
+
+    def parts():
+        for _ in range(3):
+            assert [chunk() for chunk in made] == [None] * len(made)
+            chunk = Chunk()
+            made.append(weakref.ref(chunk))
+            yield chunk
+            del chunk
+
+    with storage.collecting():
+        response = through(lambda request: StreamingHttpResponse(parts()))
+        number = 0
+        for chunk in response.streaming_content:
+            number += 1
+            del chunk
+        response.close()
+
+    assert number == 3
+
+
+def test_a_stream_aborted_half_way_is_closed_and_stored(measured, quick_census):
+    log = []
+    with storage.collecting() as reports:
+        response = through(lambda request: StreamingHttpResponse(chunks(log)))
+        assert next(iter(response)) == b"chunk 0"
+        response.close()
+
+    assert log == ["making 0", "closed"]
+    assert len(reports) == 1
+    assert others_under_way() == 0
+
+
+def test_the_rows_of_an_aborted_stream_are_those_that_were_read(db, measured, quick_census):
+    create_accounts(10)
+    with storage.collecting() as reports:
+        response = through(views.accounts_stream)
+        stream = iter(response)
+        next(stream)
+        next(stream)
+        response.close()
+
+    (report,) = reports
+    assert report.rows == 2
+
+
+def test_a_fault_in_a_stream_reaches_its_consumer(measured, quick_census):
+    error = ValueError("on purpose")
+
+    def parts():
+        yield "first"
+        raise error
+
+    with storage.collecting() as reports:
+        response = through(lambda request: StreamingHttpResponse(parts()))
+        stream = iter(response)
+        assert next(stream) == b"first"
+        with pytest.raises(ValueError, match="on purpose") as caught:
+            next(stream)
+        response.close()
+
+    assert caught.value is error
+    assert len(reports) == 1
+    assert recording.current() is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: HttpResponse("body"),
+        lambda: StreamingHttpResponse(chunks([])),
+        lambda: StreamingHttpResponse(["one", "two"]),
+        lambda: FileResponse(io.BytesIO(b"file")),
+    ],
+)
+def test_a_response_dropped_without_being_closed_leaves_nothing_behind(
+    measured, quick_census, make
+):
+    gc.collect()
+    gc.disable()
+    try:
+        with storage.collecting() as reports:
+            response = through(lambda request: make())
+            assert others_under_way() == 1
+            own_cycle = isinstance(response, FileResponse)  # of Django's own making
+            del response
+            if own_cycle:
+                gc.collect()
+    finally:
+        gc.enable()
+
+    assert reports == []
+    assert others_under_way() == 0
+
+
+def test_a_stream_dropped_half_way_leaves_nothing_behind(measured, quick_census):
+    log = []
+    gc.disable()
+    try:
+        with storage.collecting() as reports:
+            response = through(lambda request: StreamingHttpResponse(chunks(log)))
+            stream = iter(response)
+            next(stream)
+            del response, stream
+            assert log == ["making 0", "closed"]
+    finally:
+        gc.enable()
+
+    assert reports == []
+    assert others_under_way() == 0
+
+
+def test_a_file_can_still_be_handed_to_the_server(measured, quick_census):
+    class Counting(io.BytesIO):
+        closings = 0
+
+        def close(self):
+            self.closings += not self.closed
+            super().close()
+
+    file = Counting(b"content of a file")
+    with storage.collecting() as reports:
+        response = through(lambda request: FileResponse(file, filename="file.txt"))
+        assert type(response) is FileResponse
+        assert response.file_to_stream is file
+        assert b"".join(response) == b"content of a file"
+        response.close()
+
+    assert file.closings == 1
+    assert len(reports) == 1
+
+
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("url", ["/tagged/", "/tagged/stream/"])
+def test_a_response_replaced_above_us_leaves_nothing_behind(
+    client, settings, measured, quick_census, url
+):
+    settings.MIDDLEWARE = ["tests.test_middleware.not_modified", *settings.MIDDLEWARE]
+    gc.disable()
+    try:
+        with storage.collecting() as reports:
+            response = client.get(url, headers={"If-None-Match": '"tag"'})
+    finally:
+        gc.enable()
+
+    assert response.status_code == 304
+    assert reports == []
+    assert others_under_way() == 0
+
+
+def test_a_conditional_get_above_us_answers_as_without_us(client, settings, quick_census, measured):
+    conditional = "django.middleware.http.ConditionalGetMiddleware"
+    settings.MIDDLEWARE = [conditional, *settings.MIDDLEWARE]
+    with storage.collecting() as reports:
+        tag = client.get("/nothing/").headers["ETag"]
+        again = client.get("/nothing/", headers={"If-None-Match": tag})
+    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
+        expected = client.get("/nothing/", headers={"If-None-Match": tag})
+
+    assert (again.status_code, again.headers) == (304, expected.headers)
+    assert len(reports) == 1
+    assert others_under_way() == 0
+
+
+# Which requests
+
+
+def test_requests_that_overlap_say_so(settings, quick_census):
+    settings.MEMSIZE = EVERY_REQUEST | {"EXCLUDE": ["/excluded/"]}
+    meeting = threading.Barrier(2, timeout=20)
+
+    def view(request):
+        meeting.wait()
+        return HttpResponse()
+
+    def visit(url):
+        through(view, RequestFactory().get(url)).close()
+
+    def both(*urls):
+        with storage.collecting() as reports:
+            threads = [
+                threading.Thread(target=contextvars.copy_context().run, args=(visit, url))
+                for url in urls
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(20)
+        return [report.overlapping for report in reports]
+
+    assert both("/", "/") == [1, 1]
+    with storage.collecting() as reports:
+        through(views.nothing).close()
+    assert [report.overlapping for report in reports] == [0]
+
+
+@pytest.mark.django_db
+def test_a_request_that_is_not_measured_counts_as_overlapping(settings, quick_census):
+    settings.MEMSIZE = EVERY_REQUEST | {"EXCLUDE": ["/excluded/"]}
+
+    def view(request):
+        through(views.nothing, RequestFactory().get("/excluded/")).close()
+        return HttpResponse()
+
+    through(view).close()
+
+    assert Report.objects.get().overlapping == 1
+
+
+@pytest.mark.django_db
+def test_excluded_paths_are_not_measured(client, settings, quick_census):
+    settings.MEMSIZE = EVERY_REQUEST | {"EXCLUDE": ["/accounts/*", "*/async/"]}
+    for url in ("/accounts/", "/accounts/template/", "/nothing/async/", "/nothing/"):
+        assert client.get(url).status_code == 200
+
+    assert Report.objects.get().route == "/nothing/"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "memsize",
+    [
+        {"SAMPLE_RATE": 0},
+        {"ENABLED": False},
+        {"SAMPLE_RATE": 1.0, "ENABLED": False},
+        {"SAMPLE_RATE": 0.99, "MAX_OVERHEAD": 0},
+    ],
+)
+def test_nothing_is_measured_where_the_settings_say_so(client, settings, monkeypatch, memsize):
+    monkeypatch.setattr(middleware.budget, "_spent", 1.0)
+    settings.MEMSIZE = memsize
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(20):
+            assert client.get("/nothing/").content == b"nothing"
+
+    assert len(queries) == 0
+
+
+@pytest.mark.django_db
+def test_a_share_of_the_requests_is_measured(client, settings, quick_census, monkeypatch):
+    drawn = iter([0.1, 0.3, 0.24, 0.9, 0.0])
+    monkeypatch.setattr(middleware.random, "random", lambda: next(drawn))
+    settings.MEMSIZE = EVERY_REQUEST | {"SAMPLE_RATE": 0.25}
+    for _ in range(5):
+        client.get("/nothing/")
+
+    assert Report.objects.count() == 3
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "memsize",
+    [
+        {"SAMPLE_RATE": 7},
+        {"SAMPLE_RAET": 1.0},
+        {"SAMPLE_RATE": 1.0, "DATABASE": "nowhere"},
+        ["SAMPLE_RATE"],
+    ],
+)
+def test_unusable_settings_switch_it_off_with_one_line(client, settings, caplog, memsize):
+    settings.MEMSIZE = memsize
+    for _ in range(5):
+        assert client.get("/nothing/").content == b"nothing"
+
+    assert [record.name for record in caplog.records] == ["django_memsize"]
+    assert "switched off" in caplog.text
+    assert not Report.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_request_that_is_not_measured_belongs_to_the_block_around_it(
+    client, settings, quick_census
+):
+    create_accounts(5)
+    settings.MEMSIZE = EVERY_REQUEST | {"SAMPLE_RATE": 0}
+    with measure("around") as around:
+        client.get("/accounts/")
+
+    assert around.rows == 5
+
+
+@pytest.mark.django_db
+def test_a_measured_request_belongs_to_the_block_around_it_as_well(client, settings, quick_census):
+    create_accounts(5)
+    settings.MEMSIZE = EVERY_REQUEST
+    with measure("around") as around:
+        client.get("/accounts/")
+
+    assert around.rows == 5
+    assert Report.objects.get().rows == 5
+
+
+@pytest.mark.django_db
+def test_our_own_pages_are_never_stored(client, settings, quick_census, django_user_model):
+    user = django_user_model.objects.create_superuser("admin")
+    client.force_login(user)
+    settings.MEMSIZE = EVERY_REQUEST
+    assert client.get("/nothing/").status_code == 200
+    report = Report.objects.get()
+    for url in (
+        "/admin/django_memsize/report/",
+        f"/admin/django_memsize/report/{report.pk}/change/",
+    ):
+        assert client.get(url).status_code == 200
+
+    assert Report.objects.get() == report
+    assert others_under_way() == 0
+
+
+@pytest.mark.django_db
+def test_our_own_statements_are_in_no_evaluation(client, settings, quick_census):
+    create_accounts(2)
+    settings.MEMSIZE = EVERY_REQUEST
+    with measure("around") as around:
+        client.get("/accounts/")
+        client.get("/nothing/")
+
+    reports = Report.objects.order_by("pk")
+    assert [report.rows for report in reports] == [2, 0]
+    assert [each.model for each in around.evaluations] == ["app.Account"]
+    assert "memsize" not in repr(list(reports.values_list("evaluations")))
+
+
+def test_under_a_test_runner_nothing_is_measured_unless_a_test_asks(
+    db, client, django_assert_num_queries
+):
+    (account,) = create_accounts(1)
+    for _ in range(300):
+        with django_assert_num_queries(1):
+            client.get(f"/accounts/{account.pk}/")
+
+    assert not Report.objects.exists()
+
+
+# Unusual requests
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("/anything/\x00/", {}),
+        ("/anything/" + "a" * 65536, {}),
+        ("/anything/\u202e\u2028\x1b[31m", {}),
+        ("/anything/x", {"User-Agent": "\udc80\ud800", "Referer": "\x00"}),
+    ],
+    ids=["NUL", "64 KB", "control characters", "surrogates"],
+)
+def test_an_unusual_request_is_answered_and_stored(client, measured, quick_census, url, headers):
+    response = client.get(url, headers=headers)
+
+    assert (response.status_code, response.content) == (200, b"nothing")
+    assert Report.objects.get().route == "/anything/<path:rest>"
+
+
+HOSTILE = "Bad\x00\x1b[31m\n\u202e\ud800" + "x" * 5000
+kept = []
+
+
+def keep_hostile(request):
+    hostile = type("Hostile", (), {"__qualname__": HOSTILE, "__module__": "\x00bad"})
+    kept.extend(hostile() for _ in range(1000))
+    return HttpResponse("kept")
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+def test_a_class_with_an_unusual_name_is_stored_under_a_safe_one(client, measured):
+    try:
+        assert client.get("/hostile/").content == b"kept"
+    finally:
+        kept.clear()
+
+    report = Report.objects.get()
+    (name,) = [name for name, count, _ in report.types["rows"] if count == 1000 and "bad" in name]
+    assert name.startswith("\ufffdbad.Bad\ufffd\ufffd[31m\ufffd\ufffd\ufffdxxx")
+    assert len(name) <= 200
+
+
+@pytest.mark.django_db
+def test_a_number_too_large_for_a_column_is_stored_as_the_largest(client, measured, monkeypatch):
+    tables = iter([Snapshot({}, {}), Snapshot({"huge": 2**70}, {"huge": 2**80})])
+    monkeypatch.setattr(recording.Recording, "census", lambda self: next(tables))
+    assert client.get("/nothing/").status_code == 200
+
+    report = Report.objects.get()
+    assert (report.net_objects, report.net_bytes) == (2**63 - 1, 2**63 - 1)
+    assert report.types["rows"] == [["huge", 2**63 - 1, 2**63 - 1]]
+
+
+# Faults of ours
+
+
+def our_functions():
+    """Return every function and method of ours that runs for a request, by name."""
+    names = [
+        *("middleware", "storage", "recording", "overlap", "budget", "conf", "orm", "sites"),
+        *("documents", "values", "heap", "engine"),
+        *(f"engine.{found.name}" for found in pkgutil.iter_modules(engine.__path__)),
+    ]
+    modules = {f"django_memsize.{name}" for name in names}
+    for module in modules:
+        importlib.import_module(module)
+    functions = {
+        f"{found.__module__}.{found.__qualname__}:{found.__code__.co_firstlineno}": found
+        for found in gc.get_objects()
+        if type(found) is types.FunctionType and found.__module__ in modules
+    }
+    return {name: functions[name] for name in sorted(functions)}
+
+
+FUNCTIONS = our_functions()
+WAYS_THROUGH = {
+    # They call the program, or are called by the interpreter, with nothing of ours around them.
+    MemsizeMiddleware.__init__,
+    MemsizeMiddleware.__call__,
+    MemsizeMiddleware.__acall__,
+    middleware._Visit.__del__,
+}
+
+
+@contextmanager
+def failing(function):
+    """Have a function raise, wherever it was imported to."""
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("injected")
+
+    code = function.__code__
+    failing_code = fail.__code__.replace(co_freevars=code.co_freevars, co_filename=code.co_filename)
+    with warnings.catch_warnings():
+        # Python 3.13 would rather have a generator become a generator.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        function.__code__ = failing_code
+    try:
+        yield
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            function.__code__ = code
+
+
+@contextmanager
+def forgetful():
+    """Have nothing cached that would spare us a call."""
+    caches = [
+        found for found in vars(conf).values() if isinstance(found, functools._lru_cache_wrapper)
+    ]
+    for cache in caches:
+        cache.cache_clear()
+    sites._of_a_library.clear()
+    try:
+        yield
+    finally:
+        for cache in caches:
+            cache.cache_clear()
+
+
+def test_the_functions_of_ours_are_found():
+    names = {name.rpartition(":")[0].removeprefix("django_memsize.") for name in FUNCTIONS}
+    assert names > {
+        "middleware._arrive",
+        "storage.save",
+        "recording.Recording.__init__",
+        "values.TypeTotal.__init__",
+        "values.Snapshot.__sub__",
+        "conf.active",
+        "orm._evaluation",
+        "engine.twin.census",
+    }
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [n for n, f in FUNCTIONS.items() if f not in WAYS_THROUGH])
+@pytest.mark.filterwarnings("ignore:Assigning a code object:DeprecationWarning")
+def test_whatever_of_ours_fails_the_request_is_answered(name, client, settings, request):
+    create_accounts(3)
+    in_engine = name.startswith("django_memsize.engine")
+    settings.MEMSIZE = EVERY_REQUEST if in_engine else WITH_EVALUATIONS
+    if not in_engine:
+        request.getfixturevalue("quick_census")
+    try:
+        with failing(FUNCTIONS[name]), forgetful():
+            contextvars.copy_context().run(visit_pages, client, ["/accounts/"] * in_engine)
+        switches_it_on = name.rpartition(":")[0].endswith(("_resume_collector", ".__exit__"))
+        assert gc.isenabled() or switches_it_on
+    finally:
+        gc.enable()
+        overlap._forget()
+
+    request.getfixturevalue("quick_census")
+    with storage.collecting() as reports:
+        client.get("/accounts/")
+    assert [report.rows for report in reports] == [3]
+
+
+def visit_pages(client, only=()):
+    bodies = {
+        "/accounts/": b"3",
+        "/accounts/stream/": b"".join(
+            b"%d\n" % pk for pk in Account.objects.values_list("pk", flat=True)
+        ),
+        "/accounts/template/": b"account 0\naccount 1\naccount 2\n\n",
+        "/nothing/": b"nothing",
+        "/file/": b"content of a file",
+    }
+    for url in only or bodies:
+        response = client.get(url)
+        assert response.status_code == 200
+        assert response.getvalue() == bodies[url]
+
+
+def test_a_failing_log_fails_no_request(client, measured, monkeypatch):
+    def census(exclude=()):
+        raise MemoryError
+
+    def refuse(record):
+        raise RuntimeError("no logging today")
+
+    census.__code__ = census.__code__.replace(co_filename=engine.__file__)
+    monkeypatch.setattr(engine, "census", census)
+    logger = logging.getLogger("django_memsize")
+    logger.addFilter(refuse)
+    try:
+        assert client.get("/nothing/").content == b"nothing"
+    finally:
+        logger.removeFilter(refuse)
+
+
+# Nothing piles up
+
+
+requests_seen = weakref.WeakSet()
+responses_seen = weakref.WeakSet()
+
+
+def seen(request):
+    response = HttpResponse("seen")
+    requests_seen.add(request)
+    responses_seen.add(response)
+    return response
+
+
+def alive_of_ours():
+    gc.collect()
+    kinds = set(OURS)
+    return sum(type(found) in kinds for found in gc.get_objects())
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize(("census", "calls"), [("real", 3), ("quick", 200)])
+def test_nothing_piles_up(client, measured, request, census, calls):
+    if census == "quick":
+        request.getfixturevalue("quick_census")
+    for _ in range(2):
+        client.get("/seen/")
+    before = alive_of_ours()
+    for _ in range(calls):
+        assert client.get("/seen/").content == b"seen"
+    after = alive_of_ours()
+
+    assert Report.objects.count() == 2 + calls
+    assert after == before
+    assert (len(requests_seen), len(responses_seen)) == (0, 0)
+
+
+# Pages and middleware of these tests
+
+
+def not_modified(get_response):
+    """Stand in for a cache: what stands below is asked, and its answer thrown away."""
+
+    def answer(request):
+        response = get_response(request)
+        if "If-None-Match" in request.headers:
+            return HttpResponse(status=304)
+        return response
+
+    return answer
+
+
+def number(request, number):
+    return HttpResponse(str(number))
+
+
+urlpatterns = [
+    *urls.urlpatterns,
+    path("anything/", views.nothing),
+    path("anything/<path:rest>", lambda request, rest: views.nothing(request)),
+    path("hostile/", keep_hostile),
+    path("seen/", seen),
+    path("tagged/", etag(lambda request: None)(views.nothing)),
+    path("tagged/stream/", lambda request: StreamingHttpResponse(chunks([]))),
+    re_path(r"^regex/([0-9]+)/$", number),
+    path(
+        "included/",
+        include(
+            [path("with/slash/", views.nothing), re_path(r"^regex/(?P<number>[0-9]+)/$", number)]
+        ),
+    ),
+]
