@@ -1,0 +1,162 @@
+"""The whole heap of a Django process: ours beside pympler and guppy3, in turn, in one process.
+
+    python benchmarks/heap.py [--objects 700000] [--rounds 5]
+
+Prints medians, and asserts nothing: times on a shared machine prove little. What one tool leaves
+behind is collected before the next begins, outside the time taken.
+"""
+
+import argparse
+import datetime
+import decimal
+import gc
+import importlib
+import statistics
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "example_project")]
+
+import django  # noqa: E402 - found by way of the path above, like the rest
+from django.conf import settings  # noqa: E402
+
+settings.configure(
+    INSTALLED_APPS=[
+        "django.contrib.admin",
+        "django.contrib.auth",
+        "django.contrib.contenttypes",
+        "django.contrib.messages",
+        "django.contrib.sessions",
+        "bank",
+    ],
+    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+)
+django.setup()
+
+from bank.models import Account  # noqa: E402
+
+from django_memsize import engine  # noqa: E402
+
+PARTS = 10  # instance, state and dict; number, two texts, amount, date and two moments
+MEASURED = 3090
+
+
+def main():
+    """Build the heap, measure it in turn, print what it took."""
+    options = parse(sys.argv[1:])
+    contestants = (
+        {
+            "django-memsize census": census,
+            "pympler get_objects, summarize": summarize("pympler.muppy", "pympler.summary"),
+            "guppy3 heap().bytype": heap_by_type("guppy"),
+        },
+        {
+            "django-memsize sizeof": engine.sizeof,
+            "pympler asizeof": asizeof("pympler.asizeof"),
+        },
+    )
+    accounts = [loaded(number) for number in range((options.objects - census()) // PARTS)]
+    measured = accounts[:MEASURED]
+    heaps = compare(contestants[0], options.rounds)
+    sizes = compare(contestants[1], options.rounds, measured)
+    print(f"Python {sys.version.split()[0]}, Django {django.__version__}, {options.rounds} rounds")
+    print_table("the whole heap", "objects", heaps)
+    print_table(f"{len(measured):,} instances", "bytes", sizes)
+
+
+def parse(arguments):
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--objects", type=int, default=700_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    return parser.parse_args(arguments)
+
+
+def loaded(number):
+    """Return an account as the ORM makes it from a row."""
+    day = 1 + number % 28
+    values = {
+        "id": number + 1000,
+        "holder": f"holder {number}",
+        "branch_id": None,
+        "balance": decimal.Decimal(number),
+        "birth_date": datetime.date(1980, 1, day),
+        "opened_at": datetime.datetime(2024, 1, day, 9),
+        "last_seen_at": datetime.datetime(2024, 1, day, 17),
+        "notes": f"notes on {number}",
+    }
+    return Account.from_db("default", list(values), list(values.values()))
+
+
+def census():
+    """Count the heap with our engine."""
+    return sum(engine.census()[0].values())
+
+
+def summarize(*names):
+    """Return what counts the heap with pympler."""
+    if not (tools := optional(*names)):
+        return None
+    muppy, summary = tools
+
+    def measure():
+        objects = muppy.get_objects()
+        summary.summarize(objects)
+        return len(objects)
+
+    return measure
+
+
+def heap_by_type(name):
+    """Return what counts the heap with guppy3."""
+    if not (tools := optional(name)):
+        return None
+
+    def measure():
+        heap = tools[0].hpy().heap()
+        str(heap.bytype)
+        return heap.count
+
+    return measure
+
+
+def asizeof(name):
+    """Return what takes a deep size with pympler."""
+    tools = optional(name)
+    return tools and tools[0].asizeof
+
+
+def optional(*names):
+    """Import modules of another tool, or say that it is not there."""
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ImportError as error:
+        print(f"left out: {error}")
+        return None
+
+
+def compare(contestants, rounds, *arguments):
+    """Return (name, median seconds, what it saw) of each; every round runs each once."""
+    present = {name: measure for name, measure in contestants.items() if measure}
+    seconds, seen = {name: [] for name in present}, {}
+    for _ in range(rounds):
+        for name, measure in present.items():
+            gc.collect()
+            began = time.perf_counter()
+            seen[name] = measure(*arguments)
+            seconds[name].append(time.perf_counter() - began)
+    return [(name, statistics.median(seconds[name]), seen[name]) for name in present]
+
+
+def print_table(title, seen, rows):
+    """Print seconds, what was seen, and the time as a multiple of ours, which is the first."""
+    ours = rows[0][1]
+    print(f"\n{title:<32} {'seconds':>9} {seen:>12} {'times ours':>11}")
+    for name, seconds, number in rows:
+        print(f"{name:<32} {seconds:>9.4f} {number:>12,} {seconds / ours:>11.2f}")
+
+
+if __name__ == "__main__":
+    main()
