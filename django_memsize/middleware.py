@@ -28,6 +28,7 @@ _METHODS: Final = frozenset(
 )
 
 
+@ours
 class MemsizeMiddleware:
     """Put it first in ``MIDDLEWARE``: what stands before it is not measured.
 

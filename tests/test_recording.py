@@ -8,6 +8,7 @@ import pytest
 
 import django_memsize as memsize
 from django_memsize import budget, recording
+from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Evaluation, Recording
 from tests.app.models import Account
 
@@ -373,3 +374,11 @@ def accounts():
         )
         for number in range(3090)
     )
+
+
+def test_a_middleware_that_is_let_go_of_meanwhile_is_in_no_diff(quiet):
+    older = [MemsizeMiddleware(lambda request: None)]
+    with memsize.measure("request") as measured:
+        older.clear()
+
+    assert not [name for name in measured.diff if name.startswith("django_memsize")]
