@@ -1,6 +1,7 @@
 """The program goes on as it would without us: its threads, its collector, its memory."""
 
 import gc
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from django_memsize import engine
+from django_memsize.engine import twin
 from tests.heaps import totals
 
 ROOT = Path(__file__).parent.parent
@@ -72,7 +74,7 @@ def test_a_walk_that_holds_the_list_of_all_objects_would_disturb_that_thread():
     assert run(BUILDING_TUPLES.replace("WALK", "naive()")).returncode == 3
 
 
-def test_an_object_whose_last_reference_goes_during_a_walk_is_finalised():
+def test_an_object_whose_last_reference_goes_during_a_walk_in_python_is_finalised():
     class Dying:
         finalised_in = []
 
@@ -90,7 +92,7 @@ def test_an_object_whose_last_reference_goes_during_a_walk_is_finalised():
 
     def walk():
         sys.setprofile(drop)
-        engine.census()
+        twin.census()
         sys.setprofile(None)
 
     walker = threading.Thread(target=walk, daemon=True)
@@ -249,22 +251,34 @@ def test_thousands_of_measurements_leave_nothing_behind():
     assert sys.getallocatedblocks() - blocks <= 50
 
 
-def test_an_engine_that_is_not_there_is_replaced_with_one_warning():
-    source = "from django_memsize import engine; from django_memsize import engine as again\n"
-    source += "print(engine.name, engine.sizeof([[]]) > 0)"
+WITHOUT_COMPILED = """
+import sys
+sys.modules["django_memsize.engine.compiled"] = None
+from django_memsize import engine
+from django_memsize import engine as again
+print(engine.name, engine.sizeof([[]]) > 0)
+"""
 
-    ended = run(source, MEMSIZE_ENGINE="compiled")
+
+@pytest.mark.parametrize("wanted", ["", "compiled"])
+def test_an_engine_that_is_not_there_is_replaced_with_one_warning(wanted):
+    ended = run(WITHOUT_COMPILED, MEMSIZE_ENGINE=wanted)
 
     assert (ended.returncode, ended.stdout) == (0, "python True\n")
     assert ended.stderr.count("\n") == 1
-    assert ended.stderr.startswith("MEMSIZE_ENGINE=compiled: ")
+    assert ended.stderr.startswith("django-memsize: no compiled engine (")
 
 
-@pytest.mark.parametrize("wanted", [{}, {"MEMSIZE_ENGINE": "python"}])
-def test_no_warning_is_given_where_the_engine_is_there(wanted):
-    ended = run("from django_memsize import engine; print(engine.name)", **wanted)
+def test_the_twin_is_used_without_a_warning_where_it_is_asked_for():
+    ended = run("from django_memsize import engine; print(engine.name)", MEMSIZE_ENGINE="python")
 
     assert (ended.stdout, ended.stderr) == ("python\n", "")
+
+
+def test_the_engine_that_is_tested_is_the_one_that_is_there_or_was_asked_for():
+    there = "compiled" if importlib.util.find_spec("django_memsize.engine.compiled") else "python"
+
+    assert engine.name == (os.environ.get("MEMSIZE_ENGINE") or there)
 
 
 AFTER_ASYNCIO = """

@@ -20,6 +20,8 @@ def tree(value, depth=1):
 
 
 class Account:
+    __slots__ = ("holder", "opened")
+
     def __init__(self, holder, opened):
         self.holder = holder
         self.opened = opened

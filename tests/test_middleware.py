@@ -831,7 +831,7 @@ def test_whatever_of_ours_fails_the_request_is_answered(name, client, settings, 
     try:
         with failing(FUNCTIONS[name]), forgetful():
             contextvars.copy_context().run(visit_pages, client, ["/accounts/"] * in_engine)
-        switches_it_on = name.rpartition(":")[0].endswith(("_resume_collector", ".__exit__"))
+        switches_it_on = name.rpartition(":")[0].endswith(("collector.resume", ".__exit__"))
         assert gc.isenabled() or switches_it_on
     finally:
         gc.enable()

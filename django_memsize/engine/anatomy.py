@@ -7,6 +7,7 @@ would run a query, a metaclass its own ``__eq__``.
 
 from __future__ import annotations
 
+import gc
 import sys
 import types
 from collections import Counter
@@ -26,6 +27,10 @@ _flags: Final[Callable[[type], int]] = type.__dict__["__flags__"].__get__
 _itemsize: Final[Callable[[type], int]] = type.__dict__["__itemsize__"].__get__
 _module: Final[Callable[[type], object]] = type.__dict__["__module__"].__get__
 _qualname: Final[Callable[[type], object]] = type.__dict__["__qualname__"].__get__
+
+_made_for: Final[Callable[[types.MethodDescriptorType], type]] = (
+    types.MethodDescriptorType.__dict__["__objclass__"].__get__
+)
 
 _STOPS: Final = frozenset(
     map(
@@ -84,6 +89,11 @@ def stops(kind: type) -> bool:
     return id(kind) in _STOPS or is_class(kind) or is_kind_of(kind, _MODULES)
 
 
+def is_followed(value: object) -> bool:
+    """Tell whether an object may be asked what it refers to: others may be half built."""
+    return gc.is_tracked(value) or type(value) is dict or type(value) is tuple
+
+
 def bytes_of(kind: type, objects: list[Any]) -> int:
     """Return the bytes of some objects of exactly the type, as its C code counts them.
 
@@ -107,7 +117,9 @@ def bytes_of(kind: type, objects: list[Any]) -> int:
 def _sizeof(kind: type) -> Callable[[Any], int]:
     for ancestor in mro(kind):
         found = namespace(ancestor).get("__sizeof__")
-        if type(found) is types.MethodDescriptorType:
+        if type(found) is types.MethodDescriptorType and is_kind_of(
+            kind, frozenset((id(_made_for(found)),))
+        ):
             return found
     return object.__sizeof__
 

@@ -1,17 +1,17 @@
-"""What an object directly refers to, and a name for each, without calling anything of theirs."""
+"""The tree of an object, and a name for each referent, without calling anything of theirs."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
-from . import anatomy
+from . import anatomy, collector
 
 Node: TypeAlias = tuple[str, int, int, list["Node"]]
 """(name, bytes with all referents, bytes of its own, referents)."""
 
+_DEEPEST: Final = 100
 _WIDTH: Final = 60
 _ITEMS: Final = 12
 _NESTED: Final = 3
@@ -28,6 +28,47 @@ _BRACKETS: Final = {
 }
 
 
+class Sizing(Protocol):
+    """What a tree asks of an engine: sizes that count each object once together."""
+
+    def meet(self, measured: Any, /) -> bool: ...  # noqa: D102 - the engines say it
+    def flat(self, measured: Any, /) -> int: ...  # noqa: D102
+    def deep(self, objects: Sequence[Any], /) -> int: ...  # noqa: D102
+    def referents(self, measured: Any, /) -> list[Any]: ...  # noqa: D102
+
+
+def tree(root: Any, depth: int, new_sizing: Callable[[], Sizing]) -> Node:
+    """Return the tree of an object, largest referent first.
+
+    What several referents share counts with the first of them; what is itself shown in the tree
+    counts where it is shown.
+    """
+    paused = collector.pause()
+    try:
+        sizing = new_sizing()
+        sizing.meet(root)
+        return _tree(root, label(root), min(depth, _DEEPEST), sizing)
+    finally:
+        collector.resume(paused)
+
+
+def _tree(measured: Any, name: str, depth: int, sizing: Sizing) -> Node:
+    flat = sizing.flat(measured)
+    if anatomy.stops(type(measured)):
+        return name, flat, flat, []
+    referents = children(measured, sizing)
+    if depth <= 0:
+        return name, flat + sizing.deep([referent for _, referent in referents]), flat, []
+    shown = [
+        (referent_name, referent)
+        for referent_name, referent in referents
+        if not anatomy.stops(type(referent)) and sizing.meet(referent)
+    ]
+    nodes = [_tree(referent, named, depth - 1, sizing) for named, referent in shown]
+    nodes.sort(key=lambda node: -node[1])
+    return name, flat + sum(size for _, size, _, _ in nodes), flat, nodes
+
+
 def label(value: Any) -> str:
     """Return a repr of exact built-in scalars and containers of them, else the type's name.
 
@@ -36,7 +77,7 @@ def label(value: Any) -> str:
     return _cut(_repr(value, _NESTED))
 
 
-def children(value: Any) -> list[tuple[str, Any]]:
+def children(value: Any, sizing: Sizing) -> list[tuple[str, Any]]:
     """Return (name, referent) of each distinct referent; of a dict keys and values in turn."""
     named: dict[int, tuple[str, Any]] = {}
     if anatomy.is_dict(type(value)):
@@ -44,10 +85,9 @@ def children(value: Any) -> list[tuple[str, Any]]:
             key_name = label(key)
             named.setdefault(id(key), (f"[K] {key_name}", key))
             named.setdefault(id(item), (_cut(f"[V] {key_name}: {label(item)}"), item))
-    if gc.is_tracked(value) or type(value) is dict or type(value) is tuple:
-        for referent in gc.get_referents(value):
-            if id(referent) not in named:
-                named[id(referent)] = (label(referent), referent)
+    for referent in sizing.referents(value):
+        if id(referent) not in named:
+            named[id(referent)] = (label(referent), referent)
     return list(named.values())
 
 

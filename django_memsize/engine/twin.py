@@ -9,8 +9,6 @@ it does not show. Out of its reach, and the only difference from an engine in C:
 - the way from an instance to its ``__dict__`` on Python 3.13, where the collector need not go it:
   a census counts that dict all the same, a deep size does not;
 - a code object's local names and their kinds, a tuple and a few bytes, which Python can only copy.
-
-While a walk lasts the collector is paused, so that it is never us who set it off.
 """
 
 from __future__ import annotations
@@ -23,16 +21,13 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, compress, filterfalse, repeat
 from typing import Any, Final
 
-from . import anatomy
+from . import anatomy, collector
 from .roots import OWN, Buffer, Piles, Roots, list_roots, list_unlisted
-from .tree import Node, children, label
 
 # How many objects, and how many referents, are handled by one call. With these the objects are
 # still in the processor's cache when the next call looks at them; some lists have millions.
 _CHUNK: Final = 2048
 _REFERENTS: Final = 32768
-
-_DEEPEST: Final = 100
 
 _CODE_MEMBERS: Final[tuple[Callable[[types.CodeType], Any], ...]] = tuple(
     types.CodeType.__dict__[member].__get__
@@ -62,7 +57,7 @@ def census(exclude: Collection[type] = ()) -> tuple[dict[str, int], dict[str, in
     and how many of these were not reached. Instances of exactly the ``exclude`` classes are left
     out, methods bound to them, and the numbers and texts that only they refer to.
     """
-    paused = _pause_collector()
+    paused = collector.pause()
     try:
         roots = list_roots()
         try:
@@ -72,7 +67,7 @@ def census(exclude: Collection[type] = ()) -> tuple[dict[str, int], dict[str, in
         finally:
             roots.clear()
     finally:
-        _resume_collector(paused)
+        collector.resume(paused)
 
 
 def sizeof(objects: Sequence[Any]) -> int:
@@ -81,31 +76,18 @@ def sizeof(objects: Sequence[Any]) -> int:
     A class, module, function, code object or frame is not followed, and counts only if it is
     itself asked for.
     """
-    paused = _pause_collector()
+    paused = collector.pause()
     try:
         distinct = {id(asked): asked for asked in objects}.values()
         alone = [asked for asked in distinct if anatomy.stops(type(asked))]
         return _deep_size(objects, set()) + sum(map(_flat_size, alone))
     finally:
-        _resume_collector(paused)
-
-
-def sized(root: Any, depth: int) -> Node:
-    """Return the tree of an object: (name, size, flat, referents), largest referent first.
-
-    What several referents share counts with the first of them; what is itself shown in the tree
-    counts where it is shown.
-    """
-    paused = _pause_collector()
-    try:
-        return _sized(root, label(root), min(depth, _DEEPEST), {id(root)})
-    finally:
-        _resume_collector(paused)
+        collector.resume(paused)
 
 
 def instances(classes: Sequence[type]) -> list[tuple[str, int, int]]:
     """Return (name, instances alive, their deep bytes) of each class, its subclasses included."""
-    paused = _pause_collector()
+    paused = collector.pause()
     try:
         roots = list_roots()
         try:
@@ -118,19 +100,40 @@ def instances(classes: Sequence[type]) -> list[tuple[str, int, int]]:
         finally:
             roots.clear()
     finally:
-        _resume_collector(paused)
+        collector.resume(paused)
 
 
-# Not a context manager: its parts would be on the heap while it is listed.
-def _pause_collector() -> bool:
-    enabled = gc.isenabled()
-    gc.disable()
-    return enabled
+class Sizing:
+    """Sizes that count each object once together. Keeps addresses, no objects."""
 
+    __slots__ = ("_met",)
 
-def _resume_collector(paused: bool) -> None:
-    if paused:
-        gc.enable()
+    def __init__(self) -> None:
+        self._met: set[int] = set()
+
+    def meet(self, measured: Any) -> bool:
+        """Add an object to those that count no more; tell whether it did before."""
+        is_new = id(measured) not in self._met
+        self._met.add(id(measured))
+        return is_new
+
+    def flat(self, measured: Any) -> int:
+        """Return the bytes of the object alone."""
+        return _flat_size(measured)
+
+    def deep(self, objects: Sequence[Any]) -> int:
+        """Return the bytes of those objects, and of what they refer to, not met before."""
+        paused = collector.pause()
+        try:
+            return _deep_size(objects, self._met)
+        finally:
+            collector.resume(paused)
+
+    def referents(self, measured: Any) -> list[Any]:
+        """Return what the object directly refers to, as a walk sees it."""
+        if anatomy.is_followed(measured):
+            return gc.get_referents(measured)
+        return []
 
 
 class _Walk:
@@ -159,11 +162,15 @@ class _Walk:
         """Tell whether instances of the type are counted and followed."""
         return id(kind) not in self._excluded
 
+    def wants_bound_to(self, kind: type) -> bool:
+        """Tell whether methods bound to instances of the type are counted and followed."""
+        return id(kind) not in self._excluded
+
     def take(self, pile: list[Any]) -> None:
         """Count objects of one type and put on the piles what they refer to."""
         kind = type(pile[0])
         if kind is types.MethodType:
-            pile = [method for method in pile if self.wants(type(_bound_to(method)))]
+            pile = [method for method in pile if self.wants_bound_to(type(_bound_to(method)))]
         self.add(kind, len(pile), anatomy.bytes_of(kind, pile))
         if kind is types.CodeType:
             for member in _CODE_MEMBERS:
@@ -325,21 +332,3 @@ def _deep_size(objects: Iterable[Any], seen: set[int]) -> int:
 
 def _flat_size(measured: Any) -> int:
     return anatomy.bytes_of(type(measured), [measured])
-
-
-def _sized(measured: Any, name: str, depth: int, seen: set[int]) -> Node:
-    flat = _flat_size(measured)
-    if anatomy.stops(type(measured)):
-        return name, flat, flat, []
-    referents = children(measured)
-    if depth <= 0:
-        return name, flat + _deep_size([referent for _, referent in referents], seen), flat, []
-    shown = [
-        (referent_name, referent)
-        for referent_name, referent in referents
-        if id(referent) not in seen and not anatomy.stops(type(referent))
-    ]
-    seen.update(id(referent) for _, referent in shown)
-    nodes = [_sized(referent, named, depth - 1, seen) for named, referent in shown]
-    nodes.sort(key=lambda node: -node[1])
-    return name, flat + sum(size for _, size, _, _ in nodes), flat, nodes

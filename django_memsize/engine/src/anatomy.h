@@ -1,0 +1,60 @@
+/* What can be said of a type, and of the size of its instances, without running a line of its
+   code: from C slots, and from the namespaces of the method resolution order. */
+#ifndef MEMSIZE_ANATOMY_H
+#define MEMSIZE_ANATOMY_H
+
+#include "platform.h"
+
+/* How the bytes of an instance are told: what comes on top of a fixed part, then all of it. */
+typedef enum {
+    SIZE_FIXED,
+    SIZE_OF_ITEMS,
+    SIZE_OF_LIST,
+    SIZE_OF_TEXT,
+    SIZE_OF_INT,
+    SIZE_ASKED, /* its type's own function in C is asked */
+} size_rule;
+
+/* How what an instance refers to is found. */
+typedef enum {
+    SHAPE_LEAF, /* it can refer to nothing */
+    SHAPE_LIST,
+    SHAPE_TUPLE,
+    SHAPE_SET,
+    SHAPE_DICT,
+    SHAPE_DICT_SUBCLASS,
+    SHAPE_CODE,
+    SHAPE_MODULE,
+    SHAPE_TRAVERSED, /* by its tp_traverse */
+} shape_rule;
+
+/* What the instances of exactly one type have in common. */
+typedef struct {
+    size_rule size;
+    shape_rule shape;
+    bool is_collectable; /* its instances have the collector's header, but for static types */
+    bool is_class;       /* its instances are types */
+    bool is_method;      /* its instances are bound to an object */
+    bool has_attributes; /* its instances have a block of values, or a dict, of their own */
+    uint32_t item;       /* bytes of an item */
+    Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */
+    Py_ssize_t block;    /* bytes of the block of values that an instance may have */
+    PyObject *asked;     /* a borrowed __sizeof__, of SIZE_ASKED */
+} anatomy;
+
+/* Learn the addresses of the ints that CPython keeps for good. -1 with an exception. */
+int anatomy_prepare(void);
+
+/* Look at a type. -1 with an exception (MemoryError). */
+int anatomy_of(PyTypeObject *type, anatomy *found);
+
+/* Whether a deep size stops at instances of the type: they belong to the program. */
+bool anatomy_stops(PyTypeObject *type);
+
+/* Bytes of an object, buffers of its own included. -1 with an exception (MemoryError). */
+Py_ssize_t anatomy_bytes(const anatomy *kind, PyObject *measured);
+
+/* ``module.qualname``, without ``builtins``; "?" for a part that is no text. A new reference. */
+PyObject *anatomy_name(PyTypeObject *type);
+
+#endif

@@ -1,0 +1,27 @@
+/* What an instance keeps outside its object: a block of values, or a dict.
+
+   The only file that reads what CPython does not publish. It proves itself on a class of ours
+   before it is believed; where it cannot, every function here answers "nothing". */
+#ifndef MEMSIZE_ATTRIBUTES_H
+#define MEMSIZE_ATTRIBUTES_H
+
+#include "platform.h"
+
+/* Try what this file believes. False, with no exception, where CPython is not as it believes;
+   -1, with an exception, where it could not be tried. */
+int attributes_prove(void);
+
+/* Bytes of the block of values of a new instance, 0 for a type whose instances have none. */
+Py_ssize_t attributes_block(PyTypeObject *type);
+
+/* Whether an instance, of a type whose instances have blocks, has one that belongs to it alone.
+   Once the instance has a dict, the block is the dict's, which tells its size. */
+bool attributes_owned(PyObject *instance);
+
+/* The dict of an instance, borrowed, if it has one by now; makes none. */
+PyObject *attributes_dict(PyObject *instance);
+
+/* Bytes that ``dict.__sizeof__`` leaves out of the block of values that is a dict's. */
+Py_ssize_t attributes_left_out(PyObject *dict);
+
+#endif

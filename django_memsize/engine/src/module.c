@@ -1,0 +1,405 @@
+/* What Python sees of the engine. */
+#include "attributes.h"
+#include "roots.h"
+
+/* While a walk lasts the collector is paused, so that it is never us who set it off. */
+static void
+resume_collector(int was_enabled)
+{
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+}
+
+/* Copy the classes in a tuple or list; -1 with an exception. */
+static int
+classes_in(PyObject *sequence, PyTypeObject ***classes, Py_ssize_t *count)
+{
+    *count = PySequence_Fast_GET_SIZE(sequence);
+    *classes = PyMem_RawMalloc((size_t)(*count + 1) * sizeof(PyTypeObject *));
+    if (!*classes) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (Py_ssize_t at = 0; at < *count; at++) {
+        PyObject *item = PySequence_Fast_GET_ITEM(sequence, at);
+        if (!PyType_Check(item)) {
+            PyErr_SetString(PyExc_TypeError, "expected classes");
+            return -1;
+        }
+        (*classes)[at] = (PyTypeObject *)item;
+    }
+    return 0;
+}
+
+/* The frozen objects that a walk of 3.11 to 3.13 did not reach; later versions list them. */
+static Py_ssize_t
+unreached(const roots *from, const walk *pass)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    (void)from, (void)pass;
+    return 0;
+#else
+    return Py_MAX(from->frozen - (Py_ssize_t)pass->frozen_met, 0);
+#endif
+}
+
+PyDoc_STRVAR(census_doc,
+             "census(exclude=(), /)\n--\n\n"
+             "Count every object on the heap, each once, by type name.\n\n"
+             "Returns name -> objects, name -> bytes, the number of objects that gc.freeze() set\n"
+             "aside, and how many of these were not reached. Instances of exactly the exclude\n"
+             "classes are left out, methods bound to them, and what only they refer to and the\n"
+             "collector does not track.");
+
+static PyObject *
+engine_census(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *exclude = NULL, *counts = NULL, *sizes = NULL, *result = NULL;
+    PyTypeObject **excluded = NULL;
+    if (!PyArg_ParseTuple(args, "|O:census", &exclude)) {
+        return NULL;
+    }
+    exclude = exclude ? PySequence_Fast(exclude, "expected classes") : PyTuple_New(0);
+    if (!exclude) {
+        return NULL;
+    }
+    roots from = {.listed = NULL};
+    walk pass;
+    walk_init(&pass);
+    int was_enabled = PyGC_Disable();
+    if (classes_in(exclude, &excluded, &pass.counts.excluded_count) == 0) {
+        pass.counts.excluded = excluded;
+        if (roots_list(&from) == 0 && roots_walk(&from, &pass) == 0) {
+            roots_clear(&from);
+            if (tally_columns(&pass.counts, &counts, &sizes) == 0) {
+                result = Py_BuildValue("NNnn", counts, sizes, Py_MAX(from.frozen, 0),
+                                       unreached(&from, &pass));
+            }
+        }
+    }
+    roots_clear(&from);
+    walk_clear(&pass);
+    PyMem_RawFree(excluded);
+    Py_DECREF(exclude);
+    resume_collector(was_enabled);
+    return result;
+}
+
+/* Count objects that were asked for, and all that they refer to. Where a deep size stops, what was
+   itself asked for counts. -1 with an exception. */
+static int
+meet(walk *pass, PyObject *const *asked, Py_ssize_t count, bool stops_count, Py_ssize_t *alone)
+{
+    for (Py_ssize_t at = 0; at < count; at++) {
+        if (stops_count && anatomy_stops(Py_TYPE(asked[at]))) {
+            int is_new = addresses_add(pass->met, asked[at]);
+            anatomy kind;
+            if (is_new < 0) {
+                PyErr_NoMemory();
+                return -1;
+            }
+            if (is_new) {
+                Py_ssize_t bytes = anatomy_of(Py_TYPE(asked[at]), &kind) < 0
+                                       ? -1
+                                       : anatomy_bytes(&kind, asked[at]);
+                if (bytes < 0) {
+                    return -1;
+                }
+                *alone += bytes;
+            }
+        }
+        else if (walk_visit(asked[at], pass) < 0) {
+            return -1;
+        }
+    }
+    return walk_finish(pass);
+}
+
+/* The deep bytes of objects; those at addresses in ``met``, if given, are left out and new ones
+   added to it. -1 with an exception. */
+static Py_ssize_t
+deep_size(PyObject *const *asked, Py_ssize_t count, bool stops_count, address_set *met)
+{
+    Py_ssize_t alone = 0;
+    walk pass;
+    walk_init(&pass);
+    if (met) {
+        pass.met = met;
+    }
+    pass.counts.stops = true;
+    int failed = meet(&pass, asked, count, stops_count, &alone);
+    Py_ssize_t total = failed ? -1 : tally_total(&pass.counts) + alone;
+    walk_clear(&pass);
+    return total;
+}
+
+PyDoc_STRVAR(sizeof_doc,
+             "sizeof(objects, /)\n--\n\n"
+             "Return the bytes of the objects and all that they refer to, each referent once.\n\n"
+             "A class, module, function, code object or frame is not followed, and counts only if\n"
+             "it is itself asked for.");
+
+static Py_ssize_t
+size_of_all(PyObject *objects, bool stops_count, address_set *met)
+{
+    PyObject *asked = PySequence_Fast(objects, "expected a sequence of objects");
+    if (!asked) {
+        return -1;
+    }
+    int was_enabled = PyGC_Disable();
+    Py_ssize_t total = deep_size(PySequence_Fast_ITEMS(asked), PySequence_Fast_GET_SIZE(asked),
+                                 stops_count, met);
+    resume_collector(was_enabled);
+    Py_DECREF(asked);
+    return total;
+}
+
+static PyObject *
+engine_sizeof(PyObject *Py_UNUSED(module), PyObject *objects)
+{
+    Py_ssize_t total = size_of_all(objects, true, NULL);
+    return total < 0 ? NULL : PyLong_FromSsize_t(total);
+}
+
+PyDoc_STRVAR(instances_doc,
+             "instances(classes, /)\n--\n\n"
+             "Return (name, instances alive, their deep bytes) of each class, its subclasses\n"
+             "included.");
+
+/* Keep of the wanted instances those of one class, at the front. */
+static Py_ssize_t
+bring_forward(PyObject **wanted, size_t count, PyTypeObject *type)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < count; at++) {
+        if (PyType_IsSubtype(Py_TYPE(wanted[at]), type)) {
+            PyObject *found = wanted[at];
+            wanted[at] = wanted[kept];
+            wanted[kept++] = found;
+        }
+    }
+    return (Py_ssize_t)kept;
+}
+
+/* Set (instances, bytes) of each class, all while nothing can go away. -1 with an exception. */
+static int
+find_instances(PyTypeObject *const *classes, Py_ssize_t count, Py_ssize_t *numbers)
+{
+    roots from;
+    walk pass;
+    walk_init(&pass);
+    pass.counts.wanted = classes;
+    pass.counts.wanted_count = count;
+    int failed = roots_list(&from) < 0 || roots_walk(&from, &pass) < 0 ? -1 : 0;
+    for (Py_ssize_t at = 0; !failed && at < count; at++) {
+        numbers[2 * at] = bring_forward(pass.wanted, pass.wanted_count, classes[at]);
+        numbers[2 * at + 1] = deep_size(pass.wanted, numbers[2 * at], false, NULL);
+        failed = numbers[2 * at + 1] < 0 ? -1 : 0;
+    }
+    roots_clear(&from);
+    walk_clear(&pass);
+    return failed;
+}
+
+static PyObject *
+rows_of(PyTypeObject *const *classes, Py_ssize_t count, const Py_ssize_t *numbers)
+{
+    PyObject *rows = PyList_New(count);
+    for (Py_ssize_t at = 0; rows && at < count; at++) {
+        PyObject *name = anatomy_name(classes[at]);
+        PyObject *row
+            = name ? Py_BuildValue("Nnn", name, numbers[2 * at], numbers[2 * at + 1]) : NULL;
+        if (!row) {
+            Py_CLEAR(rows);
+            break;
+        }
+        PyList_SET_ITEM(rows, at, row);
+    }
+    return rows;
+}
+
+static PyObject *
+engine_instances(PyObject *Py_UNUSED(module), PyObject *sequence)
+{
+    PyObject *rows = NULL;
+    PyTypeObject **classes = NULL;
+    Py_ssize_t count = 0;
+    PyObject *asked = PySequence_Fast(sequence, "expected classes");
+    if (!asked) {
+        return NULL;
+    }
+    int was_enabled = PyGC_Disable();
+    if (classes_in(asked, &classes, &count) == 0) {
+        Py_ssize_t *numbers = PyMem_RawMalloc((size_t)(2 * count + 1) * sizeof(Py_ssize_t));
+        if (!numbers) {
+            PyErr_NoMemory();
+        }
+        else if (find_instances(classes, count, numbers) == 0) {
+            rows = rows_of(classes, count, numbers);
+        }
+        PyMem_RawFree(numbers);
+    }
+    PyMem_RawFree(classes);
+    Py_DECREF(asked);
+    resume_collector(was_enabled);
+    return rows;
+}
+
+/* Sizes that count each object once together. */
+typedef struct {
+    PyObject_HEAD
+    address_set met;
+} sizing;
+
+static PyObject *
+sizing_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    if (!PyArg_ParseTuple(args, ":Sizing") || (kwargs && PyDict_GET_SIZE(kwargs))) {
+        if (!PyErr_Occurred()) {
+            PyErr_SetString(PyExc_TypeError, "Sizing takes no arguments");
+        }
+        return NULL;
+    }
+    sizing *self = (sizing *)type->tp_alloc(type, 0);
+    if (self) {
+        addresses_init(&self->met);
+    }
+    return (PyObject *)self;
+}
+
+static void
+sizing_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    addresses_clear(&((sizing *)self)->met);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(meet_doc, "meet(measured, /)\n--\n\n"
+                       "Add an object to those that count no more; tell whether it did before.");
+
+static PyObject *
+sizing_meet(PyObject *self, PyObject *measured)
+{
+    int is_new = addresses_add(&((sizing *)self)->met, measured);
+    return is_new < 0 ? PyErr_NoMemory() : PyBool_FromLong(is_new);
+}
+
+PyDoc_STRVAR(flat_doc, "flat(measured, /)\n--\n\nReturn the bytes of the object alone.");
+
+static PyObject *
+sizing_flat(PyObject *Py_UNUSED(self), PyObject *measured)
+{
+    anatomy kind;
+    Py_ssize_t bytes = anatomy_of(Py_TYPE(measured), &kind) < 0 ? -1
+                                                                : anatomy_bytes(&kind, measured);
+    return bytes < 0 ? NULL : PyLong_FromSsize_t(bytes);
+}
+
+PyDoc_STRVAR(deep_doc, "deep(objects, /)\n--\n\n"
+                       "Return the bytes of those of the objects, and of what they refer to, that\n"
+                       "were not met before.");
+
+static PyObject *
+sizing_deep(PyObject *self, PyObject *objects)
+{
+    Py_ssize_t total = size_of_all(objects, false, &((sizing *)self)->met);
+    return total < 0 ? NULL : PyLong_FromSsize_t(total);
+}
+
+PyDoc_STRVAR(referents_doc, "referents(measured, /)\n--\n\n"
+                            "Return what the object directly refers to, as a walk sees it.");
+
+static int
+append_referent(PyObject *found, void *list)
+{
+    return PyList_Append(list, found);
+}
+
+static PyObject *
+sizing_referents(PyObject *Py_UNUSED(self), PyObject *measured)
+{
+    PyObject *found = PyList_New(0);
+    int was_enabled = PyGC_Disable();
+    if (found && walk_referents(measured, append_referent, found) < 0) {
+        Py_CLEAR(found);
+    }
+    resume_collector(was_enabled);
+    return found;
+}
+
+static PyMethodDef sizing_methods[] = {
+    {"meet", sizing_meet, METH_O, meet_doc},
+    {"flat", sizing_flat, METH_O, flat_doc},
+    {"deep", sizing_deep, METH_O, deep_doc},
+    {"referents", sizing_referents, METH_O, referents_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(sizing_doc, "Sizing()\n--\n\n"
+                         "Sizes that count each object once together. Keeps addresses, no objects.");
+
+static PyType_Slot sizing_slots[] = {
+    {Py_tp_doc, (void *)sizing_doc},
+    {Py_tp_new, sizing_new},
+    {Py_tp_dealloc, sizing_dealloc},
+    {Py_tp_methods, sizing_methods},
+    {0, NULL},
+};
+
+static PyType_Spec sizing_spec = {
+    .name = "django_memsize.engine.compiled.Sizing",
+    .basicsize = sizeof(sizing),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = sizing_slots,
+};
+
+static PyMethodDef engine_methods[] = {
+    {"census", engine_census, METH_VARARGS, census_doc},
+    {"sizeof", engine_sizeof, METH_O, sizeof_doc},
+    {"instances", engine_instances, METH_O, instances_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+engine_exec(PyObject *module)
+{
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "a walk covers the main interpreter only");
+        return -1;
+    }
+    int proven = anatomy_prepare() < 0 ? -1 : attributes_prove();
+    if (proven < 0 || PyModule_AddObjectRef(module, "sees_values", proven ? Py_True : Py_False) < 0)
+    {
+        return -1;
+    }
+    PyObject *type = PyType_FromModuleAndSpec(module, &sizing_spec, NULL);
+    int added = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return added;
+}
+
+static PyModuleDef_Slot engine_slots[] = {
+    {Py_mod_exec, engine_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef engine_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "django_memsize.engine.compiled",
+    .m_doc = PyDoc_STR("The engine in C."),
+    .m_size = 0,
+    .m_methods = engine_methods,
+    .m_slots = engine_slots,
+};
+
+PyMODINIT_FUNC
+PyInit_compiled(void)
+{
+    return PyModuleDef_Init(&engine_module);
+}

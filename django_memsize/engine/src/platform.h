@@ -1,0 +1,43 @@
+/* What compilers and versions of CPython call differently. */
+#ifndef MEMSIZE_PLATFORM_H
+#define MEMSIZE_PLATFORM_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef Py_GIL_DISABLED
+#error "A walk needs the GIL: on a free-threaded build the engine in Python is used."
+#endif
+
+#if SIZEOF_VOID_P != 8
+#error "Written for 64 bits: elsewhere the engine in Python is used."
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define MEMSIZE_PREFETCH(address) __builtin_prefetch(address)
+#define MEMSIZE_RARELY(condition) __builtin_expect(!!(condition), 0)
+#elif defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
+#include <intrin.h>
+#define MEMSIZE_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
+#define MEMSIZE_RARELY(condition) (condition)
+#else
+#define MEMSIZE_PREFETCH(address) ((void)(address))
+#define MEMSIZE_RARELY(condition) (condition)
+#endif
+
+/* The namespace of a type: a new reference, or NULL without an exception. */
+static inline PyObject *
+type_namespace(PyTypeObject *type)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyType_GetDict(type);
+#else
+    return Py_XNewRef(type->tp_dict);
+#endif
+}
+
+#endif

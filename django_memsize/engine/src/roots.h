@@ -1,0 +1,26 @@
+/* Where a walk of the whole heap begins: at what the collector tracks, and at classes and modules,
+   which lead to what was made in C or is frozen. */
+#ifndef MEMSIZE_ROOTS_H
+#define MEMSIZE_ROOTS_H
+
+#include "walk.h"
+
+/* What a census needs to know before it begins, as no Python code may run while it lasts. */
+typedef struct {
+    PyObject *listed;       /* 3.11: a list of what the collector tracks; later versions: NULL */
+    PyTypeObject **classes; /* all of them, borrowed */
+    size_t class_count;
+    Py_ssize_t frozen;      /* objects that gc.freeze() set aside */
+} roots;
+
+/* List them. The collector must be off, and the GIL held until roots_clear. -1 with an exception;
+   roots_clear is due either way. */
+int roots_list(roots *from);
+
+void roots_clear(roots *from);
+
+/* Walk all that there is. Corrects ``frozen`` by what CPython itself set aside. -1 with an
+   exception. */
+int roots_walk(roots *from, walk *pass);
+
+#endif

@@ -1,0 +1,61 @@
+/* Objects and bytes by type: a hash table by the address of the type, which holds no reference. */
+#ifndef MEMSIZE_TALLY_H
+#define MEMSIZE_TALLY_H
+
+#include "anatomy.h"
+
+typedef struct {
+    PyTypeObject *type; /* NULL where the table is empty */
+    anatomy kind;
+    bool is_left_out; /* neither counted nor followed */
+    bool is_wanted;   /* its instances are to be kept */
+    size_t objects;
+    Py_ssize_t bytes;
+} tally_row;
+
+typedef struct {
+    tally_row *rows;
+    unsigned room_bits;
+    size_t used;
+    /* Set before the first row is made. */
+    PyTypeObject *const *excluded; /* types left out, exactly these */
+    Py_ssize_t excluded_count;
+    PyTypeObject *const *wanted; /* types whose instances, and those of subclasses, are kept */
+    Py_ssize_t wanted_count;
+    bool stops; /* leave out what belongs to the program and not to the data */
+} tally;
+
+/* Give back the memory. */
+void tally_clear(tally *counts);
+
+/* The row of a type that the table did not have, or had elsewhere. NULL with an exception. */
+tally_row *tally_find(tally *counts, PyTypeObject *type);
+
+/* Add up the rows by name: sets two new dicts, name -> objects and name -> bytes; types of the
+   same name are one. -1 with an exception. */
+int tally_columns(const tally *counts, PyObject **objects, PyObject **bytes);
+
+/* The bytes of all rows. */
+Py_ssize_t tally_total(const tally *counts);
+
+static inline size_t
+tally_place(const tally *counts, PyTypeObject *type)
+{
+    uint64_t mixed = ((uint64_t)(uintptr_t)type >> 4) * UINT64_C(0x9E3779B97F4A7C15);
+    return (size_t)(mixed >> (64 - counts->room_bits));
+}
+
+/* The row of a type, valid until the next call. NULL with an exception. */
+static inline tally_row *
+tally_row_of(tally *counts, PyTypeObject *type)
+{
+    if (counts->rows) {
+        tally_row *row = counts->rows + tally_place(counts, type);
+        if (row->type == type) {
+            return row;
+        }
+    }
+    return tally_find(counts, type);
+}
+
+#endif

@@ -1,0 +1,50 @@
+/* One pass over objects and all that they refer to, each counted once.
+
+   Nothing that is met is referred to, and no code of the program runs, from the first object to the
+   last: the GIL is held throughout, the collector is off, and an object is touched through its
+   type's C slots and through public struct members only. */
+#ifndef MEMSIZE_WALK_H
+#define MEMSIZE_WALK_H
+
+#include "addresses.h"
+#include "tally.h"
+
+/* Objects met wait a little for their memory to reach the processor's cache. */
+#define WALK_WAITING 16
+
+typedef struct {
+    address_set own_met;
+    address_set *met; /* own_met, unless several walks are to count each object once together */
+    tally counts;
+    PyObject *waiting[WALK_WAITING];
+    unsigned next_waiting;
+    PyObject **pending; /* counted, and still to be followed */
+    size_t pending_count, pending_room;
+    unsigned nesting;
+    bool is_census;        /* what the collector lists is already met, and followed by itself */
+    size_t frozen_met;     /* what it tracks and did not list */
+    PyObject **wanted;     /* instances of the wanted types */
+    size_t wanted_count, wanted_room;
+} walk;
+
+/* Make ready; set what else is wanted in ``counts`` before the first object. */
+void walk_init(walk *pass);
+
+/* Give back all memory. */
+void walk_clear(walk *pass);
+
+/* Meet an object: count it, if it is new, and put it by to be followed. A visitproc; -1 with an
+   exception. */
+int walk_visit(PyObject *found, void *pass);
+
+/* Count an object whether or not it was met before, unless its type is left out, and follow it at
+   once. -1 with an exception. */
+int walk_take(walk *pass, PyObject *taken);
+
+/* Follow all that is put by, until nothing is left. -1 with an exception. */
+int walk_finish(walk *pass);
+
+/* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
+int walk_referents(PyObject *measured, visitproc visit, void *arg);
+
+#endif

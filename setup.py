@@ -1,0 +1,37 @@
+"""Builds the engine in C where there is a compiler. Everything else is in pyproject.toml."""
+
+import os
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+SOURCES = Path("django_memsize/engine/src")
+
+
+def can_be_compiled():
+    """Tell whether this interpreter is one that the engine in C is written for."""
+    has_lock = not sysconfig.get_config_var("Py_GIL_DISABLED")
+    return sys.implementation.name == "cpython" and has_lock and sys.maxsize > 2**32
+
+
+def compiler_flags():
+    """Return what the compiler is told; MEMSIZE_STRICT=1 makes each of its warnings an error."""
+    if sys.platform == "win32":
+        return ["/std:c11"]
+    flags = ["-std=c11", "-fvisibility=hidden"]
+    if os.environ.get("MEMSIZE_STRICT") == "1":
+        flags += ["-Wall", "-Wextra", "-Werror"]
+    return flags
+
+
+engine = Extension(
+    "django_memsize.engine.compiled",
+    sources=sorted(str(source) for source in SOURCES.glob("*.c")),
+    depends=sorted(str(header) for header in SOURCES.glob("*.h")),
+    extra_compile_args=compiler_flags(),
+    optional=True,  # without a compiler the package installs all the same
+)
+
+setup(ext_modules=[engine] if can_be_compiled() else [])
