@@ -114,4 +114,4 @@ def test_the_engine_works_where_django_is_not_imported():
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, timeout=60
     )
 
-    assert (done.returncode, done.stdout.strip()) == (0, "python"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, django_memsize.engine.name), done.stderr

@@ -53,7 +53,7 @@ make_room(address_set *set)
 }
 
 bool
-addresses_turn_to(address_set *set, uintptr_t number)
+addresses_recall(address_set *set, uintptr_t number)
 {
     if (!set->pages && !make_room(set)) {
         return false;
@@ -73,6 +73,6 @@ addresses_turn_to(address_set *set, uintptr_t number)
         *place = (address_page){.number = number, .bits = bits};
         set->used++;
     }
-    set->last = *place;
+    set->recent[number % ADDRESSES_RECENT] = *place;
     return true;
 }
