@@ -167,35 +167,24 @@ PyDoc_STRVAR(instances_doc,
              "Return (name, instances alive, their deep bytes) of each class, its subclasses\n"
              "included.");
 
-/* Keep of the wanted instances those of one class, at the front. */
-static Py_ssize_t
-bring_forward(PyObject **wanted, size_t count, PyTypeObject *type)
-{
-    size_t kept = 0;
-    for (size_t at = 0; at < count; at++) {
-        if (PyType_IsSubtype(Py_TYPE(wanted[at]), type)) {
-            PyObject *found = wanted[at];
-            wanted[at] = wanted[kept];
-            wanted[kept++] = found;
-        }
-    }
-    return (Py_ssize_t)kept;
-}
-
-/* Set (instances, bytes) of each class, all while nothing can go away. -1 with an exception. */
+/* Walk the heap, and in it from the instances of each class, all while nothing can go away. -1 with
+   an exception. */
 static int
-find_instances(PyTypeObject *const *classes, Py_ssize_t count, Py_ssize_t *numbers)
+find_instances(PyTypeObject *const *classes, Py_ssize_t count, walk *inner)
 {
     roots from;
     walk pass;
     walk_init(&pass);
     pass.counts.wanted = classes;
     pass.counts.wanted_count = count;
+    pass.inner = inner;
+    for (Py_ssize_t at = 0; at < count; at++) {
+        walk_init(inner + at);
+        inner[at].counts.stops = true;
+    }
     int failed = roots_list(&from) < 0 || roots_walk(&from, &pass) < 0 ? -1 : 0;
     for (Py_ssize_t at = 0; !failed && at < count; at++) {
-        numbers[2 * at] = bring_forward(pass.wanted, pass.wanted_count, classes[at]);
-        numbers[2 * at + 1] = deep_size(pass.wanted, numbers[2 * at], false, NULL);
-        failed = numbers[2 * at + 1] < 0 ? -1 : 0;
+        failed = walk_finish(inner + at);
     }
     roots_clear(&from);
     walk_clear(&pass);
@@ -203,13 +192,14 @@ find_instances(PyTypeObject *const *classes, Py_ssize_t count, Py_ssize_t *numbe
 }
 
 static PyObject *
-rows_of(PyTypeObject *const *classes, Py_ssize_t count, const Py_ssize_t *numbers)
+rows_of(PyTypeObject *const *classes, Py_ssize_t count, const walk *inner)
 {
     PyObject *rows = PyList_New(count);
     for (Py_ssize_t at = 0; rows && at < count; at++) {
         PyObject *name = anatomy_name(classes[at]);
-        PyObject *row
-            = name ? Py_BuildValue("Nnn", name, numbers[2 * at], numbers[2 * at + 1]) : NULL;
+        PyObject *row = name ? Py_BuildValue("Nnn", name, (Py_ssize_t)inner[at].instances,
+                                             tally_total(&inner[at].counts))
+                             : NULL;
         if (!row) {
             Py_CLEAR(rows);
             break;
@@ -231,14 +221,19 @@ engine_instances(PyObject *Py_UNUSED(module), PyObject *sequence)
     }
     int was_enabled = PyGC_Disable();
     if (classes_in(asked, &classes, &count) == 0) {
-        Py_ssize_t *numbers = PyMem_RawMalloc((size_t)(2 * count + 1) * sizeof(Py_ssize_t));
-        if (!numbers) {
+        walk *inner = PyMem_RawCalloc((size_t)count + 1, sizeof(walk));
+        if (!inner) {
             PyErr_NoMemory();
         }
-        else if (find_instances(classes, count, numbers) == 0) {
-            rows = rows_of(classes, count, numbers);
+        else {
+            if (find_instances(classes, count, inner) == 0) {
+                rows = rows_of(classes, count, inner);
+            }
+            for (Py_ssize_t at = 0; at < count; at++) {
+                walk_clear(inner + at);
+            }
+            PyMem_RawFree(inner);
         }
-        PyMem_RawFree(numbers);
     }
     PyMem_RawFree(classes);
     Py_DECREF(asked);

@@ -8,7 +8,7 @@ typedef struct {
     PyTypeObject *type; /* NULL where the table is empty */
     anatomy kind;
     bool is_left_out; /* neither counted nor followed */
-    bool is_wanted;   /* its instances are to be kept */
+    bool is_wanted;   /* inner walks begin at its instances */
     size_t objects;
     Py_ssize_t bytes;
 } tally_row;
@@ -20,7 +20,7 @@ typedef struct {
     /* Set before the first row is made. */
     PyTypeObject *const *excluded; /* types left out, exactly these */
     Py_ssize_t excluded_count;
-    PyTypeObject *const *wanted; /* types whose instances, and those of subclasses, are kept */
+    PyTypeObject *const *wanted; /* types whose instances, subclasses' too, begin inner walks */
     Py_ssize_t wanted_count;
     bool stops; /* leave out what belongs to the program and not to the data */
 } tally;

@@ -22,25 +22,7 @@ walk_clear(walk *pass)
     addresses_clear(&pass->own_met);
     tally_clear(&pass->counts);
     PyMem_RawFree(pass->pending);
-    PyMem_RawFree(pass->wanted);
-    pass->pending = pass->wanted = NULL;
-}
-
-static int
-append(PyObject ***objects, size_t *count, size_t *room, PyObject *object)
-{
-    if (*count == *room) {
-        size_t more = *room ? 2 * *room : PENDING_FIRST_ROOM;
-        PyObject **moved = PyMem_RawRealloc(*objects, more * sizeof(PyObject *));
-        if (!moved) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        *objects = moved;
-        *room = more;
-    }
-    (*objects)[(*count)++] = object;
-    return 0;
+    pass->pending = NULL;
 }
 
 static int
@@ -178,9 +160,17 @@ follow_pending(walk *pass)
 static int
 put_by(walk *pass, PyObject *measured)
 {
-    if (append(&pass->pending, &pass->pending_count, &pass->pending_room, measured) < 0) {
-        return -1;
+    if (pass->pending_count == pass->pending_room) {
+        size_t room = pass->pending_room ? 2 * pass->pending_room : PENDING_FIRST_ROOM;
+        PyObject **pending = PyMem_RawRealloc(pass->pending, room * sizeof(PyObject *));
+        if (!pending) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        pass->pending = pending;
+        pass->pending_room = room;
     }
+    pass->pending[pass->pending_count++] = measured;
     if (pass->pending_count < PENDING_MOST || pass->nesting == NESTING_MOST) {
         return 0;
     }
@@ -188,6 +178,21 @@ put_by(walk *pass, PyObject *measured)
     int failed = follow_pending(pass);
     pass->nesting--;
     return failed;
+}
+
+/* Begin the inner walks of the types that this is an instance of. */
+static int
+visit_inside(walk *pass, PyObject *found)
+{
+    for (Py_ssize_t at = 0; at < pass->counts.wanted_count; at++) {
+        if (PyType_IsSubtype(Py_TYPE(found), pass->counts.wanted[at])) {
+            pass->inner[at].instances++;
+            if (walk_visit(found, pass->inner + at) < 0) {
+                return -1;
+            }
+        }
+    }
+    return 0;
 }
 
 /* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
@@ -217,9 +222,7 @@ count(walk *pass, PyObject *found, tally_row **counted)
     row->objects++;
     row->bytes += bytes;
     *counted = row;
-    return row->is_wanted
-               ? append(&pass->wanted, &pass->wanted_count, &pass->wanted_room, found)
-               : 0;
+    return row->is_wanted ? visit_inside(pass, found) : 0;
 }
 
 static int

@@ -12,7 +12,9 @@
 /* Objects met wait a little for their memory to reach the processor's cache. */
 #define WALK_WAITING 16
 
-typedef struct {
+typedef struct walk walk;
+
+struct walk {
     address_set own_met;
     address_set *met; /* own_met, unless several walks are to count each object once together */
     tally counts;
@@ -21,11 +23,11 @@ typedef struct {
     PyObject **pending; /* counted, and still to be followed */
     size_t pending_count, pending_room;
     unsigned nesting;
-    bool is_census;        /* what the collector lists is already met, and followed by itself */
-    size_t frozen_met;     /* what it tracks and did not list */
-    PyObject **wanted;     /* instances of the wanted types */
-    size_t wanted_count, wanted_room;
-} walk;
+    bool is_census;    /* what the collector lists is already met, and followed by itself */
+    size_t frozen_met; /* what it tracks and did not list */
+    walk *inner;       /* for each of the wanted types: a walk from its instances */
+    size_t instances;  /* from how many an inner walk began */
+};
 
 /* Make ready; set what else is wanted in ``counts`` before the first object. */
 void walk_init(walk *pass);
