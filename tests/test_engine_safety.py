@@ -1,5 +1,7 @@
 """Nothing ends the process: no hostile class or hook, no lack of memory, no thread, no interpreter."""
 
+import importlib.util
+import os
 import sys
 
 import pytest
@@ -8,6 +10,7 @@ from django_memsize import engine
 from tests.programs import ended_well, run
 
 IS_COMPILED = engine.name == "compiled"
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 
 compiled_only = pytest.mark.skipif(not IS_COMPILED, reason="no borrowed pointers in Python")
 
@@ -48,6 +51,40 @@ def test_classes_that_a_hook_drops_while_the_heap_is_listed_do_no_harm(walk):
     events = set(ended_well(HOOKED.replace("WALK", walk)).split())
 
     assert events <= ON_LISTING  # and no import
+
+
+KEYS = """
+import gc
+from django_memsize import engine
+
+calls = []
+
+class Key(str):
+    __slots__ = ("alike",)
+    def __hash__(self): return hash(self.alike)
+    def __eq__(self, other): calls.append(self.alike); return False
+
+def key(alike):
+    made = Key("key")
+    made.alike = alike
+    return made
+
+namespace = {key("__sizeof__"): 1, key("__module__"): 2, "a": 3, "__module__": "some.module"}
+Hostile = type("Hostile", (list,), namespace)
+kept = [Hostile([None] * 9) for _ in range(7)]
+class Honest(list): pass
+calls.clear()
+
+assert engine.census()[0]["some.module.Hostile"] == 7
+assert engine.instances([Hostile])[0][:2] == ("some.module.Hostile", 7)
+assert engine.sizeof(kept[:1]) == engine.sizeof([Honest([None] * 9)])
+assert calls == [], calls
+"""
+
+
+@compiled_only
+def test_no_key_of_a_namespace_is_compared():
+    ended_well(KEYS)
 
 
 ENDING = """
