@@ -3,7 +3,6 @@
 import gc
 import importlib.util
 import os
-import subprocess
 import sys
 import threading
 import weakref
@@ -14,22 +13,7 @@ import pytest
 from django_memsize import engine
 from django_memsize.engine import twin
 from tests.heaps import totals
-
-ROOT = Path(__file__).parent.parent
-
-
-def run(source, **environment):
-    """Run a program in a Python of its own and return it when it has ended."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", source],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
+from tests.programs import run
 
 BUILDING_TUPLES = """
 import gc, sys, threading, time

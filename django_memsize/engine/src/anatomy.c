@@ -22,17 +22,39 @@
 
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
-static PyObject *sizeof_name;
+static PyObject *sizeof_name, *module_name;
 static PyCFunction sizeof_of_object;
 
+/* Whether a key of a namespace is that name, which is interned. */
+static bool
+is_named(PyObject *key, PyObject *name)
+{
+    return key == name
+           || (PyUnicode_CheckExact(key) && !PyUnicode_CHECK_INTERNED(key)
+               && PyUnicode_Compare(key, name) == 0);
+}
+
+/* What a type itself has by that name, borrowed. NULL without an exception where it has nothing,
+   with one for want of memory. */
 static PyObject *
-sizeof_in(PyTypeObject *type)
+found_in(PyTypeObject *type, PyObject *name)
 {
     PyObject *namespace = type_namespace(type);
     if (!namespace) {
         return NULL;
     }
-    PyObject *found = PyDict_GetItemWithError(namespace, sizeof_name);
+    PyObject *found = NULL;
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        /* No look-up: a key may be of a subclass of str, with an __eq__ in Python. */
+        Py_ssize_t at = 0;
+        PyObject *key, *value;
+        while (!found && PyDict_Next(namespace, &at, &key, &value)) {
+            found = is_named(key, name) ? value : NULL;
+        }
+    }
+    else {
+        found = PyDict_GetItemWithError(namespace, name);
+    }
     Py_DECREF(namespace);
     return found;
 }
@@ -40,9 +62,6 @@ sizeof_in(PyTypeObject *type)
 int
 anatomy_prepare(void)
 {
-    if (sizeof_name) {
-        return 0;
-    }
     lowest_kept = UINTPTR_MAX;
     for (long value = LEAST_KEPT; value <= MOST_KEPT; value++) {
         PyObject *kept = PyLong_FromLong(value);
@@ -54,14 +73,14 @@ anatomy_prepare(void)
         highest_kept = Py_MAX(highest_kept, (uintptr_t)kept);
         Py_DECREF(kept);
     }
-    PyObject *name = PyUnicode_InternFromString("__sizeof__");
-    if (!name) {
+    /* Kept for good. Learnt anew at each import: an interpreter may have ended in between. */
+    sizeof_name = PyUnicode_InternFromString("__sizeof__");
+    module_name = PyUnicode_InternFromString("__module__");
+    if (!sizeof_name || !module_name) {
         return -1;
     }
-    sizeof_name = name;
-    PyObject *method = sizeof_in(&PyBaseObject_Type);
+    PyObject *method = found_in(&PyBaseObject_Type, sizeof_name);
     if (!method) {
-        Py_CLEAR(sizeof_name);
         if (!PyErr_Occurred()) {
             PyErr_SetString(PyExc_ImportError, "object has no __sizeof__");
         }
@@ -94,7 +113,7 @@ nearest_sizeof(PyTypeObject *type)
     PyObject *mro = type->tp_mro;
     for (Py_ssize_t at = 0; mro && at < PyTuple_GET_SIZE(mro); at++) {
         PyObject *ancestor = PyTuple_GET_ITEM(mro, at);
-        PyObject *found = PyType_Check(ancestor) ? sizeof_in((PyTypeObject *)ancestor) : NULL;
+        PyObject *found = PyType_Check(ancestor) ? found_in((PyTypeObject *)ancestor, sizeof_name) : NULL;
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
@@ -298,24 +317,13 @@ plain_text(PyObject *value)
 static PyObject *
 module_of(PyTypeObject *type)
 {
-    /* Type's own descriptor: a metaclass may answer what it likes. */
-    PyObject *namespace = type_namespace(&PyType_Type);
-    PyObject *descriptor = namespace ? PyDict_GetItemString(namespace, "__module__") : NULL;
-    PyObject *value = NULL;
-    if (descriptor) {
-        value = Py_TYPE(descriptor)->tp_descr_get(descriptor, (PyObject *)type,
-                                                  (PyObject *)&PyType_Type);
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        PyObject *found = found_in(type, module_name);
+        return found || !PyErr_Occurred() ? plain_text(found) : NULL;
     }
-    Py_XDECREF(namespace);
-    if (!value) {
-        if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
-            return NULL;
-        }
-        PyErr_Clear();
-    }
-    PyObject *text = plain_text(value);
-    Py_XDECREF(value);
-    return text;
+    const char *dot = strrchr(type->tp_name, '.');
+    return dot ? PyUnicode_FromStringAndSize(type->tp_name, dot - type->tp_name)
+               : PyUnicode_FromString("builtins");
 }
 
 PyObject *

@@ -11,23 +11,40 @@ resume_collector(int was_enabled)
     }
 }
 
-/* Copy the classes in a tuple or list; -1 with an exception. */
-static int
-classes_in(PyObject *sequence, PyTypeObject ***classes, Py_ssize_t *count)
+/* Classes that were asked for. They are held: a list of them is the program's, which may change it
+   from an audit hook. */
+typedef struct {
+    PyTypeObject **at;
+    Py_ssize_t count;
+} class_list;
+
+static void
+classes_clear(class_list *classes)
 {
-    *count = PySequence_Fast_GET_SIZE(sequence);
-    *classes = PyMem_RawMalloc((size_t)(*count + 1) * sizeof(PyTypeObject *));
-    if (!*classes) {
+    while (classes->count) {
+        Py_DECREF(classes->at[--classes->count]);
+    }
+    PyMem_RawFree(classes->at);
+    classes->at = NULL;
+}
+
+/* Copy the classes in a tuple or list; -1 with an exception. classes_clear is due either way. */
+static int
+classes_in(PyObject *sequence, class_list *classes)
+{
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(sequence);
+    classes->at = PyMem_RawMalloc((size_t)(count + 1) * sizeof(PyTypeObject *));
+    if (!classes->at) {
         PyErr_NoMemory();
         return -1;
     }
-    for (Py_ssize_t at = 0; at < *count; at++) {
+    for (Py_ssize_t at = 0; at < count; at++) {
         PyObject *item = PySequence_Fast_GET_ITEM(sequence, at);
         if (!PyType_Check(item)) {
             PyErr_SetString(PyExc_TypeError, "expected classes");
             return -1;
         }
-        (*classes)[at] = (PyTypeObject *)item;
+        classes->at[classes->count++] = (PyTypeObject *)Py_NewRef(item);
     }
     return 0;
 }
@@ -56,7 +73,7 @@ static PyObject *
 engine_census(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *exclude = NULL, *counts = NULL, *sizes = NULL, *result = NULL;
-    PyTypeObject **excluded = NULL;
+    class_list excluded = {.at = NULL};
     if (!PyArg_ParseTuple(args, "|O:census", &exclude)) {
         return NULL;
     }
@@ -68,8 +85,9 @@ engine_census(PyObject *Py_UNUSED(module), PyObject *args)
     walk pass;
     walk_init(&pass);
     int was_enabled = PyGC_Disable();
-    if (classes_in(exclude, &excluded, &pass.counts.excluded_count) == 0) {
-        pass.counts.excluded = excluded;
+    if (classes_in(exclude, &excluded) == 0) {
+        pass.counts.excluded = excluded.at;
+        pass.counts.excluded_count = excluded.count;
         if (roots_list(&from) == 0 && roots_walk(&from, &pass) == 0) {
             roots_clear(&from);
             if (tally_columns(&pass.counts, &counts, &sizes) == 0) {
@@ -80,9 +98,9 @@ engine_census(PyObject *Py_UNUSED(module), PyObject *args)
     }
     roots_clear(&from);
     walk_clear(&pass);
-    PyMem_RawFree(excluded);
-    Py_DECREF(exclude);
     resume_collector(was_enabled);
+    classes_clear(&excluded);
+    Py_DECREF(exclude);
     return result;
 }
 
@@ -170,20 +188,20 @@ PyDoc_STRVAR(instances_doc,
 /* Walk the heap, and in it from the instances of each class, all while nothing can go away. -1 with
    an exception. */
 static int
-find_instances(PyTypeObject *const *classes, Py_ssize_t count, walk *inner)
+find_instances(const class_list *classes, walk *inner)
 {
     roots from;
     walk pass;
     walk_init(&pass);
-    pass.counts.wanted = classes;
-    pass.counts.wanted_count = count;
+    pass.counts.wanted = classes->at;
+    pass.counts.wanted_count = classes->count;
     pass.inner = inner;
-    for (Py_ssize_t at = 0; at < count; at++) {
+    for (Py_ssize_t at = 0; at < classes->count; at++) {
         walk_init(inner + at);
         inner[at].counts.stops = true;
     }
     int failed = roots_list(&from) < 0 || roots_walk(&from, &pass) < 0 ? -1 : 0;
-    for (Py_ssize_t at = 0; !failed && at < count; at++) {
+    for (Py_ssize_t at = 0; !failed && at < classes->count; at++) {
         failed = walk_finish(inner + at);
     }
     roots_clear(&from);
@@ -192,11 +210,11 @@ find_instances(PyTypeObject *const *classes, Py_ssize_t count, walk *inner)
 }
 
 static PyObject *
-rows_of(PyTypeObject *const *classes, Py_ssize_t count, const walk *inner)
+rows_of(const class_list *classes, const walk *inner)
 {
-    PyObject *rows = PyList_New(count);
-    for (Py_ssize_t at = 0; rows && at < count; at++) {
-        PyObject *name = anatomy_name(classes[at]);
+    PyObject *rows = PyList_New(classes->count);
+    for (Py_ssize_t at = 0; rows && at < classes->count; at++) {
+        PyObject *name = anatomy_name(classes->at[at]);
         PyObject *row = name ? Py_BuildValue("Nnn", name, (Py_ssize_t)inner[at].instances,
                                              tally_total(&inner[at].counts))
                              : NULL;
@@ -213,31 +231,30 @@ static PyObject *
 engine_instances(PyObject *Py_UNUSED(module), PyObject *sequence)
 {
     PyObject *rows = NULL;
-    PyTypeObject **classes = NULL;
-    Py_ssize_t count = 0;
+    class_list classes = {.at = NULL};
     PyObject *asked = PySequence_Fast(sequence, "expected classes");
     if (!asked) {
         return NULL;
     }
     int was_enabled = PyGC_Disable();
-    if (classes_in(asked, &classes, &count) == 0) {
-        walk *inner = PyMem_RawCalloc((size_t)count + 1, sizeof(walk));
+    if (classes_in(asked, &classes) == 0) {
+        walk *inner = PyMem_RawCalloc((size_t)classes.count + 1, sizeof(walk));
         if (!inner) {
             PyErr_NoMemory();
         }
         else {
-            if (find_instances(classes, count, inner) == 0) {
-                rows = rows_of(classes, count, inner);
+            if (find_instances(&classes, inner) == 0) {
+                rows = rows_of(&classes, inner);
             }
-            for (Py_ssize_t at = 0; at < count; at++) {
+            for (Py_ssize_t at = 0; at < classes.count; at++) {
                 walk_clear(inner + at);
             }
             PyMem_RawFree(inner);
         }
     }
-    PyMem_RawFree(classes);
-    Py_DECREF(asked);
     resume_collector(was_enabled);
+    classes_clear(&classes);
+    Py_DECREF(asked);
     return rows;
 }
 
@@ -365,7 +382,7 @@ engine_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "a walk covers the main interpreter only");
         return -1;
     }
-    int proven = anatomy_prepare() < 0 ? -1 : attributes_prove();
+    int proven = anatomy_prepare() < 0 || roots_prepare() < 0 ? -1 : attributes_prove();
     if (proven < 0 || PyModule_AddObjectRef(module, "sees_values", proven ? Py_True : Py_False) < 0)
     {
         return -1;

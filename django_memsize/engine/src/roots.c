@@ -3,6 +3,39 @@
 /* CPython 3.12 freezes what is immortal when it collects. */
 #define IMMORTAL ((Py_ssize_t)1 << 30)
 
+static PyObject *count_frozen, *list_tracked, *list_subclasses, *modules;
+
+/* Set what is kept from now on. What was kept before is not let go of: its interpreter may have
+   ended. */
+static int
+keep(PyObject **kept, PyObject *found)
+{
+    if (!found) {
+        return -1;
+    }
+    *kept = found;
+    return 0;
+}
+
+int
+roots_prepare(void)
+{
+    PyObject *collector = PyImport_ImportModule("gc");
+    int failed = -1;
+    if (collector
+        && keep(&count_frozen, PyObject_GetAttrString(collector, "get_freeze_count")) == 0
+        && keep(&list_tracked, PyObject_GetAttrString(collector, "get_objects")) == 0
+        && keep(&list_subclasses, PyObject_GetAttrString((PyObject *)&PyType_Type, "__subclasses__"))
+               == 0
+        /* While the interpreter ends there comes a time when asking for it is a fatal error. */
+        && keep(&modules, Py_XNewRef(PyImport_GetModuleDict())) == 0)
+    {
+        failed = 0;
+    }
+    Py_XDECREF(collector);
+    return failed;
+}
+
 static int
 add_class(roots *from, size_t *room, address_set *met, PyObject *found)
 {
@@ -31,15 +64,10 @@ list_classes(roots *from)
 {
     size_t room = 0;
     address_set met;
-    PyObject *namespace = type_namespace(&PyType_Type);
-    PyObject *subclasses = namespace ? PyDict_GetItemString(namespace, "__subclasses__") : NULL;
-    int failed = subclasses ? 0 : -1;
     addresses_init(&met);
-    if (!failed) {
-        failed = add_class(from, &room, &met, (PyObject *)&PyBaseObject_Type);
-    }
+    int failed = add_class(from, &room, &met, (PyObject *)&PyBaseObject_Type);
     for (size_t at = 0; !failed && at < from->class_count; at++) {
-        PyObject *below = PyObject_CallOneArg(subclasses, (PyObject *)from->classes[at]);
+        PyObject *below = PyObject_CallOneArg(list_subclasses, (PyObject *)from->classes[at]);
         if (!below) {
             failed = -1;
             break;
@@ -50,10 +78,6 @@ list_classes(roots *from)
         Py_DECREF(below);
     }
     addresses_clear(&met);
-    Py_XDECREF(namespace);
-    if (failed && !PyErr_Occurred()) {
-        PyErr_SetString(PyExc_SystemError, "type has no __subclasses__");
-    }
     return failed;
 }
 
@@ -61,30 +85,25 @@ int
 roots_list(roots *from)
 {
     *from = (roots){.listed = NULL};
-    PyObject *collector = PyImport_ImportModule("gc");
-    if (!collector) {
-        return -1;
-    }
-    int failed = -1;
-    PyObject *frozen = PyObject_CallMethod(collector, "get_freeze_count", NULL);
+    PyObject *frozen = PyObject_CallNoArgs(count_frozen);
     if (!frozen) {
-        goto done;
+        return -1;
     }
     from->frozen = PyLong_AsSsize_t(frozen);
     Py_DECREF(frozen);
-    if (list_classes(from) < 0) {
-        goto done;
+    if (from->frozen < 0 && PyErr_Occurred()) {
+        return -1;
     }
 #if PY_VERSION_HEX < 0x030C0000
-    from->listed = PyObject_CallMethod(collector, "get_objects", NULL);
-    if (!from->listed) {
-        goto done;
+    from->listed = PyObject_CallNoArgs(list_tracked);
+    if (!from->listed || !PyList_CheckExact(from->listed)) {
+        if (from->listed) {
+            PyErr_SetString(PyExc_TypeError, "gc.get_objects() returned no list");
+        }
+        return -1;
     }
 #endif
-    failed = 0;
-done:
-    Py_DECREF(collector);
-    return failed;
+    return list_classes(from);
 }
 
 void
@@ -196,7 +215,7 @@ roots_walk(roots *from, walk *pass)
     }
     Py_ssize_t at = 0;
     PyObject *name, *module;
-    while (PyDict_Next(PyImport_GetModuleDict(), &at, &name, &module)) {
+    while (PyDict_Next(modules, &at, &name, &module)) {
         if (walk_visit(module, pass) < 0) {
             return -1;
         }

@@ -5,6 +5,10 @@
 
 #include "walk.h"
 
+/* Find the functions that list, once and for all: an import, or a look-up that a program may have
+   changed, runs Python code. -1 with an exception. */
+int roots_prepare(void);
+
 /* What a census needs to know before it begins, as no Python code may run while it lasts. */
 typedef struct {
     PyObject *listed;       /* 3.11: a list of what the collector tracks; later versions: NULL */
@@ -13,8 +17,9 @@ typedef struct {
     Py_ssize_t frozen;      /* objects that gc.freeze() set aside */
 } roots;
 
-/* List them. The collector must be off, and the GIL held until roots_clear. -1 with an exception;
-   roots_clear is due either way. */
+/* List them. The collector must be off, and the GIL held until roots_clear. Only before the first
+   is listed may Python code run: on 3.11 an audit hook. -1 with an exception; roots_clear is due
+   either way. */
 int roots_list(roots *from);
 
 void roots_clear(roots *from);
