@@ -98,8 +98,7 @@ nearest_sizeof(PyTypeObject *type)
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
-            bool is_objects
-                = ((PyMethodDescrObject *)found)->d_method->ml_meth == sizeof_of_object;
+            bool is_objects = ((PyMethodDescrObject *)found)->d_method->ml_meth == sizeof_of_object;
             return is_objects ? NULL : found;
         }
         if (!found && PyErr_Occurred()) {
@@ -303,8 +302,8 @@ module_of(PyTypeObject *type)
     PyObject *descriptor = namespace ? PyDict_GetItemString(namespace, "__module__") : NULL;
     PyObject *value = NULL;
     if (descriptor) {
-        value = Py_TYPE(descriptor)->tp_descr_get(descriptor, (PyObject *)type,
-                                                  (PyObject *)&PyType_Type);
+        value = Py_TYPE(descriptor)
+                    ->tp_descr_get(descriptor, (PyObject *)type, (PyObject *)&PyType_Type);
     }
     Py_XDECREF(namespace);
     if (!value) {

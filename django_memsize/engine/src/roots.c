@@ -176,8 +176,7 @@ visit_class(roots *from, walk *pass, PyTypeObject *type)
         return -1;
     }
     if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-        return visit_own(from, pass, type->tp_mro) < 0 ? -1
-                                                       : visit_own(from, pass, type->tp_bases);
+        return visit_own(from, pass, type->tp_mro) < 0 ? -1 : visit_own(from, pass, type->tp_bases);
     }
     return 0;
 }

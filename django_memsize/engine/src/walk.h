@@ -21,9 +21,9 @@ typedef struct {
     PyObject **pending; /* counted, and still to be followed */
     size_t pending_count, pending_room;
     unsigned nesting;
-    bool is_census;        /* what the collector lists is already met, and followed by itself */
-    size_t frozen_met;     /* what it tracks and did not list */
-    PyObject **wanted;     /* instances of the wanted types */
+    bool is_census;    /* what the collector lists is already met, and followed by itself */
+    size_t frozen_met; /* what it tracks and did not list */
+    PyObject **wanted; /* instances of the wanted types */
     size_t wanted_count, wanted_room;
 } walk;
 
