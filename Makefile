@@ -2,13 +2,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+C_SOURCES := $(wildcard django_memsize/engine/src/*.[ch])
+HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+TAG = $(shell $(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)')
 DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python example_project/manage.py
 
-.PHONY: demo serve test lint bench clean
+.PHONY: demo serve test lint lint-c bench clean
 
-$(VENV)/demo: pyproject.toml
+# An engine of older sources must not outlive a build that fails.
+$(VENV)/demo: pyproject.toml setup.py $(C_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	rm -f django_memsize/engine/compiled.$(TAG)-*
 	$(BIN)/python -m pip install --quiet --editable ".[cli]"
 	touch $@
 
@@ -39,13 +44,18 @@ serve: $(VENV)/demo  ## The example project, with its admin
 test: $(VENV)/test  ## The tests, on one Python and one Django
 	$(BIN)/python -m pytest
 
-lint: $(VENV)/lint
+lint: $(VENV)/lint lint-c
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-c: $(VENV)/lint  ## The engine in C alone; HEADERS=... for those of another Python
+	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
+	$(BIN)/clang-tidy --quiet $(filter %.c,$(C_SOURCES)) -- -std=c11 -Wall -Wextra -isystem $(HEADERS)
 
 bench: $(VENV)/test  ## Side by side with pympler and guppy3
 	$(BIN)/python benchmarks/heap.py
 
 clean:
-	rm -rf $(VENV) example_project/db.sqlite3
+	rm -rf $(VENV) build *.egg-info example_project/db.sqlite3
+	rm -f django_memsize/engine/compiled.*.so

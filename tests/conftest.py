@@ -1,6 +1,11 @@
 import pytest
 
-from django_memsize import recording, storage
+from django_memsize import engine, recording, storage
+
+
+def pytest_report_header():
+    """Say which engine is being tested."""
+    return f"memsize: engine {engine.name}"
 
 
 @pytest.fixture(autouse=True)

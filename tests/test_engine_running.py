@@ -281,6 +281,7 @@ asyncio.run(work())
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits its own memory, lest it take all")
 def test_a_census_of_a_process_that_ran_asyncio_does_no_harm():
     ended = run(AFTER_ASYNCIO)
 

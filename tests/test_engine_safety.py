@@ -1,6 +1,5 @@
-"""Nothing ends the process: no hostile class or hook, no lack of memory, no thread, no interpreter."""
+"""Nothing ends the process: no hostile class, hook, thread, interpreter, or lack of memory."""
 
-import importlib.util
 import os
 import sys
 

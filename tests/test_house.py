@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import django_memsize
+import django_memsize as memsize
 
-ROOT = Path(django_memsize.__file__).parent
+ROOT = Path(memsize.__file__).parent
 
 ARROWS = {
     "__init__": {"engine", "heap", "measuring", "recording", "values"},
@@ -114,4 +114,4 @@ def test_the_engine_works_where_django_is_not_imported():
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, timeout=60
     )
 
-    assert (done.returncode, done.stdout.strip()) == (0, django_memsize.engine.name), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, memsize.engine.name), done.stderr

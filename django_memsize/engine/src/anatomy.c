@@ -113,12 +113,12 @@ nearest_sizeof(PyTypeObject *type)
     PyObject *mro = type->tp_mro;
     for (Py_ssize_t at = 0; mro && at < PyTuple_GET_SIZE(mro); at++) {
         PyObject *ancestor = PyTuple_GET_ITEM(mro, at);
-        PyObject *found = PyType_Check(ancestor) ? found_in((PyTypeObject *)ancestor, sizeof_name) : NULL;
+        PyObject *found
+            = PyType_Check(ancestor) ? found_in((PyTypeObject *)ancestor, sizeof_name) : NULL;
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
-            bool is_objects
-                = ((PyMethodDescrObject *)found)->d_method->ml_meth == sizeof_of_object;
+            bool is_objects = ((PyMethodDescrObject *)found)->d_method->ml_meth == sizeof_of_object;
             return is_objects ? NULL : found;
         }
         if (!found && PyErr_Occurred()) {

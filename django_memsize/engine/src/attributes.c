@@ -135,12 +135,12 @@ holds_true(PyObject *instance, Py_ssize_t attributes)
         return -1;
     }
     const PyDictObject *table = (const PyDictObject *)dict;
-    int truth = attributes_dict(instance) == dict && !attributes_owned(instance)
-                && table->ma_values && (const void *)table->ma_keys == (const void *)keys;
+    int truth = attributes_dict(instance) == dict && !attributes_owned(instance) && table->ma_values
+                && (const void *)table->ma_keys == (const void *)keys;
     if (truth) {
         PyObject *size = PyObject_CallMethod(dict, "__sizeof__", NULL);
-        Py_ssize_t expected = PyDict_Type.tp_basicsize
-                              + number_of_slots(keys) * (Py_ssize_t)sizeof(PyObject *);
+        Py_ssize_t expected
+            = PyDict_Type.tp_basicsize + number_of_slots(keys) * (Py_ssize_t)sizeof(PyObject *);
         truth = size ? PyLong_AsSsize_t(size) == expected : -1;
         Py_XDECREF(size);
     }

@@ -305,8 +305,8 @@ static PyObject *
 sizing_flat(PyObject *Py_UNUSED(self), PyObject *measured)
 {
     anatomy kind;
-    Py_ssize_t bytes = anatomy_of(Py_TYPE(measured), &kind) < 0 ? -1
-                                                                : anatomy_bytes(&kind, measured);
+    Py_ssize_t bytes
+        = anatomy_of(Py_TYPE(measured), &kind) < 0 ? -1 : anatomy_bytes(&kind, measured);
     return bytes < 0 ? NULL : PyLong_FromSsize_t(bytes);
 }
 
@@ -350,8 +350,9 @@ static PyMethodDef sizing_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(sizing_doc, "Sizing()\n--\n\n"
-                         "Sizes that count each object once together. Keeps addresses, no objects.");
+PyDoc_STRVAR(sizing_doc,
+             "Sizing()\n--\n\n"
+             "Sizes that count each object once together. Keeps addresses, no objects.");
 
 static PyType_Slot sizing_slots[] = {
     {Py_tp_doc, (void *)sizing_doc},

@@ -22,10 +22,10 @@ roots_prepare(void)
 {
     PyObject *collector = PyImport_ImportModule("gc");
     int failed = -1;
-    if (collector
-        && keep(&count_frozen, PyObject_GetAttrString(collector, "get_freeze_count")) == 0
+    if (collector && keep(&count_frozen, PyObject_GetAttrString(collector, "get_freeze_count")) == 0
         && keep(&list_tracked, PyObject_GetAttrString(collector, "get_objects")) == 0
-        && keep(&list_subclasses, PyObject_GetAttrString((PyObject *)&PyType_Type, "__subclasses__"))
+        && keep(&list_subclasses,
+                PyObject_GetAttrString((PyObject *)&PyType_Type, "__subclasses__"))
                == 0
         /* While the interpreter ends there comes a time when asking for it is a fatal error. */
         && keep(&modules, Py_XNewRef(PyImport_GetModuleDict())) == 0)
@@ -195,8 +195,7 @@ visit_class(roots *from, walk *pass, PyTypeObject *type)
         return -1;
     }
     if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-        return visit_own(from, pass, type->tp_mro) < 0 ? -1
-                                                       : visit_own(from, pass, type->tp_bases);
+        return visit_own(from, pass, type->tp_mro) < 0 ? -1 : visit_own(from, pass, type->tp_bases);
     }
     return 0;
 }

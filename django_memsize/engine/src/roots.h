@@ -14,7 +14,7 @@ typedef struct {
     PyObject *listed;       /* 3.11: a list of what the collector tracks; later versions: NULL */
     PyTypeObject **classes; /* all of them, borrowed */
     size_t class_count;
-    Py_ssize_t frozen;      /* objects that gc.freeze() set aside */
+    Py_ssize_t frozen; /* objects that gc.freeze() set aside */
 } roots;
 
 /* List them. The collector must be off, and the GIL held until roots_clear. Only before the first

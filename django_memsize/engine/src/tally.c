@@ -125,9 +125,10 @@ tally_columns(const tally *counts, PyObject **objects, PyObject **bytes)
             continue;
         }
         PyObject *name = anatomy_name(row->type);
-        int added = !name                                                   ? -1
-                    : add_to(*objects, name, (Py_ssize_t)row->objects) < 0 ? -1
-                                                                            : add_to(*bytes, name, row->bytes);
+        int added = !name ? -1
+                    : add_to(*objects, name, (Py_ssize_t)row->objects) < 0
+                        ? -1
+                        : add_to(*bytes, name, row->bytes);
         Py_XDECREF(name);
         if (added < 0) {
             goto failed;

@@ -105,9 +105,9 @@ follow(PyObject *measured, shape_rule shape, bool has_attributes, visitproc visi
     case SHAPE_LEAF:
         return 0;
     case SHAPE_LIST:
-        return PyObject_GC_IsTracked(measured)
-                   ? follow_items(((PyListObject *)measured)->ob_item, Py_SIZE(measured), visit, arg)
-                   : 0;
+        return PyObject_GC_IsTracked(measured) ? follow_items(((PyListObject *)measured)->ob_item,
+                                                              Py_SIZE(measured), visit, arg)
+                                               : 0;
     case SHAPE_TUPLE:
         return follow_items(((PyTupleObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
     case SHAPE_SET:
@@ -263,9 +263,7 @@ walk_take(walk *pass, PyObject *taken)
     if (count(pass, taken, &row) < 0) {
         return -1;
     }
-    if (row
-        && follow(taken, row->kind.shape, row->kind.has_attributes, walk_visit, pass) < 0)
-    {
+    if (row && follow(taken, row->kind.shape, row->kind.has_attributes, walk_visit, pass) < 0) {
         return -1;
     }
     return pass->pending_count ? follow_pending(pass) : 0;
