@@ -53,8 +53,18 @@ lint-c: $(VENV)/lint  ## The engine in C alone; HEADERS=... for those of another
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
 	$(BIN)/clang-tidy --quiet $(filter %.c,$(C_SOURCES)) -- -std=c11 -Wall -Wextra -isystem $(HEADERS)
 
-bench: $(VENV)/test  ## Side by side with pympler and guppy3
-	$(BIN)/python benchmarks/heap.py
+# Each in an environment of its own: builds of the same Python differ in what they inline.
+BENCH_PYTHONS ?= $(PYTHON) $(wildcard /usr/bin/python3.11)
+bench:  ## Side by side with pympler, guppy3 and objgraph; into the README
+	@mkdir -p build/bench; rm -f build/bench/*.json
+	@number=0; for python in $(BENCH_PYTHONS); do \
+	    number=$$((number + 1)); venv=build/bench/$$number; \
+	    $$python -m venv --clear $$venv && \
+	    $$venv/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
+	    $$venv/bin/python -m pip install --quiet . --group bench && \
+	    $$venv/bin/python benchmarks/heap.py --json build/bench/$$number.json || exit 1; \
+	done
+	@$(PYTHON) benchmarks/table.py README.md build/bench/*.json
 
 clean:
 	rm -rf $(VENV) build *.egg-info example_project/db.sqlite3

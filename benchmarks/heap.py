@@ -1,6 +1,6 @@
-"""The whole heap of a Django process: ours beside pympler and guppy3, in turn, in one process.
+"""The whole heap of a Django process: ours beside other tools, in turn, in one process.
 
-    python benchmarks/heap.py [--objects 700000] [--rounds 5]
+    python benchmarks/heap.py [--objects 700000] [--rounds 7] [--json results.json]
 
 Prints medians, and asserts nothing: times on a shared machine prove little. What one tool leaves
 behind is collected before the next begins, outside the time taken.
@@ -11,8 +11,10 @@ import datetime
 import decimal
 import gc
 import importlib
+import json
 import statistics
 import sys
+import sysconfig
 import time
 from pathlib import Path
 
@@ -38,6 +40,7 @@ django.setup()
 from bank.models import Account  # noqa: E402
 
 from django_memsize import engine  # noqa: E402
+from django_memsize.engine import twin  # noqa: E402
 
 PARTS = 10  # instance, state and dict; number, two texts, amount, date and two moments
 MEASURED = 3090
@@ -48,30 +51,49 @@ def main():
     options = parse(sys.argv[1:])
     contestants = (
         {
-            "django-memsize census": census,
-            "pympler get_objects, summarize": summarize("pympler.muppy", "pympler.summary"),
-            "guppy3 heap().bytype": heap_by_type("guppy"),
+            "django-memsize `snapshot()`": census,
+            "its twin in Python": twin_census,
+            "pympler `muppy.get_objects()`, `summarize`": summarize(
+                "pympler.muppy", "pympler.summary"
+            ),
+            "guppy3 `heap().bytype`": heap_by_type("guppy"),
+            "objgraph `typestats()`, counts only": typestats("objgraph"),
         },
         {
-            "django-memsize sizeof": engine.sizeof,
-            "pympler asizeof": asizeof("pympler.asizeof"),
+            "django-memsize `sizeof()`": engine.sizeof,
+            "its twin in Python": twin.sizeof,
+            "pympler `asizeof()`": asizeof("pympler.asizeof"),
         },
     )
     accounts = [loaded(number) for number in range((options.objects - census()) // PARTS)]
     measured = accounts[:MEASURED]
-    heaps = compare(contestants[0], options.rounds)
-    sizes = compare(contestants[1], options.rounds, measured)
-    print(f"Python {sys.version.split()[0]}, Django {django.__version__}, {options.rounds} rounds")
-    print_table("the whole heap", "objects", heaps)
-    print_table(f"{len(measured):,} instances", "bytes", sizes)
+    results = {
+        "python": f"{sys.version.split()[0]}, {'optimised' if is_optimised() else 'plain'} build",
+        "engine": engine.name,
+        "tables": {
+            "The whole heap": compare(contestants[0], options.rounds),
+            f"{len(measured):,} model instances": compare(contestants[1], options.rounds, measured),
+        },
+    }
+    print(f"Python {results['python']}, Django {django.__version__}, {options.rounds} rounds")
+    for title, rows in results["tables"].items():
+        print_table(title, rows)
+    if options.json:
+        options.json.write_text(json.dumps(results))
 
 
 def parse(arguments):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--objects", type=int, default=700_000)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="write the results there, too")
     return parser.parse_args(arguments)
+
+
+def is_optimised():
+    """Tell whether the interpreter was built with the help of a profile."""
+    return "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
 
 
 def loaded(number):
@@ -93,6 +115,11 @@ def loaded(number):
 def census():
     """Count the heap with our engine."""
     return sum(engine.census()[0].values())
+
+
+def twin_census():
+    """Count the heap with our engine in Python."""
+    return sum(twin.census()[0].values())
 
 
 def summarize(*names):
@@ -120,6 +147,12 @@ def heap_by_type(name):
         return heap.count
 
     return measure
+
+
+def typestats(name):
+    """Return what counts with objgraph: only what the collector lists, and no bytes."""
+    tools = optional(name)
+    return tools and (lambda: sum(tools[0].typestats().values()))
 
 
 def asizeof(name):
@@ -150,12 +183,12 @@ def compare(contestants, rounds, *arguments):
     return [(name, statistics.median(seconds[name]), seen[name]) for name in present]
 
 
-def print_table(title, seen, rows):
+def print_table(title, rows):
     """Print seconds, what was seen, and the time as a multiple of ours, which is the first."""
     ours = rows[0][1]
-    print(f"\n{title:<32} {'seconds':>9} {seen:>12} {'times ours':>11}")
+    print(f"\n{title:<48} {'seconds':>9} {'saw':>12} {'times ours':>11}")
     for name, seconds, number in rows:
-        print(f"{name:<32} {seconds:>9.4f} {number:>12,} {seconds / ours:>11.2f}")
+        print(f"{name:<48} {seconds:>9.4f} {number:>12,} {seconds / ours:>11.2f}")
 
 
 if __name__ == "__main__":
