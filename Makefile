@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 C_SOURCES := $(wildcard django_memsize/engine/src/*.[ch])
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
-TAG = $(shell $(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)')
 DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python example_project/manage.py
 
 .PHONY: demo serve test lint lint-c bench clean
@@ -13,7 +12,7 @@ DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python exampl
 $(VENV)/demo: pyproject.toml setup.py $(C_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	rm -f django_memsize/engine/compiled.$(TAG)-*
+	rm -f django_memsize/engine/compiled.$$($(BIN)/python -c 'import sys; print(sys.implementation.cache_tag)')-*
 	$(BIN)/python -m pip install --quiet --editable ".[cli]"
 	touch $@
 
