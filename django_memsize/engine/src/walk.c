@@ -25,7 +25,7 @@ walk_clear(walk *pass)
     pass->pending = NULL;
 }
 
-static int
+MEMSIZE_INLINE int
 follow_dict(PyObject *dict, visitproc visit, void *arg)
 {
     Py_ssize_t at = 0;
@@ -37,7 +37,7 @@ follow_dict(PyObject *dict, visitproc visit, void *arg)
     return 0;
 }
 
-static int
+MEMSIZE_INLINE int
 follow_set(PyObject *set, visitproc visit, void *arg)
 {
     const PySetObject *table = (const PySetObject *)set;
@@ -51,7 +51,7 @@ follow_set(PyObject *set, visitproc visit, void *arg)
 }
 
 /* From the end, as lists and tuples themselves show their items. */
-static int
+MEMSIZE_INLINE int
 follow_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *arg)
 {
     while (count--) {
@@ -61,7 +61,7 @@ follow_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *ar
 }
 
 /* A code object does not show its members to the collector. */
-static int
+MEMSIZE_INLINE int
 follow_code(PyObject *measured, visitproc visit, void *arg)
 {
     const PyCodeObject *code = (const PyCodeObject *)measured;
@@ -77,14 +77,6 @@ follow_code(PyObject *measured, visitproc visit, void *arg)
     return 0;
 }
 
-/* Untracked objects may be half built. */
-static int
-follow_tracked(PyObject *measured, visitproc visit, void *arg)
-{
-    return PyObject_GC_IsTracked(measured) ? Py_TYPE(measured)->tp_traverse(measured, visit, arg)
-                                           : 0;
-}
-
 /* On 3.12 this module shows iterators that it has freed: Modules/_asynciomodule.c. */
 static bool
 shows_what_is_freed(PyObject *module)
@@ -98,38 +90,53 @@ shows_what_is_freed(PyObject *module)
 #endif
 }
 
-static int
-follow(PyObject *measured, shape_rule shape, bool has_attributes, visitproc visit, void *arg)
+/* Show each referent to a function, of which it is known here whether it can be called inline, or
+   through a pointer. Of untracked objects only exact dicts, tuples and code are followed: others
+   may be half built. */
+MEMSIZE_INLINE int
+follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracked, visitproc visit,
+       visitproc visit_by_pointer, void *arg)
 {
     switch (shape) {
     case SHAPE_LEAF:
         return 0;
-    case SHAPE_LIST:
-        return PyObject_GC_IsTracked(measured) ? follow_items(((PyListObject *)measured)->ob_item,
-                                                              Py_SIZE(measured), visit, arg)
-                                               : 0;
     case SHAPE_TUPLE:
         return follow_items(((PyTupleObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
-    case SHAPE_SET:
-        return PyObject_GC_IsTracked(measured) ? follow_set(measured, visit, arg) : 0;
     case SHAPE_DICT:
         return follow_dict(measured, visit, arg);
-    case SHAPE_DICT_SUBCLASS: {
-        int ended = PyObject_GC_IsTracked(measured) ? follow_dict(measured, visit, arg) : 0;
-        return ended ? ended : follow_tracked(measured, visit, arg);
-    }
     case SHAPE_CODE:
         return follow_code(measured, visit, arg);
-    case SHAPE_MODULE:
-        return shows_what_is_freed(measured) ? 0 : follow_tracked(measured, visit, arg);
-    case SHAPE_TRAVERSED:
+    default:
         break;
     }
     if (has_attributes) {
         /* On 3.13 the collector need not go from an instance to its dict. */
         Py_VISIT(attributes_dict(measured));
     }
-    return follow_tracked(measured, visit, arg);
+    if (!is_tracked && !PyObject_GC_IsTracked(measured)) {
+        return 0;
+    }
+    switch (shape) {
+    case SHAPE_LIST:
+        return follow_items(((PyListObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
+    case SHAPE_SET:
+        return follow_set(measured, visit, arg);
+    case SHAPE_DICT_SUBCLASS: {
+        int ended = follow_dict(measured, visit, arg);
+        if (ended) {
+            return ended;
+        }
+        break;
+    }
+    case SHAPE_MODULE:
+        if (shows_what_is_freed(measured)) {
+            return 0;
+        }
+        break;
+    default:
+        break;
+    }
+    return Py_TYPE(measured)->tp_traverse(measured, visit_by_pointer, arg);
 }
 
 int
@@ -139,7 +146,31 @@ walk_referents(PyObject *measured, visitproc visit, void *arg)
     if (anatomy_of(Py_TYPE(measured), &kind) < 0) {
         return -1;
     }
-    return follow(measured, kind.shape, kind.has_attributes, visit, arg);
+    return follow(measured, kind.shape, kind.has_attributes, false, visit, visit, arg);
+}
+
+/* What walk_visit does with an object, once its address was added, or could not be. */
+static int visit_added(walk *pass, PyObject *found, int is_new);
+
+MEMSIZE_INLINE int
+visit_inline(PyObject *found, void *arg)
+{
+    walk *pass = arg;
+    int is_new = addresses_add(pass->met, found);
+    return is_new ? visit_added(pass, found, is_new) : 0;
+}
+
+int
+walk_visit(PyObject *found, void *arg)
+{
+    return visit_inline(found, arg);
+}
+
+static int
+follow_counted(walk *pass, PyObject *measured, const tally_row *row, bool is_tracked)
+{
+    return follow(measured, row->kind.shape, row->kind.has_attributes, is_tracked, visit_inline,
+                  walk_visit, pass);
 }
 
 static int
@@ -148,9 +179,7 @@ follow_pending(walk *pass)
     while (pass->pending_count) {
         PyObject *measured = pass->pending[--pass->pending_count];
         const tally_row *row = tally_row_of(&pass->counts, Py_TYPE(measured));
-        if (!row
-            || follow(measured, row->kind.shape, row->kind.has_attributes, walk_visit, pass) < 0)
-        {
+        if (!row || follow_counted(pass, measured, row, false) < 0) {
             return -1;
         }
     }
@@ -229,25 +258,24 @@ static int
 arrive(walk *pass, PyObject *found)
 {
     tally_row *row;
-    if (pass->is_census && PyObject_GC_IsTracked(found)) {
-        pass->frozen_met++;
-    }
     if (count(pass, found, &row) < 0) {
         return -1;
     }
-    return row && row->kind.shape != SHAPE_LEAF ? put_by(pass, found) : 0;
+    if (row && row->kind.shape == SHAPE_LEAF) {
+        return 0;
+    }
+    if (pass->is_census && PyObject_GC_IsTracked(found)) {
+        pass->frozen_met++;
+    }
+    return row ? put_by(pass, found) : 0;
 }
 
-int
-walk_visit(PyObject *found, void *arg)
+static int
+visit_added(walk *pass, PyObject *found, int is_new)
 {
-    walk *pass = arg;
-    int is_new = addresses_add(pass->met, found);
-    if (is_new <= 0) {
-        if (MEMSIZE_RARELY(is_new < 0)) {
-            PyErr_NoMemory();
-        }
-        return is_new;
+    if (MEMSIZE_RARELY(is_new < 0)) {
+        PyErr_NoMemory();
+        return -1;
     }
     MEMSIZE_PREFETCH(found);
     PyObject **place = pass->waiting + pass->next_waiting++ % WALK_WAITING;
@@ -260,10 +288,7 @@ int
 walk_take(walk *pass, PyObject *taken)
 {
     tally_row *row;
-    if (count(pass, taken, &row) < 0) {
-        return -1;
-    }
-    if (row && follow(taken, row->kind.shape, row->kind.has_attributes, walk_visit, pass) < 0) {
+    if (count(pass, taken, &row) < 0 || (row && follow_counted(pass, taken, row, true) < 0)) {
         return -1;
     }
     return pass->pending_count ? follow_pending(pass) : 0;

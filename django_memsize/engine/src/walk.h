@@ -10,7 +10,7 @@
 #include "tally.h"
 
 /* Objects met wait a little for their memory to reach the processor's cache. */
-#define WALK_WAITING 16
+#define WALK_WAITING 8
 
 typedef struct walk walk;
 
