@@ -30,6 +30,7 @@ from tests.test_middleware import (
     create_accounts,
     failing,
     forgetful,
+    headers_of,
     measured,
     others_under_way,
     quick_census,
@@ -56,7 +57,7 @@ async def visit(client, url):
         body = await read(response) if response.streaming else response.content
     except BaseException as error:
         return type(error), error.args, type(error.__cause__)
-    return type(response), response.status_code, sorted(response.headers.items()), body
+    return type(response), response.status_code, headers_of(response), body
 
 
 async def read(response):
@@ -540,7 +541,7 @@ def test_middleware_of_either_kind_may_stand_around_it(
                     answered.append(outcome(client(), url))
                 else:
                     response = client().get(url)
-                    headers = sorted(response.headers.items())
+                    headers = headers_of(response)
                     answered.append(
                         (type(response), response.status_code, headers, response.content)
                     )

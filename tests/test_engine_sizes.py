@@ -11,6 +11,8 @@ import pytest
 from django_memsize import engine
 from django_memsize.values import Sized
 
+NOON = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
+
 
 def tree(value, depth=1):
     def named(name, size, flat, referents):
@@ -28,7 +30,7 @@ class Account:
 
 
 def test_a_deep_size_is_the_sum_of_the_distinct_objects():
-    text, moment = "holder " * 5, datetime.datetime(2024, 1, 1)
+    text, moment = "holder " * 5, NOON
     account = Account(text, moment)
     parts = [account, text, moment]
 
@@ -71,7 +73,12 @@ def test_no_object_at_all_has_no_size():
     "value",
     [
         *("text", "täxt", b"bytes", 1.5, 2j, None, True, (), (1, 2), [1] * 9, {1, 2}, {"a": 1}),
-        *(Decimal("1.5"), datetime.datetime(2024, 1, 1), datetime.date(2024, 1, 1), range(9)),
+        *(
+            Decimal("1.5"),
+            datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC),
+            datetime.date(2024, 1, 1),
+            range(9),
+        ),
         *(collections.deque([1]), collections.OrderedDict(a=1), object(), bytearray(99), 10**50),
         Account("holder", None),
     ],
@@ -90,6 +97,10 @@ def test_a_small_number_takes_thirty_bytes_unless_the_interpreter_keeps_it():
 
 def test_a_class_counts_the_entry_behind_its_last_member():
     assert engine.sizeof([Account]) == sys.getsizeof(Account) + type.__itemsize__
+
+
+def test_a_moment_without_a_zone_has_no_room_for_one():
+    assert engine.sizeof([NOON]) - engine.sizeof([NOON.replace(tzinfo=None)]) == 8
 
 
 def test_a_tree_shows_referents_largest_first():

@@ -7,20 +7,26 @@ would run a query, a metaclass its own ``__eq__``.
 
 from __future__ import annotations
 
+import datetime
 import gc
+import io
+import operator
 import sys
 import types
 from collections import Counter
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, Final
 
 # Bits of tp_flags: https://github.com/python/cpython/blob/main/Include/object.h
+_DISALLOW_INSTANTIATION: Final = 1 << 7
 _HEAPTYPE: Final = 1 << 9
 _HAVE_GC: Final = 1 << 14
 _DICT_SUBCLASS: Final = 1 << 29
 _TYPE_SUBCLASS: Final = 1 << 31
 
 mro: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__mro__"].__get__
+_basicsize: Final[Callable[[type], int]] = type.__dict__["__basicsize__"].__get__
 bases: Final[Callable[[type], tuple[type, ...]]] = type.__dict__["__bases__"].__get__
 namespace: Final[Callable[[type], Any]] = type.__dict__["__dict__"].__get__
 _flags: Final[Callable[[type], int]] = type.__dict__["__flags__"].__get__
@@ -51,6 +57,17 @@ _STOPS: Final = frozenset(
 _MODULES: Final = frozenset((id(types.ModuleType),))
 
 _CACHED_INTS: Final = frozenset(map(id, range(-5, 257)))
+
+_WORD: Final = tuple.__itemsize__
+
+_ZONE_OF: Final[dict[int, Callable[[Any], object]]] = {
+    id(kind): kind.__dict__["tzinfo"].__get__ for kind in (datetime.datetime, datetime.time)
+}
+
+# BytesIO's adds its bytes, which a walk of 3.12 and later meets as the object that they are.
+_TELLING_FIXED_PART: Final = frozenset(
+    map(id, (io.BytesIO.__sizeof__,) if sys.version_info >= (3, 12) else ())
+)
 
 
 def name(kind: type) -> str:
@@ -104,6 +121,10 @@ def bytes_of(kind: type, objects: list[Any]) -> int:
         return 0
     if kind is int:
         return _bytes_of_ints(objects)
+    if id(kind) in _ZONE_OF:
+        # One without a zone has no room for one.
+        zoneless = sum(map(operator.is_, map(_ZONE_OF[id(kind)], objects), repeat(None)))
+        return len(objects) * _basicsize(kind) - zoneless * _WORD
     sizeof = _sizeof(kind)
     if is_class(kind):
         overhead = _overhead(kind) * sum(map(is_heap_type, objects))
@@ -111,6 +132,10 @@ def bytes_of(kind: type, objects: list[Any]) -> int:
         overhead = _overhead(kind) * len(objects)
     if sizeof is object.__sizeof__ and not _itemsize(kind):
         return len(objects) * sizeof(objects[0]) + overhead
+    if is_heap_type(kind) and _itemsize(kind) % _WORD:
+        # Items included, such an instance takes whole words.
+        one = overhead // len(objects)
+        return sum(-(-(sizeof(measured) + one) // _WORD) * _WORD for measured in objects)
     return sum(map(sizeof, objects)) + overhead
 
 
@@ -120,7 +145,7 @@ def _sizeof(kind: type) -> Callable[[Any], int]:
         if type(found) is types.MethodDescriptorType and is_kind_of(
             kind, frozenset((id(_made_for(found)),))
         ):
-            return found
+            return object.__sizeof__ if id(found) in _TELLING_FIXED_PART else found
     return object.__sizeof__
 
 
@@ -130,10 +155,15 @@ def _overhead(kind: type) -> int:
     overhead = _GC_HEADER if flags & _HAVE_GC else 0
     if flags & _MANAGED:
         overhead += _PRE_HEADER
-    if flags & _HEAPTYPE or is_class(kind):
+    if is_class(kind) or (flags & _HEAPTYPE and not flags & _DISALLOW_INSTANTIATION):
         # One sentinel item stands behind the items of a variable-size instance:
         # PyType_GenericAlloc in https://github.com/python/cpython/blob/main/Objects/typeobject.c
+        # Where only functions in C make instances, as of re.Match, they do it without.
         overhead += _itemsize(kind)
+    for ancestor in (int, str):
+        # Their functions take every instance for one of theirs.
+        if is_heap_type(kind) and _sizeof(kind) is ancestor.__sizeof__:
+            overhead += _basicsize(kind) - _basicsize(ancestor)
     return overhead
 
 

@@ -2,6 +2,8 @@
 
 #include "attributes.h"
 
+#include <datetime.h>
+
 /* Two words stand before what the collector tracks, and two more before instances with a dict or
    a list of weak references: Include/internal/pycore_gc.h, Objects/typeobject.c. */
 #define COLLECTOR_HEADER ((Py_ssize_t)(2 * sizeof(void *)))
@@ -23,7 +25,7 @@
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
 static PyObject *sizeof_name, *module_name;
-static PyCFunction sizeof_of_object;
+static PyCFunction sizeof_of_object, sizeof_of_bytes_io;
 
 /* Whether a key of a namespace is that name, which is interned. */
 static bool
@@ -59,6 +61,52 @@ found_in(PyTypeObject *type, PyObject *name)
     return found;
 }
 
+/* The function in C behind a type's own __sizeof__; NULL with an exception. */
+static PyCFunction
+own_sizeof(PyTypeObject *type)
+{
+    PyObject *method = found_in(type, sizeof_name);
+    if (method && Py_IS_TYPE(method, &PyMethodDescr_Type)) {
+        return ((PyMethodDescrObject *)method)->d_method->ml_meth;
+    }
+    if (!PyErr_Occurred()) {
+        PyErr_Format(PyExc_ImportError, "%s has no __sizeof__ in C", type->tp_name);
+    }
+    return NULL;
+}
+
+/* -1 with an exception. */
+static int
+prepare_bytes_io(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    PyObject *module = PyImport_ImportModule("_io");
+    PyObject *type = module ? PyObject_GetAttrString(module, "BytesIO") : NULL;
+    if (type) {
+        sizeof_of_bytes_io = own_sizeof((PyTypeObject *)type);
+    }
+    Py_XDECREF(module);
+    Py_XDECREF(type);
+    return sizeof_of_bytes_io ? 0 : -1;
+#else
+    return 0;
+#endif
+}
+
+/* Where datetime is not the one in C, no type is a moment's. -1 with an exception. */
+static int
+prepare_moments(void)
+{
+    PyDateTime_IMPORT;
+    if (!PyDateTimeAPI) {
+        if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+            return -1;
+        }
+        PyErr_Clear();
+    }
+    return 0;
+}
+
 int
 anatomy_prepare(void)
 {
@@ -79,14 +127,10 @@ anatomy_prepare(void)
     if (!sizeof_name || !module_name) {
         return -1;
     }
-    PyObject *method = found_in(&PyBaseObject_Type, sizeof_name);
-    if (!method) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_ImportError, "object has no __sizeof__");
-        }
+    sizeof_of_object = own_sizeof(&PyBaseObject_Type);
+    if (!sizeof_of_object || prepare_bytes_io() < 0 || prepare_moments() < 0) {
         return -1;
     }
-    sizeof_of_object = ((PyMethodDescrObject *)method)->d_method->ml_meth;
     return 0;
 }
 
@@ -105,8 +149,16 @@ is_kept(PyObject *number)
     return false;
 }
 
+/* Whether a function tells the fixed part, or what is to be had without it. BytesIO's adds its
+   bytes, which a walk of 3.12 and later meets as the object that they are. */
+static bool
+tells_fixed_part(PyCFunction sizeof_function)
+{
+    return sizeof_function == sizeof_of_object || sizeof_function == sizeof_of_bytes_io;
+}
+
 /* The nearest __sizeof__ in C, borrowed: one in Python is never called. NULL without an exception
-   where it is object's own, with one for want of memory. */
+   where it tells the fixed part alone, with one for want of memory. */
 static PyObject *
 nearest_sizeof(PyTypeObject *type)
 {
@@ -118,8 +170,8 @@ nearest_sizeof(PyTypeObject *type)
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
-            bool is_objects = ((PyMethodDescrObject *)found)->d_method->ml_meth == sizeof_of_object;
-            return is_objects ? NULL : found;
+            return tells_fixed_part(((PyMethodDescrObject *)found)->d_method->ml_meth) ? NULL
+                                                                                       : found;
         }
         if (!found && PyErr_Occurred()) {
             return NULL;
@@ -139,6 +191,12 @@ size_rule_of(PyTypeObject *type, PyObject *asked)
     }
     if (type == &PyList_Type) {
         return SIZE_OF_LIST;
+    }
+    if (PyDateTimeAPI && type == PyDateTimeAPI->DateTimeType) {
+        return SIZE_OF_DATETIME;
+    }
+    if (PyDateTimeAPI && type == PyDateTimeAPI->TimeType) {
+        return SIZE_OF_TIME;
     }
     if (asked) {
         return SIZE_ASKED;
@@ -170,6 +228,16 @@ shape_rule_of(PyTypeObject *type)
     return type == &PyModule_Type ? SHAPE_MODULE : SHAPE_TRAVERSED;
 }
 
+/* What the functions of int and str leave out: they take every instance for one of theirs. */
+static Py_ssize_t
+members_left_out(PyTypeObject *type, PyObject *asked)
+{
+    bool is_heap_type = type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+    PyTypeObject *ancestor = asked && is_heap_type ? PyDescr_TYPE(asked) : NULL;
+    bool is_constant = ancestor == &PyLong_Type || ancestor == &PyUnicode_Type;
+    return is_constant ? type->tp_basicsize - ancestor->tp_basicsize : 0;
+}
+
 int
 anatomy_of(PyTypeObject *type, anatomy *found)
 {
@@ -178,6 +246,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         return -1;
     }
     bool is_class = type->tp_flags & Py_TPFLAGS_TYPE_SUBCLASS;
+    bool is_heap_type = type->tp_flags & Py_TPFLAGS_HEAPTYPE;
     Py_ssize_t item = type->tp_itemsize;
     *found = (anatomy){
         .size = size_rule_of(type, asked),
@@ -186,6 +255,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         .is_class = is_class,
         .is_method = type == &PyMethod_Type,
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
+        .is_padded = is_heap_type && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
         .block = attributes_block(type),
         .asked = asked,
@@ -193,14 +263,18 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     if (found->size <= SIZE_OF_LIST) {
         found->fixed = type->tp_basicsize;
     }
+    else if (found->size == SIZE_ASKED) {
+        found->fixed = members_left_out(type, asked);
+    }
     if (found->is_collectable) {
         found->fixed += COLLECTOR_HEADER;
     }
     if (type->tp_flags & HAS_PRE_HEADER) {
         found->fixed += PRE_HEADER;
     }
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE || is_class) {
-        /* One sentinel item stands behind the items: PyType_GenericAlloc. */
+    if (is_class || (is_heap_type && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
+        /* One sentinel item stands behind the items: PyType_GenericAlloc. Where only functions in
+           C make instances, as of re.Match, they do it without. */
         found->fixed += item;
     }
     return 0;
@@ -267,6 +341,12 @@ bytes_of_int(const anatomy *kind, PyObject *number)
     return bytes >= 0 && bytes <= ONE_DIGIT ? ONE_DIGIT_ON_AVERAGE : bytes;
 }
 
+static Py_ssize_t
+whole_words(Py_ssize_t bytes)
+{
+    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
+}
+
 Py_ssize_t
 anatomy_bytes(const anatomy *kind, PyObject *measured)
 {
@@ -280,6 +360,16 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
     case SIZE_OF_LIST:
         /* None are allocated, or -1, while the list is being sorted. */
         bytes = Py_MAX(((PyListObject *)measured)->allocated, 0) * (Py_ssize_t)sizeof(PyObject *);
+        break;
+    case SIZE_OF_DATETIME:
+        bytes = PyDateTime_DATE_GET_TZINFO(measured) == Py_None
+                    ? (Py_ssize_t)offsetof(PyDateTime_DateTime, tzinfo)
+                    : (Py_ssize_t)sizeof(PyDateTime_DateTime);
+        break;
+    case SIZE_OF_TIME:
+        bytes = PyDateTime_TIME_GET_TZINFO(measured) == Py_None
+                    ? (Py_ssize_t)offsetof(PyDateTime_Time, tzinfo)
+                    : (Py_ssize_t)sizeof(PyDateTime_Time);
         break;
     case SIZE_OF_TEXT:
         bytes = bytes_of_text(measured);
@@ -303,7 +393,7 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
     if (kind->block && attributes_owned(measured)) {
         bytes += kind->block;
     }
-    return kind->fixed + bytes;
+    return kind->is_padded ? whole_words(kind->fixed + bytes) : kind->fixed + bytes;
 }
 
 /* The text itself, a copy of an instance of a subclass, "?" for all else. */

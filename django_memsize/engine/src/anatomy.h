@@ -10,6 +10,8 @@ typedef enum {
     SIZE_FIXED,
     SIZE_OF_ITEMS,
     SIZE_OF_LIST,
+    SIZE_OF_DATETIME, /* without a zone, it has no room for one */
+    SIZE_OF_TIME,     /* as well */
     SIZE_OF_TEXT,
     SIZE_OF_INT,
     SIZE_ASKED, /* its type's own function in C is asked */
@@ -35,6 +37,7 @@ typedef struct {
     bool is_collectable; /* its instances have the collector's header, but for static types */
     bool is_class;       /* its instances are types */
     bool is_method;      /* its instances are bound to an object */
+    bool is_padded;      /* its instances, items included, take whole words */
     bool has_attributes; /* its instances have a block of values, or a dict, of their own */
     uint32_t item;       /* bytes of an item */
     Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */
