@@ -128,6 +128,9 @@ def touched(instances):
         vars(instance)
     return instances
 
+def in_parts(queryset):  # SQLite takes so many parameters
+    return [list(queryset[first : first + 900]) for first in range(0, NUMBER, 900)]
+
 def linked(number):
     first = None
     for _ in range(number):
@@ -153,8 +156,8 @@ CASES = {
         Account.objects.values_list("name", "born_on", named=True)
     ),
     "select_related": lambda: list(Book.objects.select_related("author")),
-    "prefetch_related": lambda: list(Book.objects.prefetch_related("author")[:990]),
-    "prefetch_related of many": lambda: list(Book.objects.prefetch_related("readers")[:990]),
+    "prefetch_related": lambda: in_parts(Book.objects.prefetch_related("author")),
+    "prefetch_related of many": lambda: in_parts(Book.objects.prefetch_related("readers")),
     "a queryset": lambda: (lambda queryset: [len(queryset), queryset])(Account.objects.all()),
     "named tuples": lambda: [Pair(float(n), str(n)) for n in numbers()],
     "nested dicts": lambda: {str(n): {"a": {"b": {str(n): float(n)}}} for n in numbers()},
