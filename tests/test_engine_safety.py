@@ -68,10 +68,11 @@ def key(alike):
     made.alike = alike
     return made
 
-namespace = {key("__sizeof__"): 1, key("__module__"): 2, "a": 3, "__module__": "some.module"}
+namespace = {key("__sizeof__"): 1, key("__module__"): 2, "__module__": "some.module"}
+namespace["__slots__"] = ()
 Hostile = type("Hostile", (list,), namespace)
 kept = [Hostile([None] * 9) for _ in range(7)]
-class Honest(list): pass
+class Honest(list): __slots__ = ()
 calls.clear()
 
 assert engine.census()[0]["some.module.Hostile"] == 7
