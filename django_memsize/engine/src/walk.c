@@ -83,7 +83,7 @@ shows_what_is_freed(PyObject *module)
 {
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
     const PyModuleDef *definition = PyModule_GetDef(module);
-    return definition && strcmp(definition->m_name, "_asyncio") == 0;
+    return definition && definition->m_name && strcmp(definition->m_name, "_asyncio") == 0;
 #else
     (void)module;
     return false;
