@@ -1,5 +1,6 @@
 """Nothing ends the process: no hostile class or hook, no thread, no want of memory."""
 
+import importlib.util
 import os
 import sys
 
