@@ -12,9 +12,9 @@ import decimal
 import gc
 import importlib
 import json
+import platform
 import statistics
 import sys
-import sysconfig
 import time
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def main():
     accounts = [loaded(number) for number in range((options.objects - census()) // PARTS)]
     measured = accounts[:MEASURED]
     results = {
-        "python": f"{sys.version.split()[0]}, {'optimised' if is_optimised() else 'plain'} build",
+        "python": f"{sys.version.split()[0]}, {origin()}",
         "engine": engine.name,
         "tables": {
             "The whole heap": compare(contestants[0], options.rounds),
@@ -91,9 +91,11 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def is_optimised():
-    """Tell whether the interpreter was built with the help of a profile."""
-    return "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
+def origin():
+    """Return whose build of Python this is: distributions optimise theirs by a profile."""
+    if sys.base_prefix != "/usr":
+        return "built from source"
+    return f"{platform.freedesktop_os_release()['NAME'].split()[0]}'s build"
 
 
 def loaded(number):
