@@ -275,7 +275,7 @@ def tasks():
         return [task.get_name() for task in asyncio.all_tasks()]
     async def several():
         return await asyncio.gather(*(work() for _ in range(10)))
-    yield asyncio.run(several())
+    yield asyncio.run(several(), debug=False)
 
 def proxies():
     target = Slotted()
