@@ -150,6 +150,24 @@ def growth(before, after):
     }
 
 
+@pytest.mark.parametrize("touch", [False, True])
+def test_instances_keep_their_bytes_while_others_of_their_class_come_and_go(touch):
+    class Instance:
+        def __init__(self):
+            self.a = self.b = self.c = None
+
+    def sizes():
+        return [compiled.Sizing().flat(part) for part in parts]
+
+    kept = [Instance() for _ in range(9)]
+    parts = [*kept, *(map(vars, kept) if touch else ())]
+    before = sizes()
+    for _ in range(50):
+        Instance()
+
+    assert sizes() == before
+
+
 WHOLE_PROCESS = """
 import gc, json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

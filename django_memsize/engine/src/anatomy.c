@@ -257,7 +257,6 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
         .is_padded = is_heap_type && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
-        .block = attributes_block(type),
         .asked = asked,
     };
     if (found->size <= SIZE_OF_LIST) {
@@ -390,8 +389,8 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
     if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
         bytes += attributes_left_out(measured);
     }
-    if (kind->block && attributes_owned(measured)) {
-        bytes += kind->block;
+    if (kind->has_attributes) {
+        bytes += attributes_block(measured);
     }
     return kind->is_padded ? whole_words(kind->fixed + bytes) : kind->fixed + bytes;
 }

@@ -41,7 +41,6 @@ typedef struct {
     bool has_attributes; /* its instances have a block of values, or a dict, of their own */
     uint32_t item;       /* bytes of an item */
     Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */
-    Py_ssize_t block;    /* bytes of the block of values that an instance may have */
     PyObject *asked;     /* a borrowed __sizeof__, of SIZE_ASKED */
 } anatomy;
 

@@ -44,29 +44,21 @@ keys_of(PyTypeObject *type)
     return ((PyHeapTypeObject *)type)->ht_cached_keys;
 }
 
-/* Whether the block is a part of each instance: it stands apart on 3.11 and 3.12. */
-static bool
-are_inline(PyTypeObject *type)
+/* The first instances of a class have blocks of up to 30 slots, later ones of one more than there
+   are attributes. From 3.13 on a block tells its slots; before, only the bytes in front of them, a
+   multiple of eight. Never a figure that changes while the block does not. */
+static Py_ssize_t
+slots_in(const void *values, const void *keys)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    return type->tp_flags & Py_TPFLAGS_INLINE_VALUES;
+    (void)keys;
+    return ((const uint8_t *)values)[0];
 #else
-    (void)type;
-    return false;
+    Py_ssize_t in_front = ((const uint8_t *)values)[-1];
+    Py_ssize_t later
+        = ((const shared_keys *)keys)->entries + (((const shared_keys *)keys)->usable > 0);
+    return Py_MAX(in_front - 9, Py_MIN(later, in_front - 2));
 #endif
-}
-
-Py_ssize_t
-attributes_block(PyTypeObject *type)
-{
-    const void *keys = proven ? keys_of(type) : NULL;
-    if (!keys) {
-        return 0;
-    }
-    if (PY_VERSION_HEX >= 0x030D0000 && !are_inline(type)) {
-        return 0;
-    }
-    return block_of(number_of_slots(keys));
 }
 
 /* pycore_object.h: the words before the collector's two in front of an instance. */
@@ -91,31 +83,54 @@ attributes_dict(PyObject *instance)
     return (PyObject *)word;
 }
 
-bool
-attributes_owned(PyObject *instance)
+/* The block that belongs to an instance alone: a part of it from 3.13 on, apart from it before. */
+static const void *
+own_values(PyObject *instance)
 {
-    if (!proven) {
-        return false;
-    }
 #if PY_VERSION_HEX >= 0x030D0000
-    PyDictObject *dict = (PyDictObject *)attributes_dict(instance);
-    return !dict || (char *)dict->ma_values != (char *)instance + Py_TYPE(instance)->tp_basicsize;
+    if (!(Py_TYPE(instance)->tp_flags & Py_TPFLAGS_INLINE_VALUES)) {
+        return NULL;
+    }
+    const void *values = (char *)instance + Py_TYPE(instance)->tp_basicsize;
+    const PyDictObject *dict = (const PyDictObject *)attributes_dict(instance);
+    return dict && (const void *)dict->ma_values == values ? NULL : values;
 #elif PY_VERSION_HEX >= 0x030C0000
-    return word_before(instance, 3) & 1;
+    uintptr_t word = word_before(instance, 3);
+    return word & 1 ? (const void *)(word + 1) : NULL;
 #else
-    return word_before(instance, 4) != 0;
+    return (const void *)word_before(instance, 4);
 #endif
+}
+
+Py_ssize_t
+attributes_block(PyObject *instance)
+{
+    const void *keys = proven ? keys_of(Py_TYPE(instance)) : NULL;
+    const void *values = keys ? own_values(instance) : NULL;
+    return values ? block_of(slots_in(values, keys)) : 0;
 }
 
 Py_ssize_t
 attributes_left_out(PyObject *dict)
 {
-    PyDictObject *table = (PyDictObject *)dict;
+    const PyDictObject *table = (const PyDictObject *)dict;
     if (!proven || !table->ma_values) {
         return 0;
     }
-    Py_ssize_t slots = number_of_slots(table->ma_keys);
-    return block_of(slots) - slots * (Py_ssize_t)sizeof(PyObject *);
+    return block_of(slots_in(table->ma_values, table->ma_keys))
+           - number_of_slots(table->ma_keys) * (Py_ssize_t)sizeof(PyObject *);
+}
+
+/* Whether a class's only instance has the block that its keys were made for. */
+static bool
+has_first_block(PyObject *instance, const void *keys)
+{
+    const void *values = own_values(instance);
+#if PY_VERSION_HEX >= 0x030D0000
+    return values && slots_in(values, keys) == number_of_slots(keys);
+#else
+    return values && ((const uint8_t *)values)[-1] == rounded_up(number_of_slots(keys) + 2);
+#endif
 }
 
 /* Whether an instance with so many attributes is as this file believes, before and after its dict
@@ -126,7 +141,7 @@ holds_true(PyObject *instance, Py_ssize_t attributes)
     PyTypeObject *type = Py_TYPE(instance);
     const shared_keys *keys = keys_of(type);
     if (!keys || keys->entries != attributes || keys->usable < 0 || keys->usable > 30
-        || !attributes_block(type) || !attributes_owned(instance) || attributes_dict(instance))
+        || !has_first_block(instance, keys) || attributes_dict(instance))
     {
         return false;
     }
@@ -135,7 +150,7 @@ holds_true(PyObject *instance, Py_ssize_t attributes)
         return -1;
     }
     const PyDictObject *table = (const PyDictObject *)dict;
-    int truth = attributes_dict(instance) == dict && !attributes_owned(instance) && table->ma_values
+    int truth = attributes_dict(instance) == dict && !own_values(instance) && table->ma_values
                 && (const void *)table->ma_keys == (const void *)keys;
     if (truth) {
         PyObject *size = PyObject_CallMethod(dict, "__sizeof__", NULL);

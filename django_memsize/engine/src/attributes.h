@@ -11,17 +11,15 @@
    -1, with an exception, where it could not be tried. */
 int attributes_prove(void);
 
-/* Bytes of the block of values of a new instance, 0 for a type whose instances have none. */
-Py_ssize_t attributes_block(PyTypeObject *type);
-
-/* Whether an instance, of a type whose instances have blocks, has one that belongs to it alone.
-   Once the instance has a dict, the block is the dict's, which tells its size. */
-bool attributes_owned(PyObject *instance);
+/* Bytes of the block of values that belongs to an instance alone, 0 where it has none. Once the
+   instance has a dict, the block is the dict's, which tells its size. */
+Py_ssize_t attributes_block(PyObject *instance);
 
 /* The dict of an instance, borrowed, if it has one by now; makes none. */
 PyObject *attributes_dict(PyObject *instance);
 
-/* Bytes that ``dict.__sizeof__`` leaves out of the block of values that is a dict's. */
+/* Bytes that ``dict.__sizeof__`` leaves out, less those it adds too many, of the block of values
+   that is a dict's: it takes the slots of every block for those of the next to be made. */
 Py_ssize_t attributes_left_out(PyObject *dict);
 
 #endif
