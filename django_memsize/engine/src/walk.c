@@ -95,7 +95,7 @@ shows_what_is_freed(PyObject *module)
    may be half built. */
 MEMSIZE_INLINE int
 follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracked, visitproc visit,
-       visitproc visit_by_pointer, void *arg)
+       visitproc by_pointer, void *arg)
 {
     switch (shape) {
     case SHAPE_LEAF:
@@ -136,7 +136,7 @@ follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracke
     default:
         break;
     }
-    return Py_TYPE(measured)->tp_traverse(measured, visit_by_pointer, arg);
+    return Py_TYPE(measured)->tp_traverse(measured, by_pointer, arg);
 }
 
 int
