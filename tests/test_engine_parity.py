@@ -168,6 +168,23 @@ def test_instances_keep_their_bytes_while_others_of_their_class_come_and_go(touc
     assert sizes() == before
 
 
+FROZEN = """
+import gc
+from django_memsize.engine import compiled, twin
+
+gc.collect()
+gc.freeze()
+print(compiled.census()[2], twin.census()[2], compiled.census()[2], gc.get_freeze_count())
+"""
+
+
+def test_both_tell_how_many_objects_the_program_froze():
+    first, in_python, again, by_the_collector = map(int, run(FROZEN).split())
+
+    assert again <= in_python <= first < again + 20  # a few die meanwhile
+    assert 0 <= by_the_collector - again < 500  # 3.12 freezes some by itself
+
+
 WHOLE_PROCESS = """
 import gc, json, os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"

@@ -588,3 +588,47 @@ for _ in range(3):
 
 def test_classes_stay_collectable_once_they_were_asked_for():
     ended_well(DROPPED)
+
+
+OF_A_CLASS_NOT_INITIALISED = """
+import struct
+from django_memsize import engine
+
+class Packet(struct.Struct):
+    def __init__(self):
+        sizes.append(engine.sizeof([self]))
+        engine.census()
+        super().__init__("<I")
+
+sizes = []
+kept = [Packet(), struct.Struct.__new__(struct.Struct)]
+engine.census()
+assert sizes and engine.sizeof(kept) > 0
+"""
+
+
+def test_an_object_that_is_not_initialised_is_sized():
+    ended_well(OF_A_CLASS_NOT_INITIALISED)
+
+
+# The process ends where Rust is entered from inside one of its own tp_traverse.
+OF_AN_EXTENSION_IN_RUST = """
+import gc, sys
+import cachebox
+from django_memsize import engine
+
+outer = cachebox.Cache(100)
+for number in range(30):
+    outer[number] = cachebox.Cache(10)
+alone = sum(engine.sized(outer[number], 0)[2] for number in range(30))
+assert alone > 30 * 16
+assert engine.sizeof([outer]) > alone, (engine.sizeof([outer]), alone)
+assert engine.instances([cachebox.Cache])[0][1] == 31
+gc.freeze()
+assert engine.census()[0][f"{cachebox.Cache.__module__}.Cache"] == 31
+gc.unfreeze()
+"""
+
+
+def test_an_extension_is_not_asked_for_sizes_while_it_shows_its_referents():
+    ended_well(OF_AN_EXTENSION_IN_RUST)

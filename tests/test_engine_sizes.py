@@ -99,6 +99,13 @@ def test_a_class_counts_the_entry_behind_its_last_member():
     assert engine.sizeof([Account]) == sys.getsizeof(Account) + type.__itemsize__
 
 
+def test_what_a_size_stops_at_counts_wherever_it_stands_among_others():
+    instances = [Account("holder", None) for _ in range(1000)]
+
+    for asked in ([Account, *instances], [*instances, Account]):
+        assert engine.sizeof(asked) - engine.sizeof(instances) == engine.sizeof([Account]) > 500
+
+
 def test_a_moment_without_a_zone_has_no_room_for_one():
     assert engine.sizeof([NOON]) - engine.sizeof([NOON.replace(tzinfo=None)]) == 8
 

@@ -11,6 +11,7 @@ import datetime
 import gc
 import io
 import operator
+import struct
 import sys
 import types
 from collections import Counter
@@ -64,9 +65,16 @@ _ZONE_OF: Final[dict[int, Callable[[Any], object]]] = {
     id(kind): kind.__dict__["tzinfo"].__get__ for kind in (datetime.datetime, datetime.time)
 }
 
-# BytesIO's adds its bytes, which a walk of 3.12 and later meets as the object that they are.
+# BytesIO's adds its bytes, which a walk of 3.12 and later meets as the object that they are; that
+# of Struct, before 3.14, reads what an instance has only once it is initialised.
 _TELLING_FIXED_PART: Final = frozenset(
-    map(id, (io.BytesIO.__sizeof__,) if sys.version_info >= (3, 12) else ())
+    map(
+        id,
+        (
+            *((io.BytesIO.__sizeof__,) if sys.version_info >= (3, 12) else ()),
+            *((struct.Struct.__sizeof__,) if sys.version_info < (3, 14) else ()),
+        ),
+    )
 )
 
 

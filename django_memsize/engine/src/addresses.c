@@ -76,3 +76,15 @@ addresses_recall(address_set *set, uintptr_t number)
     set->recent[number % ADDRESSES_RECENT] = *place;
     return true;
 }
+
+bool
+addresses_have(const address_set *set, const void *address)
+{
+    uintptr_t grain = (uintptr_t)address >> ADDRESSES_GRAIN_BITS;
+    uintptr_t number = ((uintptr_t)address >> ADDRESSES_PAGE_BITS) + 1;
+    const address_page *page = set->pages ? place_of(set->pages, set->room_bits, number) : NULL;
+    if (!page || !page->number) {
+        return false;
+    }
+    return page->bits[(grain >> 6) & (ADDRESSES_PAGE_WORDS - 1)] >> (grain & 63) & 1;
+}

@@ -32,6 +32,9 @@ void addresses_init(address_set *set);
 /* Give back the memory of the set; it is empty afterwards. */
 void addresses_clear(address_set *set);
 
+/* Whether an address was added. */
+bool addresses_have(const address_set *set, const void *address);
+
 /* Have the page of that number among the recent ones, made if need be. False, with no exception,
    without memory. */
 bool addresses_recall(address_set *set, uintptr_t number);

@@ -15,6 +15,9 @@
 #define HAS_PRE_HEADER Py_TPFLAGS_MANAGED_DICT
 #endif
 
+/* What no object takes: sums of such answers would overflow. */
+#define MOST_BYTES (PY_SSIZE_T_MAX >> 16)
+
 #define LEAST_KEPT (-5)
 #define MOST_KEPT 256
 
@@ -25,7 +28,8 @@
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
 static PyObject *sizeof_name, *module_name;
-static PyCFunction sizeof_of_object, sizeof_of_bytes_io;
+static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
+static PyObject *standard_modules;
 
 /* Whether a key of a namespace is that name, which is interned. */
 static bool
@@ -75,22 +79,47 @@ own_sizeof(PyTypeObject *type)
     return NULL;
 }
 
-/* -1 with an exception. */
-static int
-prepare_bytes_io(void)
+/* The function in C of a type of a module. NULL with an exception. */
+static PyCFunction
+sizeof_in_module(const char *module_name, const char *type_name)
 {
-#if PY_VERSION_HEX >= 0x030C0000
-    PyObject *module = PyImport_ImportModule("_io");
-    PyObject *type = module ? PyObject_GetAttrString(module, "BytesIO") : NULL;
-    if (type) {
-        sizeof_of_bytes_io = own_sizeof((PyTypeObject *)type);
+    PyCFunction found = NULL;
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *type = module ? PyObject_GetAttrString(module, type_name) : NULL;
+    if (type && PyType_Check(type)) {
+        found = own_sizeof((PyTypeObject *)type);
+    }
+    else if (type) {
+        PyErr_Format(PyExc_ImportError, "%s.%s is no type", module_name, type_name);
     }
     Py_XDECREF(module);
     Py_XDECREF(type);
-    return sizeof_of_bytes_io ? 0 : -1;
-#else
-    return 0;
+    return found;
+}
+
+/* -1 with an exception. */
+static int
+prepare_exceptions(void)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    sizeof_of_bytes_io = sizeof_in_module("_io", "BytesIO");
+    if (!sizeof_of_bytes_io) {
+        return -1;
+    }
 #endif
+#if PY_VERSION_HEX < 0x030E0000
+    sizeof_of_struct = sizeof_in_module("_struct", "Struct");
+    if (!sizeof_of_struct) {
+        return -1;
+    }
+#endif
+    standard_modules = PySys_GetObject("stdlib_module_names");
+    if (!standard_modules || !PyFrozenSet_CheckExact(standard_modules)) {
+        PyErr_SetString(PyExc_ImportError, "sys.stdlib_module_names is not known");
+        return -1;
+    }
+    Py_INCREF(standard_modules); /* kept for good */
+    return 0;
 }
 
 /* Where datetime is not the one in C, no type is a moment's. -1 with an exception. */
@@ -128,7 +157,7 @@ anatomy_prepare(void)
         return -1;
     }
     sizeof_of_object = own_sizeof(&PyBaseObject_Type);
-    if (!sizeof_of_object || prepare_bytes_io() < 0 || prepare_moments() < 0) {
+    if (!sizeof_of_object || prepare_exceptions() < 0 || prepare_moments() < 0) {
         return -1;
     }
     return 0;
@@ -150,11 +179,13 @@ is_kept(PyObject *number)
 }
 
 /* Whether a function tells the fixed part, or what is to be had without it. BytesIO's adds its
-   bytes, which a walk of 3.12 and later meets as the object that they are. */
+   bytes, which a walk of 3.12 and later meets as the object that they are; Struct's, before 3.14,
+   reads what an instance has only once it is initialised. */
 static bool
 tells_fixed_part(PyCFunction sizeof_function)
 {
-    return sizeof_function == sizeof_of_object || sizeof_function == sizeof_of_bytes_io;
+    return sizeof_function == sizeof_of_object || sizeof_function == sizeof_of_bytes_io
+           || sizeof_function == sizeof_of_struct;
 }
 
 /* The nearest __sizeof__ in C, borrowed: one in Python is never called. NULL without an exception
@@ -178,6 +209,27 @@ nearest_sizeof(PyTypeObject *type)
         }
     }
     return NULL;
+}
+
+/* Whether a type is of CPython or of its standard library, by its module. -1 with an exception. */
+static int
+is_standard(PyTypeObject *type)
+{
+    const char *name = type->tp_name;
+    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        PyObject *module = found_in(type, module_name);
+        name = module && PyUnicode_CheckExact(module) ? PyUnicode_AsUTF8(module) : NULL;
+        if (!name) {
+            return PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError) ? -1 : 0;
+        }
+    }
+    else if (!strchr(name, '.')) {
+        return true;
+    }
+    PyObject *root = PyUnicode_FromStringAndSize(name, (Py_ssize_t)strcspn(name, "."));
+    int found = root ? PySet_Contains(standard_modules, root) : -1;
+    Py_XDECREF(root);
+    return found;
 }
 
 static size_rule
@@ -245,6 +297,10 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     if (!asked && PyErr_Occurred()) {
         return -1;
     }
+    int is_standards = asked ? is_standard(PyDescr_TYPE(asked)) : true;
+    if (is_standards < 0) {
+        return -1;
+    }
     bool is_class = type->tp_flags & Py_TPFLAGS_TYPE_SUBCLASS;
     bool is_heap_type = type->tp_flags & Py_TPFLAGS_HEAPTYPE;
     Py_ssize_t item = type->tp_itemsize;
@@ -254,6 +310,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         .is_collectable = type->tp_flags & Py_TPFLAGS_HAVE_GC,
         .is_class = is_class,
         .is_method = type == &PyMethod_Type,
+        .is_asked_apart = !is_standards,
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
         .is_padded = is_heap_type && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
@@ -299,8 +356,8 @@ ask(const anatomy *kind, PyObject *measured)
                            : PyObject_CallOneArg(kind->asked, measured);
     Py_ssize_t bytes = answer ? PyLong_AsSsize_t(answer) : -1;
     Py_XDECREF(answer);
-    if (bytes < 0) {
-        if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+    if (bytes < 0 || bytes > MOST_BYTES) {
+        if (bytes < 0 && PyErr_ExceptionMatches(PyExc_MemoryError)) {
             return -1;
         }
         PyErr_Clear();

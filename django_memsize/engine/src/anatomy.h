@@ -38,6 +38,7 @@ typedef struct {
     bool is_class;       /* its instances are types */
     bool is_method;      /* its instances are bound to an object */
     bool is_padded;      /* its instances, items included, take whole words */
+    bool is_asked_apart; /* what tells its size is not CPython's: ask while nothing is traversed */
     bool has_attributes; /* its instances have a block of values, or a dict, of their own */
     uint32_t item;       /* bytes of an item */
     Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */

@@ -104,30 +104,36 @@ engine_census(PyObject *Py_UNUSED(module), PyObject *args)
     return result;
 }
 
-/* Count objects that were asked for, and all that they refer to. Where a deep size stops, what was
-   itself asked for counts. -1 with an exception. */
+/* Add the bytes of an object that was itself asked for, where a deep size stops. -1 with an
+   exception. */
+static int
+meet_alone(walk *pass, PyObject *asked, Py_ssize_t *alone)
+{
+    int is_new = addresses_add(pass->met, asked);
+    if (is_new < 0) {
+        PyErr_NoMemory();
+    }
+    if (is_new <= 0) {
+        return is_new;
+    }
+    anatomy kind;
+    Py_ssize_t bytes = anatomy_of(Py_TYPE(asked), &kind) < 0 ? -1 : anatomy_bytes(&kind, asked);
+    *alone += bytes;
+    return bytes < 0 ? -1 : 0;
+}
+
+/* Count objects that were asked for, and all that they refer to. -1 with an exception. */
 static int
 meet(walk *pass, PyObject *const *asked, Py_ssize_t count, bool stops_count, Py_ssize_t *alone)
 {
-    for (Py_ssize_t at = 0; at < count; at++) {
-        if (stops_count && anatomy_stops(Py_TYPE(asked[at]))) {
-            int is_new = addresses_add(pass->met, asked[at]);
-            anatomy kind;
-            if (is_new < 0) {
-                PyErr_NoMemory();
-                return -1;
-            }
-            if (is_new) {
-                Py_ssize_t bytes = anatomy_of(Py_TYPE(asked[at]), &kind) < 0
-                                       ? -1
-                                       : anatomy_bytes(&kind, asked[at]);
-                if (bytes < 0) {
-                    return -1;
-                }
-                *alone += bytes;
-            }
+    /* First these: others refer to them, and meet them for nothing. */
+    for (Py_ssize_t at = 0; stops_count && at < count; at++) {
+        if (anatomy_stops(Py_TYPE(asked[at])) && meet_alone(pass, asked[at], alone) < 0) {
+            return -1;
         }
-        else if (walk_visit(asked[at], pass) < 0) {
+    }
+    for (Py_ssize_t at = 0; at < count; at++) {
+        if (walk_visit(asked[at], pass) < 0) {
             return -1;
         }
     }
@@ -198,6 +204,7 @@ find_instances(const class_list *classes, walk *inner)
     pass.inner = inner;
     for (Py_ssize_t at = 0; at < classes->count; at++) {
         walk_init(inner + at);
+        inner[at].traversing = &pass.own_traversing;
         inner[at].counts.stops = true;
     }
     int failed = roots_list(&from) < 0 || roots_walk(&from, &pass) < 0 ? -1 : 0;
@@ -335,8 +342,8 @@ sizing_referents(PyObject *Py_UNUSED(self), PyObject *measured)
 {
     PyObject *found = PyList_New(0);
     int was_enabled = PyGC_Disable();
-    if (found && walk_referents(measured, append_referent, found) < 0) {
-        Py_CLEAR(found);
+    if (found && (walk_referents(measured, append_referent, found), PyErr_Occurred())) {
+        Py_CLEAR(found); /* whatever a tp_traverse made of it */
     }
     resume_collector(was_enabled);
     return found;

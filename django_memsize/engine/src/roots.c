@@ -167,27 +167,46 @@ for_each_listed(roots *from, walk *pass, int (*with_each)(walk *pass, PyObject *
 }
 #endif
 
-/* Visit a tuple of a built-in class. CPython may have set it aside by itself. */
+/* Whether CPython by itself set a tuple of a built-in class aside. */
 static int
-visit_own(roots *from, walk *pass, PyObject *held)
+add_own(address_set *own, const walk *pass, PyObject *held)
 {
-    if (!held) {
-        return 0;
+    bool is_own = held && PyObject_GC_IsTracked(held) && Py_REFCNT(held) > IMMORTAL
+                  && !addresses_have(pass->met, held);
+    return is_own ? addresses_add(own, held) : 0;
+}
+
+/* Count them, once all that is listed is marked: they are not the program's frozen objects. -1 with
+   an exception. */
+static Py_ssize_t
+count_own(const roots *from, const walk *pass)
+{
+    address_set own;
+    Py_ssize_t count = 0;
+    int failed = 0;
+    addresses_init(&own);
+    for (size_t at = 0; at < from->class_count && failed >= 0; at++) {
+        PyTypeObject *type = from->classes[at];
+        if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+            int bases = add_own(&own, pass, type->tp_bases);
+            int mro = add_own(&own, pass, type->tp_mro);
+            failed = Py_MIN(bases, mro);
+            count += bases + mro;
+        }
     }
-    size_t frozen_met = pass->frozen_met;
-    if (walk_visit(held, pass) < 0 || walk_finish(pass) < 0) {
+    addresses_clear(&own);
+    if (failed < 0) {
+        PyErr_NoMemory();
         return -1;
     }
-    if (pass->frozen_met > frozen_met && Py_REFCNT(held) > IMMORTAL) {
-        from->frozen--;
-        pass->frozen_met--;
-    }
-    return 0;
+    return count;
 }
 
 static int
-visit_class(roots *from, walk *pass, PyTypeObject *type)
+visit_class(walk *pass, PyTypeObject *type)
 {
+    const visitproc visit = walk_visit;
+    void *arg = pass;
     PyObject *namespace = type_namespace(type);
     int failed = namespace ? walk_visit(namespace, pass) : 0;
     Py_XDECREF(namespace);
@@ -195,7 +214,8 @@ visit_class(roots *from, walk *pass, PyTypeObject *type)
         return -1;
     }
     if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-        return visit_own(from, pass, type->tp_mro) < 0 ? -1 : visit_own(from, pass, type->tp_bases);
+        Py_VISIT(type->tp_mro);
+        Py_VISIT(type->tp_bases);
     }
     return 0;
 }
@@ -207,8 +227,12 @@ roots_walk(roots *from, walk *pass)
     if (for_each_listed(from, pass, mark) < 0) {
         return -1;
     }
+    Py_ssize_t own = count_own(from, pass);
+    if (own < 0) {
+        return -1;
+    }
     for (size_t at = 0; at < from->class_count; at++) {
-        if (visit_class(from, pass, from->classes[at]) < 0) {
+        if (visit_class(pass, from->classes[at]) < 0) {
             return -1;
         }
     }
@@ -219,5 +243,10 @@ roots_walk(roots *from, walk *pass)
             return -1;
         }
     }
-    return for_each_listed(from, pass, walk_take) < 0 ? -1 : walk_finish(pass);
+    if (for_each_listed(from, pass, walk_take) < 0 || walk_finish(pass) < 0) {
+        return -1;
+    }
+    from->frozen -= own;
+    pass->frozen_met -= (size_t)own;
+    return 0;
 }

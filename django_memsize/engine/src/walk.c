@@ -5,7 +5,7 @@
 /* With so many objects put by, they are followed before more are met: a container of millions of
    containers does not need a stack of millions. */
 #define PENDING_MOST 512
-#define PENDING_FIRST_ROOM 1024
+#define FIRST_ROOM 1024
 #define NESTING_MOST 32
 
 void
@@ -14,6 +14,7 @@ walk_init(walk *pass)
     *pass = (walk){.pending = NULL};
     addresses_init(&pass->own_met);
     pass->met = &pass->own_met;
+    pass->traversing = &pass->own_traversing;
 }
 
 void
@@ -22,7 +23,8 @@ walk_clear(walk *pass)
     addresses_clear(&pass->own_met);
     tally_clear(&pass->counts);
     PyMem_RawFree(pass->pending);
-    pass->pending = NULL;
+    PyMem_RawFree(pass->unsized);
+    pass->pending = pass->unsized = NULL;
 }
 
 MEMSIZE_INLINE int
@@ -166,11 +168,56 @@ walk_visit(PyObject *found, void *arg)
     return visit_inline(found, arg);
 }
 
+/* Append to a list of a walk. -1 with an exception. */
+static int
+append(PyObject ***objects, size_t *count, size_t *room, PyObject *object)
+{
+    if (*count == *room) {
+        size_t more = *room ? 2 * *room : FIRST_ROOM;
+        PyObject **moved = PyMem_RawRealloc(*objects, more * sizeof(PyObject *));
+        if (!moved) {
+            PyErr_NoMemory();
+            return -1;
+        }
+        *objects = moved;
+        *room = more;
+    }
+    (*objects)[(*count)++] = object;
+    return 0;
+}
+
+/* Size what had to wait. An extension may not be asked inside its tp_traverse: PyO3 ends the
+   process that does. */
+static int
+size_waiting(walk *pass)
+{
+    while (pass->unsized_count) {
+        PyObject *measured = pass->unsized[--pass->unsized_count];
+        tally_row *row = tally_row_of(&pass->counts, Py_TYPE(measured));
+        Py_ssize_t bytes = row ? anatomy_bytes(&row->kind, measured) : -1;
+        if (bytes < 0) {
+            return -1;
+        }
+        row->bytes += bytes;
+    }
+    return 0;
+}
+
+/* What a tp_traverse returns is not believed: CPython's collector does not look at it, so one may
+   drop what a visit returned. */
 static int
 follow_counted(walk *pass, PyObject *measured, const tally_row *row, bool is_tracked)
 {
-    return follow(measured, row->kind.shape, row->kind.has_attributes, is_tracked, visit_inline,
-                  walk_visit, pass);
+    shape_rule shape = row->kind.shape;
+    bool has_attributes = row->kind.has_attributes;
+    bool is_foreign = shape >= SHAPE_MODULE || shape == SHAPE_DICT_SUBCLASS;
+    *pass->traversing += is_foreign;
+    (void)follow(measured, shape, has_attributes, is_tracked, visit_inline, walk_visit, pass);
+    *pass->traversing -= is_foreign;
+    if (MEMSIZE_RARELY(pass->has_failed)) {
+        return -1;
+    }
+    return pass->unsized_count && !*pass->traversing ? size_waiting(pass) : 0;
 }
 
 static int
@@ -189,17 +236,9 @@ follow_pending(walk *pass)
 static int
 put_by(walk *pass, PyObject *measured)
 {
-    if (pass->pending_count == pass->pending_room) {
-        size_t room = pass->pending_room ? 2 * pass->pending_room : PENDING_FIRST_ROOM;
-        PyObject **pending = PyMem_RawRealloc(pass->pending, room * sizeof(PyObject *));
-        if (!pending) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        pass->pending = pending;
-        pass->pending_room = room;
+    if (append(&pass->pending, &pass->pending_count, &pass->pending_room, measured) < 0) {
+        return -1;
     }
-    pass->pending[pass->pending_count++] = measured;
     if (pass->pending_count < PENDING_MOST || pass->nesting == NESTING_MOST) {
         return 0;
     }
@@ -244,9 +283,17 @@ count(walk *pass, PyObject *found, tally_row **counted)
     if (row->is_left_out) {
         return 0;
     }
-    Py_ssize_t bytes = anatomy_bytes(&row->kind, found);
-    if (MEMSIZE_RARELY(bytes < 0)) {
-        return -1;
+    Py_ssize_t bytes = 0;
+    if (MEMSIZE_RARELY(row->kind.is_asked_apart && *pass->traversing)) {
+        if (append(&pass->unsized, &pass->unsized_count, &pass->unsized_room, found) < 0) {
+            return -1;
+        }
+    }
+    else {
+        bytes = anatomy_bytes(&row->kind, found);
+        if (MEMSIZE_RARELY(bytes < 0)) {
+            return -1;
+        }
     }
     row->objects++;
     row->bytes += bytes;
@@ -275,13 +322,20 @@ visit_added(walk *pass, PyObject *found, int is_new)
 {
     if (MEMSIZE_RARELY(is_new < 0)) {
         PyErr_NoMemory();
+        pass->has_failed = true;
+    }
+    if (MEMSIZE_RARELY(pass->has_failed)) {
         return -1;
     }
     MEMSIZE_PREFETCH(found);
     PyObject **place = pass->waiting + pass->next_waiting++ % WALK_WAITING;
     PyObject *arrived = *place;
     *place = found;
-    return arrived ? arrive(pass, arrived) : 0;
+    if (arrived && arrive(pass, arrived) < 0) {
+        pass->has_failed = true;
+        return -1;
+    }
+    return 0;
 }
 
 int
@@ -314,5 +368,5 @@ walk_finish(walk *pass)
             }
         }
     } while (!is_over);
-    return 0;
+    return *pass->traversing ? 0 : size_waiting(pass);
 }

@@ -23,6 +23,12 @@ struct walk {
     PyObject **pending; /* counted, and still to be followed */
     size_t pending_count, pending_room;
     unsigned nesting;
+    bool has_failed; /* there is an exception, whatever a tp_traverse makes of it */
+    unsigned own_traversing;
+    unsigned
+        *traversing; /* how many foreign functions are on the stack; an inner walk: its outer's */
+    PyObject **unsized; /* counted, and to be asked for their sizes when there are none */
+    size_t unsized_count, unsized_room;
     bool is_census;    /* what the collector lists is already met, and followed by itself */
     size_t frozen_met; /* what it tracks and did not list */
     walk *inner;       /* for each of the wanted types: a walk from its instances */
