@@ -286,7 +286,7 @@ def test_the_command_names_the_database_that_lacks_the_table(client, settings, c
     assert "'manage.py migrate django_memsize --database other'" in record.getMessage()
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)  # MariaDB commits what precedes a change of a table
 def test_a_block_is_measured_without_the_table(without_table):
     with measure("work", save=True) as recording:
         Author.objects.create(name="somebody")
