@@ -30,6 +30,7 @@ static uintptr_t lowest_kept, highest_kept;
 static PyObject *sizeof_name, *module_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
 static PyObject *standard_modules;
+static PyTypeObject *datetime_type, *time_type;
 
 /* Whether a key of a namespace is that name, which is interned. */
 static bool
@@ -132,7 +133,11 @@ prepare_moments(void)
             return -1;
         }
         PyErr_Clear();
+        return 0;
     }
+    /* Kept by themselves: a walk may come after the module has gone. */
+    datetime_type = PyDateTimeAPI->DateTimeType;
+    time_type = PyDateTimeAPI->TimeType;
     return 0;
 }
 
@@ -244,10 +249,10 @@ size_rule_of(PyTypeObject *type, PyObject *asked)
     if (type == &PyList_Type) {
         return SIZE_OF_LIST;
     }
-    if (PyDateTimeAPI && type == PyDateTimeAPI->DateTimeType) {
+    if (type == datetime_type) {
         return SIZE_OF_DATETIME;
     }
-    if (PyDateTimeAPI && type == PyDateTimeAPI->TimeType) {
+    if (type == time_type) {
         return SIZE_OF_TIME;
     }
     if (asked) {
