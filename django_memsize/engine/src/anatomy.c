@@ -341,6 +341,24 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     return 0;
 }
 
+PyObject *
+anatomy_zone(const anatomy *kind, PyObject *measured)
+{
+    PyObject *zone = kind->size == SIZE_OF_DATETIME ? PyDateTime_DATE_GET_TZINFO(measured)
+                     : kind->size == SIZE_OF_TIME   ? PyDateTime_TIME_GET_TZINFO(measured)
+                                                    : Py_None;
+    return zone == Py_None ? NULL : zone;
+}
+
+Py_ssize_t
+anatomy_least_bytes(PyTypeObject *type)
+{
+    if (type == datetime_type) {
+        return (Py_ssize_t)offsetof(PyDateTime_DateTime, tzinfo);
+    }
+    return type == time_type ? (Py_ssize_t)offsetof(PyDateTime_Time, tzinfo) : 0;
+}
+
 bool
 anatomy_stops(PyTypeObject *type)
 {

@@ -51,6 +51,13 @@ int anatomy_prepare(void);
 /* Look at a type. -1 with an exception (MemoryError). */
 int anatomy_of(PyTypeObject *type, anatomy *found);
 
+/* The zone that a moment refers to, borrowed; NULL where it has none, or is none. */
+PyObject *anatomy_zone(const anatomy *kind, PyObject *measured);
+
+/* What an instance of exactly that type may take without its optional members; 0 where it has none.
+ */
+Py_ssize_t anatomy_least_bytes(PyTypeObject *type);
+
 /* Whether a deep size stops at instances of the type: they belong to the program. */
 bool anatomy_stops(PyTypeObject *type);
 

@@ -110,6 +110,42 @@ attributes_block(PyObject *instance)
     return values ? block_of(slots_in(values, keys)) : 0;
 }
 
+/* Before 3.13 a block's start is as far in front of its values as its first byte says. */
+static const void *
+allocation_of(const void *values)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    (void)values;
+    return NULL; /* found without: it begins with what is pointed to */
+#else
+    return values ? (const char *)values - ((const uint8_t *)values)[-1] : NULL;
+#endif
+}
+
+const void *
+attributes_allocation(PyObject *instance)
+{
+    return proven ? allocation_of(own_values(instance)) : NULL;
+}
+
+const void *
+attributes_allocation_of_dict(PyObject *dict)
+{
+    return proven ? allocation_of(((PyDictObject *)dict)->ma_values) : NULL;
+}
+
+Py_ssize_t
+attributes_inline(PyTypeObject *type, const void *values)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    bool has_them = proven && type->tp_flags & Py_TPFLAGS_INLINE_VALUES;
+    return has_them ? block_of(slots_in(values, NULL)) : 0;
+#else
+    (void)type, (void)values;
+    return 0;
+#endif
+}
+
 Py_ssize_t
 attributes_left_out(PyObject *dict)
 {

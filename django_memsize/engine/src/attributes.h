@@ -18,6 +18,16 @@ Py_ssize_t attributes_block(PyObject *instance);
 /* The dict of an instance, borrowed, if it has one by now; makes none. */
 PyObject *attributes_dict(PyObject *instance);
 
+/* The start of an allocation of its own that holds an instance's values, or NULL. */
+const void *attributes_allocation(PyObject *instance);
+
+/* The same of a dict's. */
+const void *attributes_allocation_of_dict(PyObject *dict);
+
+/* Bytes of the values at an address behind an instance of a type, 0 where the type has none there.
+ */
+Py_ssize_t attributes_inline(PyTypeObject *type, const void *values);
+
 /* Bytes that ``dict.__sizeof__`` leaves out, less those it adds too many, of the block of values
    that is a dict's: it takes the slots of every block for those of the next to be made. */
 Py_ssize_t attributes_left_out(PyObject *dict);

@@ -1,6 +1,7 @@
 /* What Python sees of the engine. */
 #include "attributes.h"
 #include "roots.h"
+#include "window.h"
 
 /* While a walk lasts the collector is paused, so that it is never us who set it off. */
 static void
@@ -398,7 +399,7 @@ engine_exec(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &sizing_spec, NULL);
     int added = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
-    return added;
+    return added < 0 ? -1 : window_add_to(module);
 }
 
 static PyModuleDef_Slot engine_slots[] = {

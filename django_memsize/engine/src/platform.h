@@ -32,6 +32,41 @@
 #define MEMSIZE_INLINE static inline
 #endif
 
+/* An exception that is put by while something is tried that may raise another. */
+#if PY_VERSION_HEX >= 0x030C0000
+typedef PyObject *raised;
+
+static inline raised
+raised_put_by(void)
+{
+    return PyErr_GetRaisedException();
+}
+
+static inline void
+raised_restore(raised pending)
+{
+    PyErr_SetRaisedException(pending);
+}
+#else
+typedef struct {
+    PyObject *type, *value, *trace;
+} raised;
+
+static inline raised
+raised_put_by(void)
+{
+    raised pending;
+    PyErr_Fetch(&pending.type, &pending.value, &pending.trace);
+    return pending;
+}
+
+static inline void
+raised_restore(raised pending)
+{
+    PyErr_Restore(pending.type, pending.value, pending.trace);
+}
+#endif
+
 /* The namespace of a type: a new reference, or NULL without an exception. */
 static inline PyObject *
 type_namespace(PyTypeObject *type)

@@ -58,9 +58,8 @@ add_class(roots *from, size_t *room, address_set *met, PyObject *found)
     return is_new < 0 ? -1 : 0;
 }
 
-/* List the type tree, from object on. A metaclass's own __subclasses__ is not asked. */
-static int
-list_classes(roots *from)
+int
+roots_list_classes(roots *from)
 {
     size_t room = 0;
     address_set met;
@@ -103,7 +102,7 @@ roots_list(roots *from)
         return -1;
     }
 #endif
-    return list_classes(from);
+    return roots_list_classes(from);
 }
 
 void

@@ -22,6 +22,10 @@ typedef struct {
    either way. */
 int roots_list(roots *from);
 
+/* List the classes alone: the type tree, from object on. A metaclass's own __subclasses__ is not
+   asked. -1 with an exception; roots_clear is due either way. */
+int roots_list_classes(roots *from);
+
 void roots_clear(roots *from);
 
 /* Walk all that there is. Corrects ``frozen`` by what CPython itself set aside. -1 with an

@@ -97,9 +97,8 @@ tally_find(tally *counts, PyTypeObject *type)
     return row;
 }
 
-/* Add a number to the value of a key, 0 where there is none. -1 with an exception. */
-static int
-add_to(PyObject *dict, PyObject *key, Py_ssize_t number)
+int
+tally_add_to(PyObject *dict, PyObject *key, Py_ssize_t number)
 {
     PyObject *before = PyDict_GetItemWithError(dict, key);
     if (!before && PyErr_Occurred()) {
@@ -126,9 +125,9 @@ tally_columns(const tally *counts, PyObject **objects, PyObject **bytes)
         }
         PyObject *name = anatomy_name(row->type);
         int added = !name ? -1
-                    : add_to(*objects, name, (Py_ssize_t)row->objects) < 0
+                    : tally_add_to(*objects, name, (Py_ssize_t)row->objects) < 0
                         ? -1
-                        : add_to(*bytes, name, row->bytes);
+                        : tally_add_to(*bytes, name, row->bytes);
         Py_XDECREF(name);
         if (added < 0) {
             goto failed;

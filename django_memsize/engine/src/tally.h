@@ -35,6 +35,9 @@ tally_row *tally_find(tally *counts, PyTypeObject *type);
    same name are one. -1 with an exception. */
 int tally_columns(const tally *counts, PyObject **objects, PyObject **bytes);
 
+/* Add a number to the value of a key, 0 where there is none. -1 with an exception. */
+int tally_add_to(PyObject *dict, PyObject *key, Py_ssize_t number);
+
 /* The bytes of all rows. */
 Py_ssize_t tally_total(const tally *counts);
 

@@ -80,8 +80,8 @@ follow_code(PyObject *measured, visitproc visit, void *arg)
 }
 
 /* On 3.12 this module shows iterators that it has freed: Modules/_asynciomodule.c. */
-static bool
-shows_what_is_freed(PyObject *module)
+bool
+walk_shows_freed(PyObject *module)
 {
 #if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
     const PyModuleDef *definition = PyModule_GetDef(module);
@@ -131,7 +131,7 @@ follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracke
         break;
     }
     case SHAPE_MODULE:
-        if (shows_what_is_freed(measured)) {
+        if (walk_shows_freed(measured)) {
             return 0;
         }
         break;

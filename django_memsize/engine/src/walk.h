@@ -55,4 +55,7 @@ int walk_finish(walk *pass);
 /* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
 int walk_referents(PyObject *measured, visitproc visit, void *arg);
 
+/* Whether a module's tp_traverse shows objects that are freed: it is not to be called. */
+bool walk_shows_freed(PyObject *module);
+
 #endif

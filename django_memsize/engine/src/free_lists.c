@@ -1,0 +1,124 @@
+#include "free_lists.h"
+
+#include "hooks.h"
+
+#define TUPLES_UP_TO 20
+#define MOST_OF_A_KIND 4000 /* more than any version keeps: an end in any case */
+
+typedef PyObject *(*maker)(Py_ssize_t number);
+
+static PyObject *
+made_tuple(Py_ssize_t size)
+{
+    PyObject *made = PyTuple_New(size);
+    for (Py_ssize_t at = 0; made && at < size; at++) {
+        PyTuple_SET_ITEM(made, at, Py_NewRef(Py_None));
+    }
+    return made;
+}
+
+static PyObject *
+made_list(Py_ssize_t Py_UNUSED(number))
+{
+    return PyList_New(0);
+}
+
+static PyObject *
+made_dict(Py_ssize_t Py_UNUSED(number))
+{
+    return PyDict_New();
+}
+
+static PyObject *
+made_float(Py_ssize_t Py_UNUSED(number))
+{
+    return PyFloat_FromDouble(0.5);
+}
+
+static PyObject *
+made_int(Py_ssize_t Py_UNUSED(number))
+{
+    return PyLong_FromLong(1 << 20);
+}
+
+/* Keep an object until it is given back; no walk of the heap is to find it. */
+static bool
+hold(free_lists *drained, PyObject *made)
+{
+    if (drained->count == drained->room) {
+        size_t more = drained->room ? 2 * drained->room : 256;
+        PyObject **moved = PyMem_RawRealloc(drained->taken, more * sizeof(PyObject *));
+        if (!moved) {
+            return false;
+        }
+        drained->taken = moved;
+        drained->room = more;
+    }
+    drained->taken[drained->count++] = made;
+    if (PyObject_IS_GC(made)) {
+        PyObject_GC_UnTrack(made);
+    }
+    return true;
+}
+
+/* Make objects until the allocator is asked for one. */
+static void
+drain(free_lists *drained, maker make, Py_ssize_t number)
+{
+    bool was_kept = true;
+    for (int most = MOST_OF_A_KIND; most && was_kept; most--) {
+        size_t before = hooks_count();
+        PyObject *made = make(number);
+        was_kept = made && hooks_count() == before;
+        if (!was_kept || !hold(drained, made)) {
+            Py_XDECREF(made);
+            return;
+        }
+    }
+}
+
+/* The same for the tables of keys that dicts of text begin with. */
+static void
+drain_keys(free_lists *drained)
+{
+    PyObject *key = PyUnicode_InternFromString("key");
+    bool was_kept = key != NULL;
+    for (int most = MOST_OF_A_KIND; most && was_kept; most--) {
+        PyObject *made = PyDict_New();
+        size_t before = hooks_count();
+        was_kept = made && PyDict_SetItem(made, key, Py_None) == 0 && hooks_count() == before;
+        if (!was_kept || !hold(drained, made)) {
+            Py_XDECREF(made);
+            break;
+        }
+    }
+    Py_XDECREF(key);
+}
+
+void
+free_lists_drain(free_lists *drained)
+{
+    int was_enabled = PyGC_Disable();
+    for (Py_ssize_t size = 1; size <= TUPLES_UP_TO; size++) {
+        drain(drained, made_tuple, size);
+    }
+    drain(drained, made_list, 0);
+    drain(drained, made_dict, 0);
+    drain_keys(drained);
+    drain(drained, made_float, 0);
+    drain(drained, made_int, 0);
+    if (was_enabled) {
+        PyGC_Enable();
+    }
+    PyErr_Clear(); /* for want of memory: no more is taken */
+}
+
+void
+free_lists_refill(free_lists *drained)
+{
+    while (drained->count) {
+        Py_DECREF(drained->taken[--drained->count]);
+    }
+    PyMem_RawFree(drained->taken);
+    *drained = (free_lists){.taken = NULL};
+}

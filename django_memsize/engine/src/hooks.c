@@ -1,0 +1,201 @@
+#include "hooks.h"
+
+#include "meter.h"
+
+typedef struct installation installation;
+
+/* One domain's hook. */
+typedef struct {
+    PyMemAllocatorEx below;
+    PyMemAllocatorDomain domain;
+    installation *of;
+} layer;
+
+/* The hooks of one time. Never freed: whoever was on top of them may go on calling them. */
+struct installation {
+    layer mem, object;
+    bool tells;          /* only the newest one does */
+    installation *spare; /* the next of those that nobody knows any more */
+};
+
+static installation *current, *spares;
+static PyInterpreterState *metered;
+static size_t object_calls, mem_calls;
+
+#if PY_VERSION_HEX < 0x030D0000
+#define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
+#endif
+
+/* Whether somebody is to be told: another interpreter's memory is no business of ours, nor is that
+   of a thread without one, as at the end of the process. */
+MEMSIZE_INLINE bool
+tells(const layer *hook)
+{
+    if (MEMSIZE_RARELY(!hook->of->tells)) {
+        return false;
+    }
+    PyThreadState *here = PyThreadState_GetUnchecked();
+    return here && PyThreadState_GetInterpreter(here) == metered;
+}
+
+MEMSIZE_INLINE void
+tell_born(const layer *hook, const void *address, size_t size)
+{
+    bool is_raw = hook->domain == PYMEM_DOMAIN_MEM;
+    if (is_raw) {
+        mem_calls++;
+    }
+    else {
+        object_calls++;
+    }
+    meter_born(address, size, is_raw);
+}
+
+static void *
+hooked_malloc(void *context, size_t size)
+{
+    const layer *hook = context;
+    void *address = hook->below.malloc(hook->below.ctx, size);
+    if (address && tells(hook)) {
+        tell_born(hook, address, size);
+    }
+    return address;
+}
+
+static void *
+hooked_calloc(void *context, size_t number, size_t size)
+{
+    const layer *hook = context;
+    void *address = hook->below.calloc(hook->below.ctx, number, size);
+    if (address && tells(hook)) {
+        tell_born(hook, address, number * size);
+    }
+    return address;
+}
+
+static void *
+hooked_realloc(void *context, void *old, size_t size)
+{
+    const layer *hook = context;
+    void *address = hook->below.realloc(hook->below.ctx, old, size);
+    if (address && tells(hook)) {
+        if (old) {
+            meter_gone(old);
+        }
+        tell_born(hook, address, size);
+    }
+    return address;
+}
+
+static void
+hooked_free(void *context, void *address)
+{
+    const layer *hook = context;
+    if (address && tells(hook)) {
+        meter_gone(address);
+    }
+    hook->below.free(hook->below.ctx, address);
+}
+
+void
+hooks_prepare(void)
+{
+    metered = PyInterpreterState_Get();
+}
+
+/* Whether one of our hooks is on top of a domain: then it, otherwise NULL. */
+static layer *
+on_top(PyMemAllocatorDomain domain)
+{
+    PyMemAllocatorEx top;
+    PyMem_GetAllocator(domain, &top);
+    return top.malloc == hooked_malloc ? top.ctx : NULL;
+}
+
+/* Take off what is on top of a domain as long as it is ours. */
+static void
+uncover(PyMemAllocatorDomain domain)
+{
+    layer *hook;
+    while ((hook = on_top(domain))) {
+        PyMem_SetAllocator(domain, &hook->below);
+    }
+}
+
+static void
+put_on_top(layer *hook, PyMemAllocatorDomain domain, installation *of)
+{
+    hook->domain = domain;
+    hook->of = of;
+    PyMem_GetAllocator(domain, &hook->below);
+    PyMemAllocatorEx ours = {
+        .ctx = hook,
+        .malloc = hooked_malloc,
+        .calloc = hooked_calloc,
+        .realloc = hooked_realloc,
+        .free = hooked_free,
+    };
+    PyMem_SetAllocator(domain, &ours);
+}
+
+bool
+hooks_install(void)
+{
+    installation *made = spares;
+    if (made) {
+        spares = made->spare;
+    }
+    else if (!(made = PyMem_RawMalloc(sizeof(installation)))) {
+        return false;
+    }
+    *made = (installation){.tells = true};
+    uncover(PYMEM_DOMAIN_MEM);
+    uncover(PYMEM_DOMAIN_OBJ);
+    put_on_top(&made->mem, PYMEM_DOMAIN_MEM, made);
+    put_on_top(&made->object, PYMEM_DOMAIN_OBJ, made);
+    current = made;
+    return true;
+}
+
+void
+hooks_remove(void)
+{
+    installation *left = current;
+    if (!left) {
+        return;
+    }
+    current = NULL;
+    left->tells = false;
+    bool is_mem = on_top(PYMEM_DOMAIN_MEM) == &left->mem;
+    bool is_object = on_top(PYMEM_DOMAIN_OBJ) == &left->object;
+    if (is_mem) {
+        PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &left->mem.below);
+    }
+    if (is_object) {
+        PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &left->object.below);
+    }
+    if (is_mem && is_object) {
+        left->spare = spares;
+        spares = left;
+    }
+}
+
+bool
+hooks_work(void)
+{
+    if (!current) {
+        return false;
+    }
+    size_t mem_before = mem_calls, object_before = object_calls;
+    meter_pause();
+    PyMem_Free(PyMem_Malloc(1));
+    PyObject_Free(PyObject_Malloc(1));
+    meter_resume();
+    return mem_calls != mem_before && object_calls != object_before;
+}
+
+size_t
+hooks_count(void)
+{
+    return object_calls + mem_calls;
+}

@@ -1,0 +1,431 @@
+#include "meter.h"
+
+#include "hooks.h"
+
+/* A class takes no less: below that an allocation is not of one. */
+#define LEAST_CLASS ((size_t)sizeof(PyHeapTypeObject))
+
+PyTypeObject *meter_handle_type;
+PyObject *meter_variable;
+
+static block_table table;
+/* By number. Number 0 is nobody's. */
+static union {
+    window *used;
+    uint32_t next_spare;
+} *windows;
+static uint32_t windows_count = 1, windows_room, spare_number;
+static size_t told_windows;   /* outermost ones that were opened and not forgotten */
+static window *all_outermost; /* the latest of those there are */
+static unsigned paused;
+static bool saw_a_class;
+
+int
+meter_prepare(PyTypeObject *handle_type)
+{
+    hooks_prepare();
+    /* Kept for good, and made anew for each interpreter. */
+    meter_handle_type = (PyTypeObject *)Py_NewRef(handle_type);
+    meter_variable = PyContextVar_New("memsize_window", NULL);
+    return meter_variable ? 0 : -1;
+}
+
+static window *
+innermost_open(window *found)
+{
+    while (found && !found->is_open) {
+        found = found->parent;
+    }
+    return found;
+}
+
+/* Look the context up, with no exception set. What is pending is none of its business, and what it
+   raises, near the recursion limit, is none of the program's. */
+static window *
+looked_up(void)
+{
+    PyObject *value = NULL;
+    if (PyContextVar_Get(meter_variable, NULL, &value) < 0) {
+        PyErr_Clear();
+        return NULL;
+    }
+    if (!value) {
+        return NULL;
+    }
+    window *found = Py_IS_TYPE(value, meter_handle_type) ? ((window_handle *)value)->behind : NULL;
+    Py_DECREF(value); /* the context has it as well */
+    return innermost_open(found);
+}
+
+window *
+meter_here(void)
+{
+    paused++;
+    window *found;
+    if (MEMSIZE_RARELY(PyErr_Occurred() != NULL)) {
+        raised pending = raised_put_by();
+        found = looked_up();
+        raised_restore(pending);
+    }
+    else {
+        found = looked_up();
+    }
+    paused--;
+    return found;
+}
+
+/* All around an open window are open as well. */
+static void
+credit(window *born_in, Py_ssize_t bytes)
+{
+    for (window *each = born_in; each; each = each->parent) {
+        each->allocated.blocks++;
+        each->allocated.bytes += bytes;
+        each->alive.blocks++;
+        each->alive.bytes += bytes;
+        if (each->alive.bytes > each->peak.bytes) {
+            each->peak = each->alive;
+        }
+    }
+}
+
+static bool
+is_left(const window *one)
+{
+    return !one->has_handle && !one->latest && !one->first;
+}
+
+static void
+destroy(window *left)
+{
+    window **latest = left->parent ? &left->parent->latest : &all_outermost;
+    if (left->younger) {
+        left->younger->older = left->older;
+    }
+    else if (*latest == left) {
+        *latest = left->older;
+    }
+    if (left->older) {
+        left->older->younger = left->younger;
+    }
+    windows[left->number].next_spare = spare_number;
+    spare_number = left->number;
+    PyMem_RawFree(left);
+}
+
+static void
+destroy_if_left(window *left)
+{
+    while (left && is_left(left)) {
+        window *parent = left->parent;
+        destroy(left);
+        left = parent;
+    }
+}
+
+static void
+debit(window *born_in, Py_ssize_t bytes)
+{
+    window *each = born_in;
+    do {
+        each->alive.blocks--;
+        each->alive.bytes -= bytes;
+        each = each->parent;
+    } while (each);
+    if (MEMSIZE_RARELY(!born_in->first)) {
+        destroy_if_left(born_in);
+    }
+}
+
+void
+meter_gone(const void *address)
+{
+    block_slot *found = blocks_find(&table, address);
+    if (found) {
+        const block *freed = blocks_at(&table, found->number);
+        window *born_in = windows[freed->window].used;
+        Py_ssize_t bytes = (Py_ssize_t)freed->size;
+        blocks_remove(&table, found, &born_in->first);
+        debit(born_in, bytes);
+    }
+}
+
+void
+meter_born(const void *address, size_t size, bool is_raw)
+{
+    if (size >= LEAST_CLASS && !is_raw) {
+        saw_a_class = true;
+    }
+    if (paused || !told_windows) {
+        return;
+    }
+    window *here = meter_here();
+    if (!here) {
+        return;
+    }
+    size_t bytes = Py_MIN(size, BLOCK_SIZE_MOST);
+    if (MEMSIZE_RARELY(!blocks_add(&table, address, bytes, here->number, is_raw, &here->first))) {
+        for (window *each = here; each; each = each->parent) {
+            each->is_incomplete = true;
+        }
+        return;
+    }
+    credit(here, (Py_ssize_t)bytes);
+}
+
+window *
+meter_window(uint32_t number)
+{
+    return windows[number].used;
+}
+
+/* A number that is not used; 0 without memory, or where there are too many windows. */
+static uint32_t
+take_number(void)
+{
+    uint32_t number = spare_number;
+    if (number) {
+        spare_number = windows[number].next_spare;
+        return number;
+    }
+    if (windows_count > BLOCKS_WINDOWS_MOST) {
+        return 0;
+    }
+    if (windows_count >= windows_room) {
+        uint32_t more = windows_room ? 2 * windows_room : 64;
+        void *moved = PyMem_RawRealloc(windows, more * sizeof(*windows));
+        if (!moved) {
+            return 0;
+        }
+        windows = moved;
+        windows_room = more;
+    }
+    return windows_count++;
+}
+
+window *
+meter_make(void)
+{
+    window *made = PyMem_RawCalloc(1, sizeof(window));
+    uint32_t number = made ? take_number() : 0;
+    if (!number) {
+        PyMem_RawFree(made);
+        PyErr_NoMemory();
+        return NULL;
+    }
+    made->number = number;
+    made->has_handle = true;
+    windows[number].used = made;
+    return made;
+}
+
+static void
+link_into(window *opened, window **latest)
+{
+    opened->older = *latest;
+    if (*latest) {
+        (*latest)->younger = opened;
+    }
+    *latest = opened;
+}
+
+window *
+meter_next_in(window *outer, window *last)
+{
+    if (last->latest) {
+        return last->latest;
+    }
+    while (last != outer && !last->older) {
+        last = last->parent;
+    }
+    return last == outer ? NULL : last->older;
+}
+
+static window *
+innermost_latest(window *outer)
+{
+    while (outer->latest) {
+        outer = outer->latest;
+    }
+    return outer;
+}
+
+/* Let go of the windows in one, and of itself, that nobody has: the inner ones first. */
+static void
+destroy_what_is_left(window *outer)
+{
+    for (window *each = innermost_latest(outer); each;) {
+        window *after = each == outer ? NULL
+                        : each->older ? innermost_latest(each->older)
+                                      : each->parent;
+        if (is_left(each)) {
+            destroy(each);
+        }
+        each = after;
+    }
+}
+
+/* The window's blocks, and those of the windows in it, are not known any more. */
+static void
+forget_windows(window *outermost)
+{
+    for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
+        each->is_open = false;
+        each->is_forgotten = true;
+        each->first = 0;
+        each->alive = (meter_total){0, 0};
+    }
+    free_lists_refill(&outermost->drained);
+    destroy_what_is_left(outermost);
+}
+
+/* Forget all there is. */
+static void
+forget_everything(void)
+{
+    hooks_remove();
+    blocks_clear(&table);
+    told_windows = 0;
+    for (window *each = all_outermost, *older; each; each = older) {
+        older = each->older;
+        if (!each->is_forgotten) {
+            forget_windows(each);
+        }
+    }
+}
+
+bool
+meter_is_sound(void)
+{
+    if (!told_windows || hooks_work()) {
+        return true;
+    }
+    for (window *outermost = all_outermost; outermost; outermost = outermost->older) {
+        for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
+            each->is_incomplete |= !each->is_forgotten;
+        }
+    }
+    forget_everything();
+    return false;
+}
+
+int
+meter_open(window *opened, window *parent)
+{
+    if (opened->was_opened) {
+        PyErr_SetString(PyExc_RuntimeError, "a window opens once");
+        return -1;
+    }
+    (void)meter_is_sound();
+    parent = innermost_open(parent);
+    if (!parent && !told_windows && !hooks_install()) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    opened->parent = parent;
+    opened->was_opened = true;
+    link_into(opened, parent ? &parent->latest : &all_outermost);
+    if (!parent) {
+        told_windows++;
+        meter_pause();
+        free_lists_drain(&opened->drained);
+        meter_resume();
+    }
+    opened->is_open = true;
+    return 0;
+}
+
+void
+meter_close(window *closed)
+{
+    if (!closed->is_open || !meter_is_sound()) {
+        return;
+    }
+    for (window *each = closed; each; each = meter_next_in(closed, each)) {
+        each->is_open = false;
+    }
+    free_lists_refill(&closed->drained);
+}
+
+void
+meter_forget(window *outermost)
+{
+    if (outermost->is_forgotten || outermost->is_open || !outermost->was_opened) {
+        return;
+    }
+    if (told_windows == 1) {
+        forget_everything();
+        return;
+    }
+    told_windows--;
+    for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
+        while (each->first) {
+            const block *known = blocks_at(&table, each->first);
+            blocks_remove(&table, blocks_find(&table, (const void *)known->address), &each->first);
+        }
+    }
+    forget_windows(outermost);
+}
+
+void
+meter_release(window *left)
+{
+    left->has_handle = false;
+    meter_close(left);
+    if (!left->parent && left->was_opened && !left->is_forgotten) {
+        meter_forget(left);
+    }
+    else {
+        destroy_if_left(left);
+    }
+}
+
+void
+meter_forget_all(void)
+{
+    forget_everything();
+}
+
+bool
+meter_is_armed(void)
+{
+    return told_windows > 0;
+}
+
+void
+meter_pause(void)
+{
+    paused++;
+}
+
+void
+meter_resume(void)
+{
+    paused--;
+}
+
+bool
+meter_saw_a_class(void)
+{
+    bool saw = saw_a_class;
+    saw_a_class = false;
+    return saw;
+}
+
+size_t
+meter_own_bytes(void)
+{
+    size_t bytes = blocks_own_bytes(&table) + windows_room * sizeof(*windows);
+    for (window *outermost = all_outermost; outermost; outermost = outermost->older) {
+        for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
+            bytes += sizeof(window);
+        }
+    }
+    return bytes;
+}
+
+const block_table *
+meter_blocks(void)
+{
+    return &table;
+}

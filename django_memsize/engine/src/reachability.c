@@ -1,0 +1,175 @@
+#include "reachability.h"
+
+#include "attributes.h"
+#include "walk.h"
+
+typedef struct {
+    parts *found;
+    uint32_t *pending; /* retained, and still to be followed */
+    size_t pending_count;
+    const PyObject *awaited; /* an instance's dict */
+    size_t shown;
+} trial;
+
+static int
+show_to(PyObject *referent, visitproc visit, void *arg)
+{
+    return referent ? visit(referent, arg) : 0;
+}
+
+static int
+count_shown(PyObject *Py_UNUSED(referent), void *arg)
+{
+    (*(size_t *)arg)++;
+    return 0;
+}
+
+/* The collector need not see text keys, where all keys of a dict are text. Of a shared table they
+   are not the dict's. */
+static void
+show_text_keys(PyObject *dict, visitproc visit, void *arg)
+{
+    if (((PyDictObject *)dict)->ma_values) {
+        return;
+    }
+    size_t shown = 0;
+    (void)PyDict_Type.tp_traverse(dict, count_shown, &shown);
+    if (shown > (size_t)PyDict_GET_SIZE(dict)) {
+        return;
+    }
+    Py_ssize_t at = 0;
+    PyObject *key;
+    while (PyDict_Next(dict, &at, &key, NULL)) {
+        (void)visit(key, arg);
+    }
+}
+
+static void
+show_code(PyObject *measured, visitproc visit, void *arg)
+{
+    const PyCodeObject *code = (const PyCodeObject *)measured;
+    PyObject *const held[] = {code->co_consts,   code->co_names,           code->co_localsplusnames,
+                              code->co_filename, code->co_localspluskinds, code->co_name,
+                              code->co_qualname, code->co_linetable,       code->co_exceptiontable};
+    for (size_t at = 0; at < Py_ARRAY_LENGTH(held); at++) {
+        (void)show_to(held[at], visit, arg);
+    }
+}
+
+/* Show what an object refers to, each reference once: what its tp_traverse shows, and the
+   references that it leaves out as they cannot be part of a cycle. */
+static void
+show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    (void)show_to(anatomy_zone(kind, object), visit, arg);
+    if (kind->shape == SHAPE_CODE) {
+        show_code(object, visit, arg);
+        return;
+    }
+    bool is_plain = kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE;
+    if (kind->shape == SHAPE_LEAF || (kind->shape == SHAPE_MODULE && walk_shows_freed(object))
+        || (!is_plain && !PyObject_GC_IsTracked(object)))
+    {
+        return;
+    }
+    arg->awaited = kind->has_attributes ? attributes_dict(object) : NULL;
+    (void)type->tp_traverse(object, visit, arg);
+    if (arg->awaited) { /* not shown: 3.13 */
+        PyObject *dict = (PyObject *)arg->awaited;
+        (void)visit(dict, arg);
+    }
+    if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
+        show_text_keys(object, visit, arg);
+    }
+    if (kind->is_class && ((PyTypeObject *)object)->tp_flags & Py_TPFLAGS_HEAPTYPE) {
+        PyHeapTypeObject *class = (PyHeapTypeObject *)object;
+        (void)show_to(class->ht_name, visit, arg);
+        (void)show_to(class->ht_qualname, visit, arg);
+        (void)show_to(class->ht_slots, visit, arg);
+    }
+}
+
+static part *
+part_shown(trial *under_way, PyObject *referent)
+{
+    if (referent == under_way->awaited) {
+        under_way->awaited = NULL;
+    }
+    return parts_at(under_way->found, referent);
+}
+
+static int
+account_for(PyObject *referent, void *arg)
+{
+    part *shown = part_shown(arg, referent);
+    if (shown) {
+        shown->references--;
+    }
+    return 0;
+}
+
+static void
+retain(trial *under_way, part *one)
+{
+    if (!one->is_retained) {
+        one->is_retained = true;
+        under_way->pending[under_way->pending_count++] = (uint32_t)(one - under_way->found->at);
+    }
+}
+
+static int
+retain_shown(PyObject *referent, void *arg)
+{
+    part *shown = part_shown(arg, referent);
+    if (shown) {
+        retain(arg, shown);
+    }
+    return 0;
+}
+
+static int
+show_part(trial *under_way, const part *one, visitproc visit)
+{
+    const tally_row *row = tally_row_of(&under_way->found->kinds, one->type);
+    if (!row) {
+        return -1;
+    }
+    show(&row->kind, one->object, visit, under_way);
+    return 0;
+}
+
+int
+reachability_tell(parts *found)
+{
+    trial under_way = {.found = found};
+    int failed = parts_index(found, PART_OBJECT);
+    under_way.pending = failed ? NULL : PyMem_RawMalloc((found->count + 1) * sizeof(uint32_t));
+    if (!under_way.pending) {
+        if (!failed) {
+            PyErr_NoMemory();
+        }
+        return -1;
+    }
+    for (size_t at = 0; at < found->count; at++) {
+        part *one = found->at + at;
+        one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
+    }
+    for (size_t at = 0; !failed && at < found->count; at++) {
+        if (found->at[at].state == PART_OBJECT) {
+            failed = show_part(&under_way, found->at + at, account_for);
+        }
+    }
+    for (size_t at = 0; !failed && at < found->count; at++) {
+        part *one = found->at + at;
+        if (one->state == PART_OBJECT && one->references > 0) {
+            retain(&under_way, one);
+        }
+        while (!failed && under_way.pending_count) {
+            uint32_t next = under_way.pending[--under_way.pending_count];
+            failed = show_part(&under_way, found->at + next, retain_shown);
+        }
+    }
+    PyMem_RawFree(under_way.pending);
+    return failed;
+}
