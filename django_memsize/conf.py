@@ -26,7 +26,7 @@ class Config:
     sample_rate: float
     """Share of requests measured: 1.0 with ``DEBUG``, else 0.01."""
     instrument: str
-    """``"auto"`` or ``"census"``."""
+    """``"meter"``, ``"census"``, or ``"auto"``: the meter wherever the compiled engine is."""
     evaluations: bool
     """Measure each loading of rows by itself, and not only list it."""
     exclude: tuple[str, ...]
@@ -140,8 +140,13 @@ def is_quiet() -> bool:
 
     A project's own tests count their queries. A test asks by overriding the setting.
     """
+    return not _overridden and is_under_test()
+
+
+def is_under_test() -> bool:
+    """Tell whether a test runner of Django's has set up its environment."""
     test_utils = sys.modules.get("django.test.utils")
-    return not _overridden and hasattr(getattr(test_utils, "_TestState", None), "saved_data")
+    return hasattr(getattr(test_utils, "_TestState", None), "saved_data")
 
 
 _overridden = 0
@@ -187,7 +192,10 @@ def _is_database(value: object) -> bool:
 _WANTED: Final[dict[str, tuple[Callable[[object], bool], str]]] = {
     "ENABLED": (_is_bool, "True or False"),
     "SAMPLE_RATE": (_is_share, "a number from 0 to 1"),
-    "INSTRUMENT": (lambda value: value in ("auto", "census"), "'auto' or 'census'"),
+    "INSTRUMENT": (
+        lambda value: value in ("auto", "meter", "census"),
+        "'auto', 'meter' or 'census'",
+    ),
     "EVALUATIONS": (_is_bool, "True or False"),
     "EXCLUDE": (_is_patterns, "a list of patterns of paths, such as ['/static/*']"),
     "TOP_TYPES": (_is_count, "a whole number of at least 1"),

@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from .faults import Contained
-from .recording import Recording, within
+from .recording import Recording, aside, within
 from .values import ours
 
 _P = ParamSpec("_P")
@@ -36,17 +36,18 @@ class measure:
         self._save = save
 
     def __enter__(self) -> Recording:
-        recording = Recording(self._name)
-        block = within(recording)
-        block.below = _blocks.get()
-        _blocks.set(block)
-        try:
-            with _contained:
-                recording.open()
-        except BaseException:  # an interrupt: nobody will leave what was not entered
-            _blocks.set(block.below)
-            recording.abandon()
-            raise
+        with aside():
+            recording = Recording(self._name)
+            block = within(recording)
+            block.below = _blocks.get()
+            _blocks.set(block)
+            try:
+                with _contained:
+                    recording.open()
+            except BaseException:  # an interrupt: nobody will leave what was not entered
+                _blocks.set(block.below)
+                recording.abandon()
+                raise
         block.__enter__()
         return recording
 
@@ -60,8 +61,11 @@ class measure:
                 recording.close()
         finally:
             block.__exit__()
-        if self._save and recording.save is not None:
-            recording.save(recording)
+        with aside():
+            with _contained:
+                recording.settle()
+            if self._save and recording.save is not None:
+                recording.save(recording)
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
         """Return the function, each call of it measured."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -12,10 +13,10 @@ from django.apps import apps
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 
-from . import budget, conf, storage
+from . import budget, conf, settling, storage
 from .faults import Contained, logger
 from .overlap import Presence
-from .recording import Recording, within
+from .recording import Recording, aside, within
 from .values import ours
 
 _contained: Final = Contained("django-memsize: measuring a request", only_ours=True)
@@ -74,12 +75,13 @@ class MemsizeMiddleware:
 class _Visit:
     """One request under way. Its response, once it is made, calls this when it is closed."""
 
-    __slots__ = ("_block", "_departed", "_facts", "_presence", "_recording")
+    __slots__ = ("_block", "_departed", "_facts", "_over", "_presence", "_recording")
 
     def __init__(self) -> None:
         self._recording: Recording | None = None
         self._block: within | None = None
         self._facts: storage.Facts | None = None
+        self._over: tuple[weakref.ref[Any], ...] = ()
         self._departed = False
         self._presence = Presence()
 
@@ -103,10 +105,15 @@ class _Visit:
 
     def depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Stay with the response until it is closed, if there is something to tell of it."""
+        with aside():
+            self._depart(request, response)
+
+    def _depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
         facts = _facts_of(request, response)
         if self._recording is None or facts is None:
             return
         self._facts = facts
+        self._over = (weakref.ref(request), weakref.ref(response))
         if response.streaming and not isinstance(response, FileResponse):
             _follow(response, self._recording)
         response._resource_closers.append(self)  # type: ignore[attr-defined]
@@ -115,7 +122,7 @@ class _Visit:
     def __call__(self) -> None:
         with _contained:
             if self._recording is not None and not self._recording.closed:
-                storage.keep(self._recording, self._facts)
+                storage.keep(self._recording, self._facts, self._over)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A cache of responses pickles their closers too. Of us nothing is to be found there.
@@ -133,6 +140,7 @@ class _Visit:
 
 
 def _arrive(request: HttpRequest) -> _Visit | None:
+    settling.settle_what_is_over()
     config = conf.active()
     asked = storage.is_collecting()
     if not asked and (config is None or conf.is_quiet()):

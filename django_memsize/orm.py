@@ -25,7 +25,7 @@ from django.db.models.query import (
 )
 
 from .faults import Contained
-from .recording import Evaluation, current, running, within
+from .recording import Evaluation, aside, current, running, within
 from .sites import current_site
 
 _contained: Final = Contained("django-memsize: following a query", only_ours=True)
@@ -170,9 +170,10 @@ def _evaluation(queryset: Any, streamed: bool = False) -> Evaluation | None:
     outer = current()
     if outer is None or (isinstance(outer, Evaluation) and outer.owner == id(queryset)):
         return None
-    model = queryset.model._meta.label
-    site = current_site(sys._getframe())
-    return Evaluation(outer, id(queryset), model, _kind(queryset), site, streamed)
+    with aside():
+        model = queryset.model._meta.label
+        site = current_site(sys._getframe())
+        return Evaluation(outer, id(queryset), model, _kind(queryset), site, streamed)
 
 
 def _kind(queryset: Any) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from .values import ours
 
 # Reentrant: the collector may run in the locked lines, and with it a finaliser that leaves.
 _lock = threading.RLock()
+# Held while somebody counts on being alone: nobody arrives meanwhile. No finaliser needs it.
+_gate = threading.Lock()
 _arrived = 0
 _present = 0
 _forks = 0
@@ -32,7 +36,7 @@ class Presence:
 
     def __init__(self) -> None:
         global _arrived, _present
-        with _lock:
+        with _gate, _lock:
             self._ahead = _present
             _arrived += 1
             _present += 1
@@ -56,13 +60,21 @@ class Presence:
             return self._ahead + _arrived - self._number
 
 
+@contextmanager
+def alone() -> Iterator[bool]:
+    """Keep others from arriving; say whether nobody is under way."""
+    with _gate:
+        yield _present == 0
+
+
 def present_elsewhere() -> int:
     """Return how many are under way now that other threads began."""
     return _present - _threads.get(threading.get_ident(), 0)
 
 
 def _forget() -> None:
-    global _forks, _lock, _present
+    global _forks, _gate, _lock, _present
+    _gate = threading.Lock()
     _lock = threading.RLock()
     _present = 0
     _threads.clear()

@@ -20,7 +20,7 @@ from typing import Final
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
-from . import budget, conf, documents, overlap
+from . import budget, conf, documents, overlap, settling
 from .faults import Contained, Reminder
 from .layout import plain
 from .models import Report
@@ -80,6 +80,33 @@ class _Waiting(list[Report]):
 
 
 @ours
+class _Kept:
+    """A recording on its way to a report."""
+
+    __slots__ = ("_collected", "_facts", "_recording")
+
+    def __init__(self, recording: Recording, facts: Facts, collected: Collected | None) -> None:
+        self._recording = recording
+        self._facts = facts
+        self._collected = collected
+
+    def store(self) -> Report | None:
+        """Settle the recording and take over its report; None if that was dropped."""
+        report, accepted = None, False
+        with _contained, within(None):
+            self._recording.settle()
+            began = time.thread_time()
+            report = report_of(self._recording, self._facts)
+            accepted = _accept(report, self._collected)
+            budget.spend(time.thread_time() - began)
+        if not accepted:
+            self._recording.abandon()
+            _dropped.add(1)
+            return None
+        return report
+
+
+@ours
 class _Counter:
     """A number that several threads add to."""
 
@@ -114,28 +141,35 @@ def defaults() -> Defaults:
     config = conf.active()
     if config is None:
         return Defaults(save=keep)
-    return Defaults(config.evaluations, config.max_overhead, save=keep)
+    return Defaults(config.instrument, config.evaluations, config.max_overhead, save=keep)
 
 
-def keep(recording: Recording, facts: Facts | None = None) -> Report | None:
+def keep(
+    recording: Recording, facts: Facts | None = None, over: settling.Over = ()
+) -> Report | None:
     """End a recording and store it, at once or as soon as that disturbs nobody.
 
-    Returns its report, without a number as long as it is not written; None if it was dropped, or
-    nothing is to be stored here: memsize is switched off, or a test runs that did not ask.
+    What a meter tells waits until what ``over`` refers to is gone.
+
+    Returns its report, without a number as long as it is not written; None if it waits, or was
+    dropped, or nothing is to be stored here: memsize is switched off, or a test runs that did not
+    ask.
     """
-    report, accepted = None, False
     with _contained, within(None):
         recording.close()
-        began = time.thread_time()
-        if not is_collecting() and (conf.active() is None or conf.is_quiet()):
+        collected = _collected.get()
+        if collected is None and (conf.active() is None or conf.is_quiet()):
+            recording.abandon()
             return None
-        report = report_of(recording, facts or Facts(recording.name))
-        accepted = _accept(report)
-        budget.spend(time.thread_time() - began)
-    if not accepted:
-        _dropped.add(1)
-        return None
-    return report
+        kept = _Kept(recording, facts or Facts(recording.name), collected)
+        if not over or recording.settled or recording.window is None:
+            return kept.store()
+        if not settling.wait(over, kept.store, of=collected):
+            recording.abandon()
+            _dropped.add(1)
+        elif collected is None and not conf.is_under_test():
+            settling.keep_time(_flush_alone)
+    return None
 
 
 @contextmanager
@@ -146,6 +180,7 @@ def collecting() -> Iterator[Collected]:
     try:
         yield collected
     finally:
+        settling.settle(of=collected)
         _collected.reset(token)
 
 
@@ -162,6 +197,15 @@ def flush() -> None:
             stored = save(report)
         if not stored:
             _dropped.add(1)
+
+
+def _flush_alone() -> bool:
+    """Write what waits, from a thread of our own; tell whether nothing waits any more."""
+    if _waiting:
+        with overlap.alone() as is_alone:
+            if is_alone or not _is_in_a_file():
+                flush()
+    return not _waiting
 
 
 def save(report: Report) -> bool:
@@ -209,6 +253,7 @@ def forget() -> None:
     _dropped.take()
     _waiting.clear()
     _seen.clear()
+    settling.forget()
 
 
 def has_table(database: str) -> bool:
@@ -281,9 +326,8 @@ def _insert(report: Report, config: conf.Config) -> None:
             reports.filter(pk__in=oldest)._raw_delete(config.database)
 
 
-def _accept(report: Report) -> bool:
+def _accept(report: Report, collected: Collected | None) -> bool:
     """Take a report over; tell whether there was room for it."""
-    collected = _collected.get()
     if collected is not None:
         collected.append(report)
         return True
@@ -310,8 +354,11 @@ def _would_disturb() -> bool:
 
     A write of ours in between would make theirs fail, at once, with "database is locked".
     """
-    vendor = connections[conf.config().database].vendor
-    return vendor == "sqlite" and overlap.present_elsewhere() > 0
+    return _is_in_a_file() and overlap.present_elsewhere() > 0
+
+
+def _is_in_a_file() -> bool:
+    return bool(connections[conf.config().database].vendor == "sqlite")
 
 
 def _is_first(route: tuple[str, str]) -> bool:

@@ -8,7 +8,7 @@ numbers and others of them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from . import layout
@@ -183,6 +183,22 @@ class Diff(_TypeTable):
 
 @ours
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """Blocks of memory, and their bytes; ``types`` by type name, where that is known.
+
+    A buffer counts as a block here, and in ``types`` with the object that owns it.
+    """
+
+    blocks: int = 0
+    bytes: int = 0
+    types: Diff = field(default_factory=lambda: Diff({}, {}))
+
+    def __add__(self, other: Amount) -> Amount:
+        return Amount(self.blocks + other.blocks, self.bytes + other.bytes)
+
+
+@ours
+@dataclass(frozen=True, slots=True)
 class Site:
     """A place in the program: file as it is imported, line, function."""
 
@@ -192,6 +208,17 @@ class Site:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}"
+
+
+@ours
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was alive of a recording at the end of an evaluation: of those told, the most."""
+
+    amount: Amount
+    model: str
+    rows: int
+    site: Site | None
 
 
 @ours

@@ -41,7 +41,10 @@ from tests.test_middleware import (
 __all__ = ["_as_under_a_test_client", "measured", "quick_census"]
 
 # Django does not close its connections to databases in memory, and those of a thread end with it.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.census,
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

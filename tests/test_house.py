@@ -21,6 +21,7 @@ ARROWS = {
     "documents": {"layout", "values"},
     "engine": set(),
     "faults": {"layout", "sites", "values"},
+    "gauges": {"engine", "values"},
     "heap": {"engine", "layout", "values"},
     "layout": set(),
     "management": {
@@ -29,7 +30,7 @@ ARROWS = {
     },
     "measuring": {"faults", "recording", "values"},
     "middleware": {
-        *("budget", "conf", "faults", "overlap", "recording", "storage", "values"),
+        *("budget", "conf", "faults", "overlap", "recording", "settling", "storage", "values"),
         *("asgiref", "django"),
     },
     "migrations": {"django"},
@@ -37,12 +38,13 @@ ARROWS = {
     "orm": {"django", "faults", "recording", "sites"},
     "overlap": {"values"},
     "pages": {"layout", "models", "rendering", "values"},
-    "recording": {"budget", "engine", "faults", "overlap", "psutil", "values"},
+    "recording": {"budget", "engine", "faults", "gauges", "overlap", "psutil", "values"},
     "rendering": {"layout", "values"},
+    "settling": {"faults", "values"},
     "sites": {"asgiref", "values"},
     "storage": {
         *("budget", "conf", "documents", "faults", "layout", "models", "overlap", "recording"),
-        *("django", "values"),
+        *("django", "settling", "values"),
     },
     "values": {"layout"},
 }

@@ -15,7 +15,7 @@ from tests.app.models import Account, Author
 
 PROJECT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [pytest.mark.django_db(databases=["default", "other"]), pytest.mark.census]
 
 
 @pytest.fixture

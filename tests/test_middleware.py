@@ -28,10 +28,12 @@ from django.views.decorators.http import etag
 from django_memsize import conf, engine, measure, middleware, overlap, recording, sites, storage
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
-from django_memsize.values import OURS, Site, Snapshot
+from django_memsize.values import OURS, Site
 from tests import urls
 from tests.app import views
 from tests.app.models import Account
+
+pytestmark = pytest.mark.census
 
 MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
 EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
@@ -733,8 +735,8 @@ def test_a_class_with_an_unusual_name_is_stored_under_a_safe_one(client, measure
 
 @pytest.mark.django_db
 def test_a_number_too_large_for_a_column_is_stored_as_the_largest(client, measured, monkeypatch):
-    tables = iter([Snapshot({}, {}), Snapshot({"huge": 2**70}, {"huge": 2**80})])
-    monkeypatch.setattr(recording.Recording, "census", lambda self: next(tables))
+    tables = iter([({}, {}, 0, 0), ({"huge": 2**70}, {"huge": 2**80}, 0, 0)])
+    monkeypatch.setattr(engine, "census", lambda exclude: next(tables))
     assert client.get("/nothing/").status_code == 200
 
     report = Report.objects.get()
@@ -748,7 +750,8 @@ def test_a_number_too_large_for_a_column_is_stored_as_the_largest(client, measur
 def our_functions():
     """Return every function and method of ours that runs for a request, by name."""
     names = [
-        *("middleware", "storage", "recording", "overlap", "budget", "conf", "orm", "sites"),
+        *("middleware", "storage", "settling", "recording", "gauges", "overlap", "budget", "conf"),
+        *("orm", "sites"),
         *("documents", "values", "heap", "engine"),
         *(f"engine.{found.name}" for found in pkgutil.iter_modules(engine.__path__)),
     ]

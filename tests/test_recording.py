@@ -12,6 +12,8 @@ from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Evaluation, Recording
 from tests.app.models import Account
 
+pytestmark = pytest.mark.census
+
 
 class Thing:
     pass

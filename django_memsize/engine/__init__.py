@@ -13,14 +13,34 @@ from typing import Any
 
 from .tree import Node, tree
 
-__all__ = ["census", "instances", "name", "sized", "sizeof"]
+__all__ = [
+    "Window",
+    "census",
+    "forget_windows",
+    "instances",
+    "meter_bytes",
+    "name",
+    "sized",
+    "sizeof",
+    "switch_window",
+]
 
 name = os.environ.get("MEMSIZE_ENGINE") or "compiled"
 """``"compiled"`` or ``"python"``; the environment variable ``MEMSIZE_ENGINE`` asks for one."""
 
 if name != "python":
     try:
-        from .compiled import Sizing, census, instances, sees_values, sizeof
+        from .compiled import (
+            Sizing,
+            Window,
+            census,
+            instances,
+            meter_bytes,
+            sees_values,
+            sizeof,
+            switch_window,
+        )
+        from .compiled import meter_forget_all as forget_windows
     except ImportError as error:
         logging.getLogger("django_memsize").warning(
             "django-memsize: no compiled engine (%s); Python's is used, which is slower.", error
@@ -35,6 +55,7 @@ if name != "python":
             )
 if name == "python":
     from .twin import Sizing, census, instances, sizeof  # type: ignore[assignment]
+    from .unmetered import Window, forget_windows, meter_bytes, switch_window  # type: ignore[assignment]
 
 
 def sized(root: Any, depth: int) -> Node:

@@ -273,7 +273,6 @@ forget_windows(window *outermost)
         each->is_open = false;
         each->is_forgotten = true;
         each->first = 0;
-        each->alive = (meter_total){0, 0};
     }
     free_lists_refill(&outermost->drained);
     destroy_what_is_left(outermost);

@@ -40,14 +40,20 @@ window_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(open_doc, "open()\n--\n\n"
-                       "Begin, inside the innermost open window of this context.\n\n"
+PyDoc_STRVAR(open_doc, "open(parent=None, /)\n--\n\n"
+                       "Begin, inside an open window; without one, inside the innermost of this\n"
+                       "context.\n\n"
                        "Raises RuntimeError if it was open before.");
 
 static PyObject *
-window_open(PyObject *self, PyObject *Py_UNUSED(none))
+window_open(PyObject *self, PyObject *args)
 {
-    return meter_open(behind(self), meter_here()) < 0 ? NULL : Py_NewRef(Py_None);
+    PyObject *parent = NULL;
+    if (!PyArg_ParseTuple(args, "|O!:open", meter_handle_type, &parent)) {
+        return NULL;
+    }
+    window *around = parent ? behind(parent) : meter_here();
+    return meter_open(behind(self), around) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 PyDoc_STRVAR(close_doc, "close()\n--\n\n"
@@ -116,13 +122,16 @@ tables_of(const parts *found, const part_filter *filters, Py_ssize_t count)
 }
 
 static void
-sum_up_retained(const parts *found)
+sum_up_retained(const parts *found, window *asked)
 {
+    for (window *each = asked; each; each = meter_next_in(asked, each)) {
+        each->retained = (meter_total){0, 0};
+    }
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
         const part *owner = one->state == PART_OWNED ? found->at + one->owner : one;
-        for (window *each = is_retained(owner) ? meter_window(one->window) : NULL; each;
-             each = each->parent)
+        for (window *each = is_retained(owner) ? meter_window(one->window) : NULL;
+             each && each != asked->parent; each = each->parent)
         {
             each->retained.blocks++;
             each->retained.bytes += one->bytes;
@@ -141,7 +150,7 @@ told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
     (void)meter_is_sound();
     if (parts_find(&found, asked) == 0 && (!tells || reachability_tell(&found) == 0)) {
         if (tells) {
-            sum_up_retained(&found);
+            sum_up_retained(&found, asked);
         }
         tables = tables_of(&found, filters, count);
     }
@@ -168,26 +177,29 @@ window_held(PyObject *self, PyObject *Py_UNUSED(none))
 
 PyDoc_STRVAR(settle_doc,
              "settle()\n--\n\n"
-             "Tell what of an outermost window is retained, dead, and parked, in three pairs of\n"
-             "name -> objects, name -> bytes; then forget what was allocated in it.\n\n"
-             "Raises RuntimeError unless it is closed, and not settled.");
+             "Tell what of a window is retained, dead, and parked, in three pairs of\n"
+             "name -> objects, name -> bytes. What was allocated in an outermost one is then\n"
+             "forgotten.\n\n"
+             "Raises RuntimeError unless it is closed.");
 
 static PyObject *
 window_settle(PyObject *self, PyObject *Py_UNUSED(none))
 {
     static const part_filter filters[] = {is_retained, is_dead, is_parked};
     window *asked = behind(self);
-    if (asked->parent || !asked->was_opened || asked->is_open) {
-        PyErr_SetString(PyExc_RuntimeError, "only a closed outermost window can be settled");
+    if (!asked->was_opened || asked->is_open) {
+        PyErr_SetString(PyExc_RuntimeError, "only a closed window can be settled");
         return NULL;
     }
     PyObject *tables = told(asked, true, filters, 3);
-    meter_forget(asked);
+    if (!asked->parent) {
+        meter_forget(asked);
+    }
     return tables;
 }
 
 static PyMethodDef window_methods[] = {
-    {"open", window_open, METH_NOARGS, open_doc},
+    {"open", window_open, METH_VARARGS, open_doc},
     {"close", window_close, METH_NOARGS, close_doc},
     {"forget", window_forget, METH_NOARGS, forget_doc},
     {"held", window_held, METH_NOARGS, held_doc},
