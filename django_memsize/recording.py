@@ -184,8 +184,8 @@ class Recording:
         self.engine = engine.name
         self.duration = 0.0
         self.own_cost = 0.0
-        self.rss_before = 0
-        self.rss_after = 0
+        self.rss_before: int | None = 0
+        self.rss_after: int | None = 0
         self.overlapping = 0
         self.rows = 0
         self.started_at = time.time()
@@ -540,7 +540,14 @@ class Evaluation:
             self.retained = Amount(*self._gauge.window.retained)
 
 
-_process = psutil.Process()
+def _this_process() -> psutil.Process | None:
+    try:
+        return psutil.Process()
+    except (psutil.Error, OSError):
+        return None
+
+
+_process = _this_process()
 
 
 def _collected() -> int:
@@ -548,13 +555,17 @@ def _collected() -> int:
     return sum(generation["collected"] for generation in gc.get_stats())
 
 
-def _rss() -> int:
-    return int(_process.memory_info().rss)
+def _rss() -> int | None:
+    """Return the memory of this process; None where the system does not tell: no /proc, say."""
+    try:
+        return int(_process.memory_info().rss) if _process else None
+    except (psutil.Error, OSError):
+        return None
 
 
 def _forget() -> None:
     global _process
-    _process = psutil.Process()
+    _process = _this_process()
     _current.set(None)
     engine.switch_window(None)
     engine.forget_windows()

@@ -1,6 +1,11 @@
-import pytest
+import functools
 
-from django_memsize import engine, gauges, recording, storage
+import pytest
+from django.core.signals import request_finished
+from django.db import close_old_connections
+
+from django_memsize import engine, gauges, overlap, recording, storage
+from tests.visits import EVERY_REQUEST, others_under_way
 
 
 def pytest_report_header():
@@ -22,3 +27,29 @@ def _nothing_left_over():
     yield
     assert recording.current() is None
     storage.forget()
+
+
+@pytest.fixture
+def as_under_a_test_client():
+    """Keep the end of a request from closing connections, as Django's test client does."""
+    assert others_under_way() == 0
+    request_finished.disconnect(close_old_connections)
+    yield
+    request_finished.connect(close_old_connections)
+    overlap._forget()
+
+
+@pytest.fixture
+def measured(settings):
+    """Have every request measured, its evaluations only listed."""
+    settings.MEMSIZE = EVERY_REQUEST
+
+
+real_census = functools.cache(engine.census)
+
+
+@pytest.fixture
+def quick_census(monkeypatch):
+    """Have a census answer at once, where its figures do not matter: with those of the first."""
+    counted = real_census()
+    monkeypatch.setattr(engine, "census", lambda exclude=(): counted)

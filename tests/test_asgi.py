@@ -19,30 +19,23 @@ from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from tests import urls
 from tests.app import views
-from tests.test_middleware import (
+from tests.test_middleware import FUNCTIONS, PATHS, WAYS_THROUGH, failing, forgetful
+from tests.visits import (
     EVERY_REQUEST,
-    FUNCTIONS,
     MEMSIZE,
-    PATHS,
-    WAYS_THROUGH,
     WITH_EVALUATIONS,
-    _as_under_a_test_client,
     create_accounts,
-    failing,
-    forgetful,
     headers_of,
-    measured,
     others_under_way,
-    quick_census,
     type_names,
+    without_and_with_memsize,
     without_memsize,
 )
-
-__all__ = ["_as_under_a_test_client", "measured", "quick_census"]
 
 # Django does not close its connections to databases in memory, and those of a thread end with it.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.usefixtures("as_under_a_test_client"),
     pytest.mark.census,
 ]
 
@@ -154,15 +147,11 @@ def test_the_caller_of_an_asynchronous_request_cannot_tell_that_it_was_measured(
 ):
     create_accounts(3)
     settings.MEMSIZE = WITH_EVALUATIONS
-    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
-        expected = outcome(AsyncClient(raise_request_exception=raising), url)
-
-    with storage.collecting() as reports:
-        got = outcome(AsyncClient(raise_request_exception=raising), url)
+    expected, got, reports = without_and_with_memsize(
+        settings, lambda: outcome(AsyncClient(raise_request_exception=raising), url)
+    )
 
     assert got == expected
-    assert recording.current() is None
-    assert others_under_way() == 0
     answered = not issubclass(expected[0], BaseException) or expected[0] is ValueError
     assert len(reports) == answered
 
@@ -385,11 +374,7 @@ async def speak(scope, disconnect_after=None):
 
 def answers(settings, url, **how):
     """Return what the application says without us and with us, and the reports."""
-    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
-        expected = async_to_sync(speak)(scope_of(url), **how)
-    with storage.collecting() as reports:
-        got = async_to_sync(speak)(scope_of(url), **how)
-    return expected, got, reports
+    return without_and_with_memsize(settings, lambda: async_to_sync(speak)(scope_of(url), **how))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,10 +2,8 @@
 
 import gc
 import itertools
-import subprocess
 import sys
 import types
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +11,7 @@ from hypothesis import strategies as st
 
 from django_memsize import engine
 from tests.heaps import totals
+from tests.programs import ended_well
 
 
 @pytest.fixture(autouse=True)
@@ -245,17 +244,7 @@ print(*expected, counts["__main__.Plain"], counts["object"])
 
 def test_counts_are_those_of_guppy():
     # In a process that never ran asyncio: there guppy's own walk does not end on Python 3.12.
-    ended = subprocess.run(
-        [sys.executable, "-c", BESIDE_GUPPY],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-
-    plain, plain_objects, our_plain, our_objects = map(int, ended.stdout.split())
+    plain, plain_objects, our_plain, our_objects = map(int, ended_well(BESIDE_GUPPY).split())
     assert plain == our_plain == 200
     assert plain_objects >= 300
     assert our_objects == pytest.approx(plain_objects, abs=20)  # guppy leaves its own out

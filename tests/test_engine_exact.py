@@ -8,11 +8,10 @@ one, where we count 30 and the allocator takes 32.
 """
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.programs import ended_well
 
 pytest.importorskip(
     "django_memsize.engine.compiled",
@@ -243,16 +242,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def figures():
     """Return name -> (bytes that tracemalloc saw, our deep size) of each case."""
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    return json.loads(ended_well(PROGRAM, timeout=300))
 
 
 def test_every_case_is_measured(figures):

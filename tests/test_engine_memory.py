@@ -4,11 +4,11 @@ On Python 3.11 the collector says what it tracks only in a list, of a pointer fo
 lists grow by an eighth.
 """
 
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+
+from tests.programs import ended_well
 
 pytest.importorskip(
     "django_memsize.engine.compiled", reason="the engine in C is not built", exc_type=ImportError
@@ -65,17 +65,9 @@ for walk in (compiled.census, lambda: compiled.sizeof([kept]), lambda: compiled.
     ],
 )
 def test_a_walk_takes_less_than_a_twentieth_of_the_heap(built):
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM.replace("BUILT", built)],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
+    written = ended_well(PROGRAM.replace("BUILT", built), timeout=200)
 
-    for line in ended.stdout.splitlines():
+    for line in written.splitlines():
         taken, heap, size, tracked = map(int, line.split())
         assert 10_000_000 < size < heap
         listed = tracked * 9 if sys.version_info < (3, 12) else 0

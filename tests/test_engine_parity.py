@@ -7,15 +7,13 @@ of a ``__dict__`` that was such an instance's, and a code object's local names a
 import collections
 import gc
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_memsize.engine import anatomy, twin
+from tests.programs import ended_well
 
 compiled = pytest.importorskip(
     "django_memsize.engine.compiled", reason="the engine in C is not built", exc_type=ImportError
@@ -179,7 +177,7 @@ print(compiled.census()[2], twin.census()[2], compiled.census()[2], gc.get_freez
 
 
 def test_both_tell_how_many_objects_the_program_froze():
-    first, in_python, again, by_the_collector = map(int, run(FROZEN).split())
+    first, in_python, again, by_the_collector = map(int, ended_well(FROZEN).split())
 
     assert again <= in_python <= first < again + 20  # a few die meanwhile
     assert 0 <= by_the_collector - again < 500  # 3.12 freezes some by itself
@@ -241,22 +239,9 @@ print(json.dumps([in_c, in_python, only_in_c, sorted(managed)]))
 """
 
 
-def run(program):
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
-
-
 def test_a_whole_process_is_the_same_but_for_what_python_cannot_reach():
     (counts, sizes), (their_counts, their_sizes), only_in_c, managed = json.loads(
-        run(WHOLE_PROCESS)
+        ended_well(WHOLE_PROCESS)
     )
 
     assert counts["django.contrib.auth.models.User"] == 1000
@@ -316,7 +301,7 @@ print(json.dumps([counts, theirs, len(keys.keys() - met)]))
 
 
 def test_a_django_process_is_as_complete_as_guppy_sees_it_and_has_the_text_keys_of_dicts():
-    counts, theirs, only_keys = json.loads(run(A_DJANGO_PROCESS_BESIDE_GUPPY))
+    counts, theirs, only_keys = json.loads(ended_well(A_DJANGO_PROCESS_BESIDE_GUPPY))
     ours, total = sum(counts.values()), sum(theirs.values())
 
     assert total > 100_000

@@ -281,9 +281,9 @@ def test_a_database_without_the_table_is_one_line_that_names_migrate(memprofile,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("words", [["show", "0"], ["show", "x"], ["run", "/", "--repeat", "-1"]])
-def test_words_that_make_no_sense_end_with_a_line_and_an_exit_code(words):
-    done = subprocess.run(
+def ended(*words):
+    """Run the command in a process of its own, and return it when it has ended."""
+    return subprocess.run(
         [sys.executable, "-m", "django", "memprofile", *words],
         capture_output=True,
         text=True,
@@ -292,19 +292,17 @@ def test_words_that_make_no_sense_end_with_a_line_and_an_exit_code(words):
         timeout=60,
     )
 
+
+@pytest.mark.parametrize("words", [["show", "0"], ["show", "x"], ["run", "/", "--repeat", "-1"]])
+def test_words_that_make_no_sense_end_with_a_line_and_an_exit_code(words):
+    done = ended(*words)
+
     assert done.returncode == 2
     assert "error: argument" in done.stderr
 
 
 def test_a_failure_ends_with_exit_code_one():
-    done = subprocess.run(
-        [sys.executable, "-m", "django", "memprofile", "show", "1"],
-        capture_output=True,
-        text=True,
-        cwd=PROJECT,
-        env={"DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(PROJECT), "PATH": ""},
-        timeout=60,
-    )
+    done = ended("show", "1")
 
     assert done.returncode == 1
     assert done.stderr.startswith("CommandError: ")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import datetime
 import functools
 import gc
 import importlib
@@ -17,8 +16,7 @@ from contextlib import contextmanager
 
 import pytest
 from django.core.exceptions import SuspiciousOperation
-from django.core.signals import request_finished
-from django.db import close_old_connections, connection
+from django.db import connection
 from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
@@ -32,71 +30,24 @@ from django_memsize.values import OURS, Site
 from tests import urls
 from tests.app import views
 from tests.app.models import Account
+from tests.visits import (
+    EVERY_REQUEST,
+    WITH_EVALUATIONS,
+    create_accounts,
+    headers_of,
+    others_under_way,
+    type_names,
+    without_and_with_memsize,
+    without_memsize,
+)
 
-pytestmark = pytest.mark.census
-
-MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
-EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
-WITH_EVALUATIONS = EVERY_REQUEST | {"EVALUATIONS": True}
-
-
-@pytest.fixture(autouse=True)
-def _as_under_a_test_client():
-    """Keep the end of a request from closing connections, as Django's test client does."""
-    assert others_under_way() == 0
-    request_finished.disconnect(close_old_connections)
-    yield
-    request_finished.connect(close_old_connections)
-    overlap._forget()
-
-
-@pytest.fixture
-def measured(settings):
-    """Have every request measured, its evaluations only listed."""
-    settings.MEMSIZE = EVERY_REQUEST
-
-
-real_census = functools.cache(engine.census)
-
-
-@pytest.fixture
-def quick_census(monkeypatch):
-    """Have a census answer at once, where its figures do not matter: with those of the first."""
-    counted = real_census()
-    monkeypatch.setattr(engine, "census", lambda exclude=(): counted)
+pytestmark = [pytest.mark.usefixtures("as_under_a_test_client"), pytest.mark.census]
 
 
 @pytest.fixture
 def accounts(db):
     """Have the 3,090 accounts of the note: two datetimes each, and a date but for six."""
     return create_accounts(3090)
-
-
-def create_accounts(number):
-    noon = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
-    return Account.objects.bulk_create(
-        Account(
-            name=f"account {place}",
-            created_at=noon + datetime.timedelta(seconds=place),
-            updated_at=noon + datetime.timedelta(hours=place),
-            born_on=None if place < 6 else noon.date() - datetime.timedelta(days=place),
-        )
-        for place in range(number)
-    )
-
-
-def without_memsize(list_of_middleware):
-    return [one for one in list_of_middleware if one != MEMSIZE]
-
-
-def others_under_way():
-    """Return how many stretches count as under way at this moment."""
-    return overlap.Presence().leave()
-
-
-def headers_of(response):
-    """Return the headers but the one that tells the time: the second may end between two."""
-    return sorted(pair for pair in response.headers.items() if pair[0] != "Expires")
 
 
 def outcome(client, url, **extra):
@@ -107,12 +58,6 @@ def outcome(client, url, **extra):
     except BaseException as error:
         return type(error), error.args, type(error.__cause__), type(error.__context__)
     return type(response), response.status_code, headers_of(response), body
-
-
-def type_names(report):
-    """Return the names of all types in all tables of the report."""
-    tables = [report.types, *(each["types"] for each in report.evaluations["loadings"])]
-    return {name for table in tables if table for name, _, _ in table["rows"]}
 
 
 def through(view, request=None):
@@ -234,15 +179,11 @@ def test_the_caller_of_a_request_cannot_tell_that_it_was_measured(
 ):
     create_accounts(3)
     settings.MEMSIZE = WITH_EVALUATIONS
-    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
-        expected = outcome(Client(raise_request_exception=raising), url)
-
-    with storage.collecting() as reports:
-        got = outcome(Client(raise_request_exception=raising), url)
+    expected, got, reports = without_and_with_memsize(
+        settings, lambda: outcome(Client(raise_request_exception=raising), url)
+    )
 
     assert got == expected
-    assert recording.current() is None
-    assert others_under_way() == 0
     assert len(reports) == (not issubclass(expected[0], BaseException) or expected[0] is ValueError)
 
 
@@ -839,7 +780,9 @@ def test_whatever_of_ours_fails_the_request_is_answered(name, client, settings, 
     try:
         with failing(FUNCTIONS[name]), forgetful():
             contextvars.copy_context().run(visit_pages, client, ["/accounts/"] * in_engine)
-        switches_it_on = name.rpartition(":")[0].endswith(("collector.resume", ".__exit__"))
+        switches_it_on = name.rpartition(":")[0].endswith(
+            ("collector.resume", ".__exit__", "Census.leave")
+        )
         assert gc.isenabled() or switches_it_on
     finally:
         gc.enable()

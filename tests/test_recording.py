@@ -2,8 +2,11 @@ import asyncio
 import datetime
 import gc
 import inspect
+import sys
 import threading
+from unittest.mock import Mock
 
+import psutil
 import pytest
 
 import django_memsize as memsize
@@ -11,6 +14,7 @@ from django_memsize import budget, recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Evaluation, Recording
 from tests.app.models import Account
+from tests.programs import ended_well
 
 pytestmark = pytest.mark.census
 
@@ -80,6 +84,32 @@ def test_a_recording_knows_its_circumstances():
     assert not measured.incomplete
     assert measured.thread == threading.current_thread().name
     assert text
+
+
+WITHOUT_PROC = """
+import psutil
+psutil.PROCFS_PATH = "/nowhere"
+import django_memsize as memsize
+
+with memsize.measure("block") as measured:
+    kept = [set() for _ in range(77)]
+assert measured.diff["set"].count == 77
+print(measured.rss_before, measured.rss_after, measured.incomplete)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="there psutil reads /proc")
+def test_the_memory_of_the_process_is_none_where_no_proc_is_mounted():
+    assert ended_well(WITHOUT_PROC) == "None None False\n"
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, psutil.NoSuchProcess(1)])
+def test_the_memory_of_the_process_is_none_from_when_it_can_no_more_be_read(monkeypatch, error):
+    monkeypatch.setattr(recording._process, "memory_info", Mock(side_effect=error))
+    with memsize.measure("block") as measured:
+        pass
+
+    assert (measured.rss_before, measured.rss_after, measured.incomplete) == (None, None, False)
 
 
 def test_what_a_census_cannot_know_is_none():

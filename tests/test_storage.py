@@ -17,9 +17,7 @@ from django_memsize.recording import Recording
 from django_memsize.values import TypeTotal
 from tests import urls
 from tests.app.models import Account, Author
-from tests.test_middleware import EVERY_REQUEST, measured, others_under_way, quick_census
-
-__all__ = ["measured", "quick_census"]
+from tests.visits import EVERY_REQUEST, others_under_way
 
 TABLE = "django_memsize_report"
 

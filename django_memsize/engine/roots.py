@@ -45,7 +45,7 @@ class Roots:
     """What the collector tracks: on piles, but for tuples; of these what a walk needs.
 
     ``scaffolding`` is what the listing was made of, and found. ``frozen`` is how many objects
-    ``gc.freeze()`` set aside: they are on no list.
+    ``gc.freeze()`` set aside: they may be on no list.
     """
 
     piles: Piles = field(default_factory=partial(Piles, Buffer))

@@ -63,7 +63,7 @@ def census(exclude: Collection[type] = ()) -> tuple[dict[str, int], dict[str, in
         try:
             walk = _HeapWalk(roots, exclude)
             walk.run()
-            return *walk.columns(), roots.frozen, max(roots.frozen - walk.frozen_met, 0)
+            return *walk.columns(), roots.frozen, walk.frozen_unreached()
         finally:
             roots.clear()
     finally:
@@ -253,12 +253,14 @@ class _HeapWalk(_Walk):
 
     def __init__(self, roots: Roots, exclude: Collection[type] = ()) -> None:
         super().__init__(roots.piles, set(), exclude)
-        self.frozen_met = 0
+        self._frozen_met = 0
         self._roots = roots
         self._listed: set[int] = set()
         if roots.frozen:
             listed = chain.from_iterable(roots.piles.values())
             self._listed.update(roots.tuple_addresses, map(id, listed))
+        # It is older than any freezing: on the list, where Python lists what is frozen, too.
+        self._frozen_is_listed = id(sys) in self._listed
 
     def run(self) -> None:
         """Count the whole heap."""
@@ -273,12 +275,16 @@ class _HeapWalk(_Walk):
         for part in roots.scaffolding:
             self.add(type(part), -1, -_flat_size(part))
 
+    def frozen_unreached(self) -> int:
+        """Return how many frozen objects were not met."""
+        return 0 if self._frozen_is_listed else max(self._roots.frozen - self._frozen_met, 0)
+
     def discover(self, found: list[Any]) -> None:
         """Put on the piles those of the objects that are on no list; empty the list."""
         untracked = list(filterfalse(gc.is_tracked, found))
         if self._listed:
             frozen = _not_in(self._listed, list(filter(gc.is_tracked, found)))
-            self.frozen_met += len(frozen)
+            self._frozen_met += len(frozen)
             self.put(frozen)
         found.clear()
         super().discover(untracked)

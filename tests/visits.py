@@ -1,0 +1,61 @@
+"""Requests as tests make them, beside the same ones without our middleware."""
+
+import datetime
+
+from django.test import override_settings
+
+from django_memsize import overlap, recording, storage
+from tests.app.models import Account
+
+MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
+EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
+WITH_EVALUATIONS = EVERY_REQUEST | {"EVALUATIONS": True}
+
+
+def create_accounts(number):
+    noon = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
+    return Account.objects.bulk_create(
+        Account(
+            name=f"account {place}",
+            created_at=noon + datetime.timedelta(seconds=place),
+            updated_at=noon + datetime.timedelta(hours=place),
+            born_on=None if place < 6 else noon.date() - datetime.timedelta(days=place),
+        )
+        for place in range(number)
+    )
+
+
+def without_memsize(list_of_middleware):
+    return [one for one in list_of_middleware if one != MEMSIZE]
+
+
+def without_and_with_memsize(settings, outcome):
+    """Return what ``outcome()`` is without our middleware and with it, and the reports then made.
+
+    Nothing is left under way.
+    """
+    with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
+        expected = outcome()
+
+    with storage.collecting() as reports:
+        got = outcome()
+
+    assert recording.current() is None
+    assert others_under_way() == 0
+    return expected, got, reports
+
+
+def others_under_way():
+    """Return how many stretches count as under way at this moment."""
+    return overlap.Presence().leave()
+
+
+def headers_of(response):
+    """Return the headers but the one that tells the time: the second may end between two."""
+    return sorted(pair for pair in response.headers.items() if pair[0] != "Expires")
+
+
+def type_names(report):
+    """Return the names of all types in all tables of the report."""
+    tables = [report.types, *(each["types"] for each in report.evaluations["loadings"])]
+    return {name for table in tables if table for name, _, _ in table["rows"]}
