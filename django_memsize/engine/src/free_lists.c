@@ -70,7 +70,8 @@ drain(free_lists *drained, maker make, Py_ssize_t number)
         size_t before = hooks_count();
         PyObject *made = make(number);
         was_kept = made && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
+        /* The last one as well: it would be the first on the list again. */
+        if (!made || !hold(drained, made)) {
             Py_XDECREF(made);
             return;
         }
@@ -87,7 +88,7 @@ drain_keys(free_lists *drained)
         PyObject *made = PyDict_New();
         size_t before = hooks_count();
         was_kept = made && PyDict_SetItem(made, key, Py_None) == 0 && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
+        if (!made || !hold(drained, made)) {
             Py_XDECREF(made);
             break;
         }

@@ -1,15 +1,39 @@
 #include "reachability.h"
 
 #include "attributes.h"
+#include "guests.h"
 #include "walk.h"
+
+/* What is to be followed: a part, or a guest. */
+typedef struct {
+    PyObject **objects;
+    size_t count, room;
+} pile;
 
 typedef struct {
     parts *found;
-    uint32_t *pending; /* retained, and still to be followed */
-    size_t pending_count;
+    guest_list guests;
+    pile pending;
     const PyObject *awaited; /* an instance's dict */
-    size_t shown;
+    bool has_failed;
 } trial;
+
+static void
+put_on(trial *under_way, PyObject *object)
+{
+    pile *pending = &under_way->pending;
+    if (pending->count == pending->room) {
+        size_t more = pending->room ? 2 * pending->room : 1024;
+        PyObject **moved = PyMem_RawRealloc(pending->objects, more * sizeof(PyObject *));
+        if (!moved) {
+            under_way->has_failed = true;
+            return;
+        }
+        pending->objects = moved;
+        pending->room = more;
+    }
+    pending->objects[pending->count++] = object;
+}
 
 static int
 show_to(PyObject *referent, visitproc visit, void *arg)
@@ -102,9 +126,18 @@ part_shown(trial *under_way, PyObject *referent)
 static int
 account_for(PyObject *referent, void *arg)
 {
-    part *shown = part_shown(arg, referent);
+    trial *under_way = arg;
+    part *shown = part_shown(under_way, referent);
     if (shown) {
         shown->references--;
+        return 0;
+    }
+    guest *met = guests_meet(&under_way->guests, referent);
+    if (met) {
+        met->references++;
+        if (guest_is_ours(met)) {
+            put_on(under_way, referent);
+        }
     }
     return 0;
 }
@@ -114,62 +147,86 @@ retain(trial *under_way, part *one)
 {
     if (!one->is_retained) {
         one->is_retained = true;
-        under_way->pending[under_way->pending_count++] = (uint32_t)(one - under_way->found->at);
+        put_on(under_way, one->object);
     }
 }
 
 static int
 retain_shown(PyObject *referent, void *arg)
 {
-    part *shown = part_shown(arg, referent);
+    trial *under_way = arg;
+    part *shown = part_shown(under_way, referent);
     if (shown) {
-        retain(arg, shown);
+        retain(under_way, shown);
+        return 0;
+    }
+    guest *met = guests_find(&under_way->guests, referent);
+    if (met && !met->is_retained && guest_is_ours(met)) {
+        met->is_retained = true;
+        put_on(under_way, referent);
     }
     return 0;
 }
 
 static int
-show_part(trial *under_way, const part *one, visitproc visit)
+show_object(trial *under_way, PyObject *object, visitproc visit)
 {
-    const tally_row *row = tally_row_of(&under_way->found->kinds, one->type);
+    const tally_row *row = tally_row_of(&under_way->found->kinds, Py_TYPE(object));
     if (!row) {
         return -1;
     }
-    show(&row->kind, one->object, visit, under_way);
+    show(&row->kind, object, visit, under_way);
     return 0;
+}
+
+/* Follow all that is put by. -1 with an exception. */
+static int
+follow(trial *under_way, visitproc visit)
+{
+    while (under_way->pending.count) {
+        PyObject *next = under_way->pending.objects[--under_way->pending.count];
+        if (show_object(under_way, next, visit) < 0) {
+            return -1;
+        }
+    }
+    if (under_way->has_failed) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+/* Account for every reference that the window's objects, and what belongs with them, have. */
+static int
+account(trial *under_way)
+{
+    parts *found = under_way->found;
+    for (size_t at = 0; at < found->count; at++) {
+        part *one = found->at + at;
+        one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
+    }
+    for (size_t at = 0; at < found->count; at++) {
+        const part *one = found->at + at;
+        if (one->state == PART_OBJECT && show_object(under_way, one->object, account_for) < 0) {
+            return -1;
+        }
+    }
+    return follow(under_way, account_for);
 }
 
 int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = parts_index(found, PART_OBJECT);
-    under_way.pending = failed ? NULL : PyMem_RawMalloc((found->count + 1) * sizeof(uint32_t));
-    if (!under_way.pending) {
-        if (!failed) {
-            PyErr_NoMemory();
-        }
-        return -1;
-    }
-    for (size_t at = 0; at < found->count; at++) {
-        part *one = found->at + at;
-        one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
-    }
-    for (size_t at = 0; !failed && at < found->count; at++) {
-        if (found->at[at].state == PART_OBJECT) {
-            failed = show_part(&under_way, found->at + at, account_for);
-        }
-    }
+    int failed = parts_index(found, PART_OBJECT) < 0 || account(&under_way) < 0 ? -1 : 0;
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
             retain(&under_way, one);
-        }
-        while (!failed && under_way.pending_count) {
-            uint32_t next = under_way.pending[--under_way.pending_count];
-            failed = show_part(&under_way, found->at + next, retain_shown);
+            failed = follow(&under_way, retain_shown);
         }
     }
-    PyMem_RawFree(under_way.pending);
+    guests_clear(&under_way.guests);
+    PyMem_RawFree(under_way.pending.objects);
     return failed;
 }

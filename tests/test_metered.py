@@ -1,0 +1,383 @@
+"""What the meter says of requests: of each its own, and what of it is kept."""
+
+import asyncio
+import contextvars
+import gc
+import os
+import threading
+import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.template import Engine, RequestContext
+from django.test import RequestFactory
+from django.urls import path
+from django.views.generic import ListView
+
+import django_memsize as memsize
+from django_memsize import engine, settling, storage
+from tests.app import views
+from tests.app.models import Account
+from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
+
+if engine.Window is not None:
+    from django_memsize.engine.compiled import meter_is_armed
+
+pytestmark = [
+    pytest.mark.usefixtures("as_under_a_test_client"),
+    pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter"),
+]
+
+ACCOUNT = "tests.app.models.Account"
+
+
+@pytest.fixture
+def accounts(db):
+    return create_accounts(3090)
+
+
+def test_a_block_tells_what_it_keeps(accounts):
+    with memsize.measure("block") as recording:
+        kept = list(Account.objects.all())
+
+    assert recording.instrument == "meter"
+    assert recording.diff[ACCOUNT].count == recording.retained.types[ACCOUNT].count == 3090
+    assert recording.dead.types.get(ACCOUNT) is None
+    assert recording.peak.bytes >= recording.alive.bytes >= recording.retained.bytes > 1_000_000
+    assert kept
+
+
+def test_the_three_parts_are_all_that_is_alive(accounts):
+    with memsize.measure("block") as recording:
+        kept = list(Account.objects.all())
+
+    parts = recording.retained + recording.dead + recording.parked
+    assert (parts.blocks, parts.bytes) == (recording.alive.blocks, recording.alive.bytes)
+    assert kept
+
+
+def test_a_block_that_keeps_nothing_retains_nothing(accounts):
+    for _ in range(3):
+        with memsize.measure("block") as recording:
+            list(Account.objects.all())
+
+    assert recording.retained.bytes < 1024
+    assert recording.allocated.bytes > recording.peak.bytes > 1_000_000
+
+
+def test_rows_in_a_cycle_are_dead(accounts):
+    gc.disable()
+    try:
+        with memsize.measure("block") as recording:
+            cycle = [list(Account.objects.all())]
+            cycle.append(cycle)
+            del cycle
+    finally:
+        gc.enable()
+
+    assert recording.dead.types[ACCOUNT].count == 3090
+    assert ACCOUNT not in recording.retained.types
+
+
+# Requests
+
+LEAK = []
+
+
+@pytest.fixture
+def visit(settings, monkeypatch):
+    """Return a function that makes a request as a server does, and returns its recording."""
+    settings.MEMSIZE = WITH_EVALUATIONS
+    settings.ROOT_URLCONF = __name__
+    told = []
+    real = storage.report_of
+    monkeypatch.setattr(storage, "report_of", lambda *known: told.append(known[0]) or real(*known))
+    application = WSGIHandler()
+
+    def visit(path):
+        serve(application, path)
+        settling.settle()
+        return told.pop()
+
+    with storage.collecting():
+        yield visit
+    LEAK.clear()
+
+
+def serve(application, path):
+    response = application(RequestFactory()._base_environ(PATH_INFO=path), lambda *started: None)
+    b"".join(response)
+    response.close()
+
+
+PAGE = Engine().from_string("{% for account in accounts %}{{ account }} {% endfor %}")
+
+
+def page(request):
+    context = RequestContext(request, {"accounts": Account.objects.all()})
+    return HttpResponse(PAGE.render(context))
+
+
+class Listed(ListView):
+    model = Account
+
+    def render_to_response(self, context):
+        return HttpResponse(PAGE.render(RequestContext(self.request, context)))
+
+
+def leaking(request):
+    LEAK.append(list(Account.objects.all()))
+    return HttpResponse("kept")
+
+
+def shrinking(request):
+    LEAK.clear()
+    return HttpResponse("dropped")
+
+
+urlpatterns = [
+    path("page/", page),
+    path("listed/", Listed.as_view()),
+    path("leaking/", leaking),
+    path("shrinking/", shrinking),
+    path("nothing/", views.nothing),
+    path("accounts/", views.accounts),
+    path("stream/", views.accounts_stream),
+    path("response/", views.accounts_in_template_response),
+]
+
+
+@pytest.mark.parametrize("path", ["/page/", "/listed/"])
+def test_rows_of_a_rendered_page_are_dead_and_not_retained(accounts, visit, path):
+    visit(path)
+    gc.collect()
+    gc.disable()
+    try:
+        recording = visit(path)
+    finally:
+        gc.enable()
+
+    assert recording.dead.types[ACCOUNT].count == 3090
+    assert ACCOUNT not in recording.retained.types
+    (evaluation,) = recording.evaluations
+    assert evaluation.diff[ACCOUNT].count == 3090
+    assert evaluation.retained.bytes < 16 * 1024
+
+
+def test_rows_that_are_kept_are_retained_each_time(accounts, visit):
+    for _ in range(3):
+        recording = visit("/leaking/")
+
+        assert recording.retained.types[ACCOUNT].count == 3090
+        (evaluation,) = recording.evaluations
+        assert evaluation.retained.bytes > 0.95 * recording.retained.bytes
+
+
+@pytest.mark.parametrize("path", ["/nothing/", "/accounts/", "/stream/"])
+def test_a_page_that_keeps_nothing_retains_nothing(accounts, visit, path):
+    for _ in range(4):
+        recording = visit(path)
+
+    print(dict(recording.retained.types.ranked()))
+    assert recording.retained.bytes < 1024
+
+
+def test_what_a_request_drops_of_another_is_not_counted_for_it(accounts, visit):
+    for _ in range(2):
+        visit("/shrinking/")
+    visit("/leaking/")
+
+    recording = visit("/shrinking/")
+
+    print(dict(recording.retained.types.ranked()))
+    assert recording.retained.bytes < 1024
+    assert ACCOUNT not in recording.diff
+
+
+def test_the_moment_of_most_is_told_by_type(accounts, visit):
+    recording = visit("/accounts/")
+
+    assert recording.moment.amount.types[ACCOUNT].count == 3090
+    assert recording.moment.rows == 3090
+    assert recording.moment.amount.bytes <= recording.peak.bytes
+
+
+def test_the_rows_of_a_stream_are_credited_and_its_consumer_is_not(accounts):
+    with memsize.measure("block") as recording:
+        kept = []
+        for account in Account.objects.iterator(chunk_size=100):
+            kept.append(account)
+            scratch = bytearray(1_000_000)
+            del scratch
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.rows == 3090
+    assert evaluation.peak.bytes < 3_000_000
+    assert evaluation.allocated.bytes < 60_000_000
+    assert recording.allocated.bytes > 3_000_000_000
+    assert evaluation.retained.bytes > 1_000_000
+    assert kept
+
+
+# Threads and tasks
+
+
+def test_threads_are_credited_each_with_its_own(accounts):
+    recordings = {}
+    begun = threading.Barrier(2, timeout=30)
+
+    def work(name, size):
+        with memsize.measure(name) as recordings[name]:
+            begun.wait()
+            for _ in range(50):
+                kept = [bytes(1000) for _ in range(size)]
+                time.sleep(0)
+            begun.wait()
+        return kept
+
+    threads = [
+        threading.Thread(target=work, args=("large", 5000)),
+        threading.Thread(target=work, args=("small", 50)),
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+    large, small = recordings["large"], recordings["small"]
+    assert large.retained.types["bytes"].count == 5000
+    assert small.retained.types["bytes"].count == 50
+    assert small.peak.bytes < 250_000
+    assert large.overlapping == small.overlapping == 1
+
+
+async def test_tasks_are_credited_each_with_its_own():
+    async def work(name, size):
+        with memsize.measure(name) as recording:
+            kept = []
+            for _ in range(50):
+                kept.append(bytes(size))
+                await asyncio.sleep(0)
+        return recording, kept
+
+    done = await asyncio.gather(work("large", 100_000), work("small", 100))
+
+    (large, _), (small, _) = done
+    assert 5_000_000 < large.retained.bytes < 5_020_000
+    assert 5_000 < small.retained.bytes < 20_000
+
+
+async def test_a_task_that_is_begun_inside_belongs_to_its_beginner():
+    kept = []
+
+    async def inner():
+        await asyncio.sleep(0)
+        kept.append(bytes(1_000_000))
+
+    with memsize.measure("block") as recording:
+        await asyncio.create_task(inner())
+
+    assert recording.retained.types["bytes"].size > 1_000_000
+
+
+async def test_a_cancelled_task_leaves_no_window_behind():
+    async def endless():
+        with memsize.measure("endless"):
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(endless())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert not meter_is_armed()
+
+
+async def test_code_called_in_a_thread_for_async_code_is_credited():
+    with memsize.measure("block") as recording:
+        kept = await sync_to_async(bytes)(1_000_000)
+
+    assert recording.retained.types["bytes"].size > 1_000_000
+    assert kept
+
+
+def test_async_code_called_from_sync_code_is_credited():
+    async def work():
+        await asyncio.sleep(0)
+        return bytes(1_000_000)
+
+    with memsize.measure("block") as recording:
+        kept = async_to_sync(work)()
+
+    assert recording.retained.types["bytes"].size > 1_000_000
+    assert kept
+
+
+def test_a_pool_of_threads_is_credited_with_the_context_only():
+    with ThreadPoolExecutor(1) as pool:
+        with memsize.measure("with") as copied:
+            context = contextvars.copy_context()
+            kept = pool.submit(context.run, bytes, 1_000_000).result()
+        with memsize.measure("without") as bare:
+            also = pool.submit(bytes, 1_000_000).result()
+
+    assert copied.retained.types["bytes"].size > 1_000_000
+    assert bare.allocated.bytes < 1_000_000
+    assert kept
+    assert also
+
+
+# Safety
+
+
+def test_nothing_is_watched_once_nothing_is_measured(accounts, visit):
+    visit("/accounts/")
+
+    assert not meter_is_armed()
+
+
+def test_tracemalloc_stopped_inside_makes_a_recording_incomplete():
+    tracemalloc.start()
+    try:
+        with memsize.measure("block") as recording:
+            tracemalloc.stop()
+            kept = [bytes(1000) for _ in range(1000)]
+    finally:
+        tracemalloc.stop()
+
+    assert recording.incomplete
+    assert kept
+    with memsize.measure("block") as recording:
+        kept = [bytes(1000) for _ in range(1000)]
+    assert not recording.incomplete
+    assert recording.retained.types["bytes"].count == 1000
+
+
+def test_a_child_process_starts_empty():
+    with memsize.measure("block"):
+        child = os.fork()
+        if child == 0:
+            os._exit(meter_is_armed())
+        _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, settings):
+    settings.MEMSIZE = EVERY_REQUEST
+    with storage.collecting() as reports:
+        response = WSGIHandler()(
+            RequestFactory()._base_environ(PATH_INFO="/accounts/stream/"), lambda *started: None
+        )
+        next(iter(response))
+        response._resource_closers.clear()
+        del response
+        gc.collect()
+
+    assert reports == []
+    assert not meter_is_armed()
