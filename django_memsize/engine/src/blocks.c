@@ -53,6 +53,22 @@ put_slot(block_table *table, block_slot slot)
     table->slots[at] = slot;
 }
 
+/* Where the block at an address is, or is to be. */
+static size_t
+place_for(const block_table *table, uint32_t tag, const void *address)
+{
+    size_t at = place_of(table, tag);
+    for (;;) {
+        const block_slot *slot = table->slots + at;
+        if (!slot->number
+            || (slot->tag == tag && blocks_at(table, slot->number)->address == (uintptr_t)address))
+        {
+            return at;
+        }
+        at = next_place(table, at);
+    }
+}
+
 static bool
 make_room(block_table *table)
 {
@@ -111,32 +127,36 @@ take_number(block_table *table)
     return table->never_used++;
 }
 
-block *
-blocks_add(block_table *table, const void *address, size_t size, uint32_t window, bool is_raw,
-           uint32_t *first)
+block_outcome
+blocks_add(block_table *table, const void *address, size_t size, uint32_t window,
+           block_origin origin, uint32_t *first)
 {
     if (MEMSIZE_RARELY(32 * (table->used + 1) > FULL_32NDS * table->room) && !make_room(table)) {
-        return NULL;
+        return BLOCK_NO_MEMORY;
+    }
+    uint32_t tag = tag_of(address);
+    block_slot *slot = table->slots + place_for(table, tag, address);
+    if (MEMSIZE_RARELY(slot->number != 0)) {
+        return BLOCK_KNOWN;
     }
     uint32_t number = take_number(table);
     if (MEMSIZE_RARELY(!number)) {
-        return NULL;
+        return BLOCK_NO_MEMORY;
     }
-    put_slot(table, (block_slot){.tag = tag_of(address), .number = number});
+    *slot = (block_slot){.tag = tag, .number = number};
     table->used++;
-    block *added = blocks_at(table, number);
-    *added = (block){
+    *blocks_at(table, number) = (block){
         .address = (uintptr_t)address,
         .size = size,
         .window = window,
-        .is_raw = is_raw,
+        .origin = origin,
         .next = *first,
     };
     if (*first) {
         blocks_at(table, *first)->previous = number;
     }
     *first = number;
-    return added;
+    return BLOCK_ADDED;
 }
 
 block_slot *
@@ -145,18 +165,8 @@ blocks_find(const block_table *table, const void *address)
     if (!table->used) {
         return NULL;
     }
-    uint32_t tag = tag_of(address);
-    size_t at = place_of(table, tag);
-    for (;;) {
-        block_slot *slot = table->slots + at;
-        if (!slot->number) {
-            return NULL;
-        }
-        if (slot->tag == tag && blocks_at(table, slot->number)->address == (uintptr_t)address) {
-            return slot;
-        }
-        at = next_place(table, at);
-    }
+    block_slot *slot = table->slots + place_for(table, tag_of(address), address);
+    return slot->number ? slot : NULL;
 }
 
 /* Empty a slot, and move up those behind it that would not be found any more. */

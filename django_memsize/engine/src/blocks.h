@@ -13,12 +13,18 @@
 #define BLOCK_WINDOW_BITS 22
 #define BLOCKS_WINDOWS_MOST (((uint32_t)1 << BLOCK_WINDOW_BITS) - 1)
 
+/* What asked for a block: it bounds what may be in it. */
+typedef enum {
+    BLOCK_OF_MEMORY,  /* of the domain that no object is allocated in */
+    BLOCK_OF_OBJECTS, /* of the other one */
+    BLOCK_RESIZED,    /* of that one too, by a change of its size: few objects ever have theirs */
+} block_origin;
+
 typedef struct {
     uintptr_t address;
     uint64_t size : BLOCK_SIZE_BITS;
     uint64_t window : BLOCK_WINDOW_BITS;
-    uint64_t is_raw : 1; /* of the domain that no object is allocated in */
-    uint64_t is_aside : 1;
+    uint64_t origin : 2;
     uint32_t next, previous; /* of the same window; 0 where there is none */
 } block;
 
@@ -45,9 +51,12 @@ void blocks_clear(block_table *table);
 /* Bytes that the table itself takes. */
 size_t blocks_own_bytes(const block_table *table);
 
-/* Add a block to a window's list. NULL, with no exception and nothing changed, without memory. */
-block *blocks_add(block_table *table, const void *address, size_t size, uint32_t window,
-                  bool is_raw, uint32_t *first);
+typedef enum { BLOCK_ADDED, BLOCK_KNOWN, BLOCK_NO_MEMORY } block_outcome;
+
+/* Add a block to a window's list. Changes nothing where there is one at that address already, nor,
+   with no exception, without memory. */
+block_outcome blocks_add(block_table *table, const void *address, size_t size, uint32_t window,
+                         block_origin origin, uint32_t *first);
 
 /* The slot with the number of the block at an address, valid until the next change; NULL where none
    is known. */

@@ -218,7 +218,7 @@ int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = parts_index(found, PART_OBJECT) < 0 || account(&under_way) < 0 ? -1 : 0;
+    int failed = parts_index_objects(found) < 0 || account(&under_way) < 0 ? -1 : 0;
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
