@@ -510,7 +510,10 @@ class Evaluation:
         """Hear of a statement that ran on its behalf: without one, no rows were loaded."""
         self._ran = True
         if self.sql is None:
-            self.sql, self.database = sql, database
+            # A copy: by keeping the program's own text it is us who would retain it.
+            with aside():
+                self.sql = str(sql.encode(errors="surrogatepass"), errors="surrogatepass")
+                self.database = database
 
     def close(self, rows: int) -> None:
         """End, with the number of rows loaded, while what was loaded is still at hand."""
