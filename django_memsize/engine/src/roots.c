@@ -1,8 +1,5 @@
 #include "roots.h"
 
-/* CPython 3.12 freezes what is immortal when it collects. */
-#define IMMORTAL ((Py_ssize_t)1 << 30)
-
 static PyObject *count_frozen, *list_tracked, *list_subclasses, *modules;
 
 /* Set what is kept from now on. What was kept before is not let go of: its interpreter may have
@@ -115,34 +112,106 @@ roots_clear(roots *from)
     from->class_count = 0;
 }
 
+/* Immortal tuples of built-in classes. CPython 3.12 freezes what is immortal when it collects. */
 typedef struct {
-    walk *pass;
-    int (*with_each)(walk *pass, PyObject *listed);
-    int failed;
-} listing;
+    address_set tuples;
+    Py_ssize_t unlisted; /* how many of them it set aside, once the others are listed */
+} own_tuples;
 
+typedef struct listing listing;
+
+struct listing {
+    walk *pass;
+    own_tuples *own;
+    int (*with_each)(const listing *under_way, PyObject *listed);
+    int failed;
+};
+
+/* Add an address. -1 with an exception. */
 static int
-mark(walk *pass, PyObject *listed)
+add(address_set *set, PyObject *object, Py_ssize_t *added)
 {
-    if (addresses_add(pass->met, listed) < 0) {
+    int is_new = addresses_add(set, object);
+    if (MEMSIZE_RARELY(is_new < 0)) {
         PyErr_NoMemory();
         return -1;
     }
+    *added += is_new;
     return 0;
+}
+
+/* -1 with an exception. */
+static int
+add_own(own_tuples *own, PyObject *held)
+{
+    bool is_own = held && PyObject_GC_IsTracked(held) && walk_is_immortal(held);
+    return is_own ? add(&own->tuples, held, &own->unlisted) : 0;
+}
+
+/* Find them: they are not the program's frozen objects. -1 with an exception. */
+static int
+find_own(const roots *from, own_tuples *own)
+{
+    for (size_t at = 0; at < from->class_count; at++) {
+        PyTypeObject *type = from->classes[at];
+        if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
+            && (add_own(own, type->tp_bases) < 0 || add_own(own, type->tp_mro) < 0))
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static void
+strike(own_tuples *own, PyObject *listed)
+{
+    if (addresses_have(&own->tuples, listed)) {
+        own->unlisted--;
+    }
+}
+
+static int
+mark(const listing *under_way, PyObject *listed)
+{
+    Py_ssize_t marked = 0;
+    if (walk_is_immortal(listed)) {
+        strike(under_way->own, listed);
+    }
+    return add(under_way->pass->met, listed, &marked);
+}
+
+static int
+take_marked(const listing *under_way, PyObject *listed)
+{
+    return walk_take(under_way->pass, listed);
+}
+
+static int
+take_unmarked(const listing *under_way, PyObject *listed)
+{
+    if (MEMSIZE_RARELY(walk_is_immortal(listed))) {
+        /* It was met, or is now, as if it were frozen. */
+        strike(under_way->own, listed);
+        under_way->pass->frozen_met--;
+        return walk_visit(listed, under_way->pass);
+    }
+    return walk_take(under_way->pass, listed);
 }
 
 #if PY_VERSION_HEX < 0x030C0000
 #define AHEAD 8
 
 static int
-for_each_listed(roots *from, walk *pass, int (*with_each)(walk *pass, PyObject *listed))
+for_each_listed(const roots *from, listing *under_way)
 {
-    PyListObject *list = (PyListObject *)from->listed;
-    for (Py_ssize_t at = 0, count = Py_SIZE(list); at < count; at++) {
-        if (at + AHEAD < count) {
-            MEMSIZE_PREFETCH(list->ob_item[at + AHEAD]);
+    PyObject **items = ((PyListObject *)from->listed)->ob_item;
+    bool is_last = under_way->with_each != mark;
+    for (Py_ssize_t at = 0, count = PyList_GET_SIZE(from->listed); at < count; at++) {
+        if (is_last && at + AHEAD < count) {
+            MEMSIZE_PREFETCH(items[at + AHEAD]);
         }
-        if (with_each(pass, list->ob_item[at]) < 0) {
+        if (under_way->with_each(under_way, items[at]) < 0) {
             return -1;
         }
     }
@@ -153,54 +222,18 @@ static int
 next_listed(PyObject *listed, void *arg)
 {
     listing *under_way = arg;
-    under_way->failed = under_way->with_each(under_way->pass, listed);
+    under_way->failed = under_way->with_each(under_way, listed);
     return !under_way->failed; /* 0 ends it */
 }
 
 static int
-for_each_listed(roots *from, walk *pass, int (*with_each)(walk *pass, PyObject *listed))
+for_each_listed(const roots *from, listing *under_way)
 {
     (void)from;
-    listing under_way = {.pass = pass, .with_each = with_each, .failed = 0};
-    PyUnstable_GC_VisitObjects(next_listed, &under_way);
-    return under_way.failed;
+    PyUnstable_GC_VisitObjects(next_listed, under_way);
+    return under_way->failed;
 }
 #endif
-
-/* Whether CPython by itself set a tuple of a built-in class aside. */
-static int
-add_own(address_set *own, const walk *pass, PyObject *held)
-{
-    bool is_own = held && PyObject_GC_IsTracked(held) && Py_REFCNT(held) > IMMORTAL
-                  && !addresses_have(pass->met, held);
-    return is_own ? addresses_add(own, held) : 0;
-}
-
-/* Count them, once all that is listed is marked: they are not the program's frozen objects. -1 with
-   an exception. */
-static Py_ssize_t
-count_own(const roots *from, const walk *pass)
-{
-    address_set own;
-    Py_ssize_t count = 0;
-    int failed = 0;
-    addresses_init(&own);
-    for (size_t at = 0; at < from->class_count && failed >= 0; at++) {
-        PyTypeObject *type = from->classes[at];
-        if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-            int bases = add_own(&own, pass, type->tp_bases);
-            int mro = add_own(&own, pass, type->tp_mro);
-            failed = Py_MIN(bases, mro);
-            count += bases + mro;
-        }
-    }
-    addresses_clear(&own);
-    if (failed < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return count;
-}
 
 static int
 visit_class(walk *pass, PyTypeObject *type)
@@ -220,17 +253,10 @@ visit_class(walk *pass, PyTypeObject *type)
     return 0;
 }
 
-int
-roots_walk(roots *from, walk *pass)
+/* Visit what leads to what is not listed. */
+static int
+visit_unlisted(const roots *from, walk *pass)
 {
-    pass->is_census = true;
-    if (for_each_listed(from, pass, mark) < 0) {
-        return -1;
-    }
-    Py_ssize_t own = count_own(from, pass);
-    if (own < 0) {
-        return -1;
-    }
     for (size_t at = 0; at < from->class_count; at++) {
         if (visit_class(pass, from->classes[at]) < 0) {
             return -1;
@@ -243,10 +269,54 @@ roots_walk(roots *from, walk *pass)
             return -1;
         }
     }
-    if (for_each_listed(from, pass, walk_take) < 0 || walk_finish(pass) < 0) {
+    return 0;
+}
+
+/* Whether what the collector tracks is listed, but for the immortal: then the list needs no marks
+   to be told from the frozen. gc.freeze() sets aside all that there is at the time, which is more
+   than built-in classes have tuples. Within a finaliser that the collector calls, the garbage that
+   it holds is on no list, and left out. */
+static bool
+lists_all(const roots *from, const own_tuples *own)
+{
+#if PY_VERSION_HEX < 0x030C0000
+    (void)from, (void)own;
+    return false; /* to mark is cheaper, too: it takes a look at the list, not at its objects */
+#elif PY_VERSION_HEX < 0x030E0000
+    return from->frozen <= own->unlisted;
+#else
+    (void)from, (void)own;
+    return true;
+#endif
+}
+
+static int
+walk_with(const roots *from, walk *pass, own_tuples *own)
+{
+    listing under_way = {.pass = pass, .own = own, .with_each = mark};
+    if (find_own(from, own) < 0) {
         return -1;
     }
-    from->frozen -= own;
-    pass->frozen_met -= (size_t)own;
-    return 0;
+    pass->is_census = true;
+    pass->leaves_tracked = lists_all(from, own);
+    if (!pass->leaves_tracked && for_each_listed(from, &under_way) < 0) {
+        return -1;
+    }
+    under_way.with_each = pass->leaves_tracked ? take_unmarked : take_marked;
+    if (visit_unlisted(from, pass) < 0 || for_each_listed(from, &under_way) < 0) {
+        return -1;
+    }
+    return walk_finish(pass);
+}
+
+int
+roots_walk(roots *from, walk *pass)
+{
+    own_tuples own = {.unlisted = 0};
+    addresses_init(&own.tuples);
+    int failed = walk_with(from, pass, &own);
+    addresses_clear(&own.tuples);
+    from->frozen -= own.unlisted;
+    pass->frozen_met -= (size_t)own.unlisted;
+    return failed;
 }

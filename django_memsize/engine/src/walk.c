@@ -304,17 +304,19 @@ count(walk *pass, PyObject *found, tally_row **counted)
 static int
 arrive(walk *pass, PyObject *found)
 {
+    if (pass->is_census && PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_HAVE_GC)
+        && PyObject_GC_IsTracked(found))
+    {
+        if (pass->leaves_tracked && !walk_is_immortal(found)) {
+            return 0;
+        }
+        pass->frozen_met++;
+    }
     tally_row *row;
     if (count(pass, found, &row) < 0) {
         return -1;
     }
-    if (row && row->kind.shape == SHAPE_LEAF) {
-        return 0;
-    }
-    if (pass->is_census && PyObject_GC_IsTracked(found)) {
-        pass->frozen_met++;
-    }
-    return row ? put_by(pass, found) : 0;
+    return row && row->kind.shape != SHAPE_LEAF ? put_by(pass, found) : 0;
 }
 
 static int
