@@ -202,6 +202,7 @@ take_unmarked(const listing *under_way, PyObject *listed)
 #if PY_VERSION_HEX < 0x030C0000
 #define AHEAD 8
 
+/* The last pass gives each reference back while its object is in the processor's cache. */
 static int
 for_each_listed(const roots *from, listing *under_way)
 {
@@ -213,6 +214,9 @@ for_each_listed(const roots *from, listing *under_way)
         }
         if (under_way->with_each(under_way, items[at]) < 0) {
             return -1;
+        }
+        if (is_last && Py_REFCNT(items[at]) > 1) {
+            Py_CLEAR(items[at]);
         }
     }
     return 0;
