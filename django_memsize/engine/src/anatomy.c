@@ -22,7 +22,6 @@
 #define MOST_KEPT 256
 
 /* An int of one digit takes 28 bytes or 32, by the function that made it, and says 28. */
-#define ONE_DIGIT 28
 #define ONE_DIGIT_ON_AVERAGE 30
 
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
@@ -338,6 +337,8 @@ anatomy_of(PyTypeObject *type, anatomy *found)
            C make instances, as of re.Match, they do it without. */
         found->fixed += item;
     }
+    found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes
+                      && found->shape != SHAPE_DICT_SUBCLASS;
     return 0;
 }
 
@@ -392,14 +393,23 @@ bytes_of_text(PyObject *text)
     return bytes + (has_encoded ? compact->utf8_length + 1 : 0);
 }
 
+static bool
+has_one_digit(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_Long_IsCompact((const PyLongObject *)number);
+#else
+    return Py_ABS(Py_SIZE(number)) <= 1;
+#endif
+}
+
 static Py_ssize_t
 bytes_of_int(const anatomy *kind, PyObject *number)
 {
     if (is_kept(number)) {
         return 0;
     }
-    Py_ssize_t bytes = ask(kind, number);
-    return bytes >= 0 && bytes <= ONE_DIGIT ? ONE_DIGIT_ON_AVERAGE : bytes;
+    return has_one_digit(number) ? ONE_DIGIT_ON_AVERAGE : ask(kind, number);
 }
 
 static Py_ssize_t
@@ -409,7 +419,7 @@ whole_words(Py_ssize_t bytes)
 }
 
 Py_ssize_t
-anatomy_bytes(const anatomy *kind, PyObject *measured)
+anatomy_bytes_of_any(const anatomy *kind, PyObject *measured)
 {
     Py_ssize_t bytes = 0;
     switch (kind->size) {
@@ -439,6 +449,7 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
         bytes = bytes_of_int(kind, measured);
         break;
     case SIZE_ASKED:
+    default:
         bytes = ask(kind, measured);
         break;
     }

@@ -94,6 +94,7 @@ tally_find(tally *counts, PyTypeObject *type)
                        || is_among(type, counts->excluded, counts->excluded_count),
         .is_wanted = inherits_from_one(type, counts->wanted, counts->wanted_count),
     };
+    row->takes_care = row->is_left_out || row->is_wanted || kind.is_asked_apart || kind.is_method;
     return row;
 }
 

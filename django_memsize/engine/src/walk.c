@@ -266,14 +266,11 @@ visit_inside(walk *pass, PyObject *found)
     return 0;
 }
 
-/* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
-   sets the row, valid until the next call, to NULL where nothing was counted. */
+/* Count an object whose type asks for more than to add it up. As count. */
 static int
-count(walk *pass, PyObject *found, tally_row **counted)
+count_with_care(walk *pass, PyObject *found, tally_row *row, tally_row **counted)
 {
-    *counted = NULL;
-    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(found));
-    if (MEMSIZE_RARELY(row && row->kind.is_method && pass->counts.excluded_count)) {
+    if (row->kind.is_method && pass->counts.excluded_count) {
         /* What is bound to an object that is left out is left out with it. */
         row = tally_row_of(&pass->counts, Py_TYPE(PyMethod_GET_SELF(found)));
         if (row && !row->is_left_out) {
@@ -287,14 +284,14 @@ count(walk *pass, PyObject *found, tally_row **counted)
         return 0;
     }
     Py_ssize_t bytes = 0;
-    if (MEMSIZE_RARELY(row->kind.is_asked_apart && *pass->traversing)) {
+    if (row->kind.is_asked_apart && *pass->traversing) {
         if (append(&pass->unsized, &pass->unsized_count, &pass->unsized_room, found) < 0) {
             return -1;
         }
     }
     else {
         bytes = anatomy_bytes(&row->kind, found);
-        if (MEMSIZE_RARELY(bytes < 0)) {
+        if (bytes < 0) {
             return -1;
         }
     }
@@ -302,6 +299,29 @@ count(walk *pass, PyObject *found, tally_row **counted)
     row->bytes += bytes;
     *counted = row;
     return row->is_wanted ? visit_inside(pass, found) : 0;
+}
+
+/* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
+   sets the row, valid until the next call, to NULL where nothing was counted. */
+MEMSIZE_INLINE int
+count(walk *pass, PyObject *found, tally_row **counted)
+{
+    *counted = NULL;
+    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(found));
+    if (MEMSIZE_RARELY(!row)) {
+        return -1;
+    }
+    if (MEMSIZE_RARELY(row->takes_care)) {
+        return count_with_care(pass, found, row, counted);
+    }
+    Py_ssize_t bytes = anatomy_bytes(&row->kind, found);
+    if (MEMSIZE_RARELY(bytes < 0)) {
+        return -1;
+    }
+    row->objects++;
+    row->bytes += bytes;
+    *counted = row;
+    return 0;
 }
 
 static int
