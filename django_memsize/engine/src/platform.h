@@ -32,6 +32,13 @@
 #define MEMSIZE_INLINE static inline
 #endif
 
+/* Whether a type was made at run time: the collector tracks it, and does not track static ones. */
+static inline bool
+is_heap_type(PyTypeObject *type)
+{
+    return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+}
+
 /* The namespace of a type: a new reference, or NULL without an exception. */
 static inline PyObject *
 type_namespace(PyTypeObject *type)

@@ -34,15 +34,17 @@ roots_prepare(void)
 }
 
 static int
-add_class(roots *from, size_t *room, address_set *met, PyObject *found)
+add_class(roots *from, address_set *met, PyObject *found)
 {
-    int is_new = PyType_Check(found) ? addresses_add(met, found) : 0;
-    if (is_new > 0 && from->class_count == *room) {
-        size_t more = *room ? 2 * *room : 1024;
+    bool is_wanted
+        = PyType_Check(found) && (from->has_frozen || !is_heap_type((PyTypeObject *)found));
+    int is_new = is_wanted ? addresses_add(met, found) : 0;
+    if (is_new > 0 && from->class_count == from->class_room) {
+        size_t more = from->class_room ? 2 * from->class_room : 1024;
         PyTypeObject **moved = PyMem_RawRealloc(from->classes, more * sizeof(PyTypeObject *));
         if (moved) {
             from->classes = moved;
-            *room = more;
+            from->class_room = more;
         }
         is_new = moved ? 1 : -1;
     }
@@ -55,14 +57,16 @@ add_class(roots *from, size_t *room, address_set *met, PyObject *found)
     return is_new < 0 ? -1 : 0;
 }
 
-/* List the type tree, from object on. A metaclass's own __subclasses__ is not asked. */
+/* List the type tree, from object on. A metaclass's own __subclasses__ is not asked. Unless some
+   may be frozen, classes made at run time are left out: the collector lists them, and the first
+   base of a static class is static. */
 static int
 list_classes(roots *from)
 {
-    size_t room = 0;
     address_set met;
     addresses_init(&met);
-    int failed = add_class(from, &room, &met, (PyObject *)&PyBaseObject_Type);
+    from->class_count = 0;
+    int failed = add_class(from, &met, (PyObject *)&PyBaseObject_Type);
     for (size_t at = 0; !failed && at < from->class_count; at++) {
         PyObject *below = PyObject_CallOneArg(list_subclasses, (PyObject *)from->classes[at]);
         if (!below) {
@@ -70,12 +74,63 @@ list_classes(roots *from)
             break;
         }
         for (Py_ssize_t each = 0; !failed && each < PyList_GET_SIZE(below); each++) {
-            failed = add_class(from, &room, &met, PyList_GET_ITEM(below, each));
+            failed = add_class(from, &met, PyList_GET_ITEM(below, each));
         }
         Py_DECREF(below);
     }
     addresses_clear(&met);
     return failed;
+}
+
+/* Add an address. -1 with an exception. */
+static int
+add(address_set *set, PyObject *object, Py_ssize_t *added)
+{
+    int is_new = addresses_add(set, object);
+    if (MEMSIZE_RARELY(is_new < 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *added += is_new;
+    return 0;
+}
+
+/* -1 with an exception. */
+static int
+add_own(roots *from, PyObject *held)
+{
+    bool is_own = held && PyObject_GC_IsTracked(held) && walk_is_immortal(held);
+    return is_own ? add(&from->own_tuples, held, &from->own_frozen) : 0;
+}
+
+/* Find the immortal tuples of static classes. -1 with an exception. */
+static int
+find_own(roots *from)
+{
+    for (size_t at = 0; at < from->class_count; at++) {
+        PyTypeObject *type = from->classes[at];
+        if (!is_heap_type(type)
+            && (add_own(from, type->tp_bases) < 0 || add_own(from, type->tp_mro) < 0))
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Whether there may be mortal objects that the collector tracks and does not list: only these have
+   to be told from the listed. gc.freeze() sets aside all that there is at the time, which is more
+   than built-in classes have tuples. Within a finaliser that the collector calls, the garbage that
+   it holds is on no list, and left out. */
+static bool
+may_have_frozen(const roots *from)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    return from->frozen > from->own_frozen;
+#else
+    (void)from;
+    return false;
+#endif
 }
 
 int
@@ -100,7 +155,11 @@ roots_list(roots *from)
         return -1;
     }
 #endif
-    return list_classes(from);
+    if (list_classes(from) < 0 || find_own(from) < 0) {
+        return -1;
+    }
+    from->has_frozen = may_have_frozen(from);
+    return from->has_frozen ? list_classes(from) : 0;
 }
 
 void
@@ -109,65 +168,24 @@ roots_clear(roots *from)
     Py_CLEAR(from->listed);
     PyMem_RawFree(from->classes);
     from->classes = NULL;
-    from->class_count = 0;
+    from->class_count = from->class_room = 0;
+    addresses_clear(&from->own_tuples);
 }
-
-/* Immortal tuples of built-in classes. CPython 3.12 freezes what is immortal when it collects. */
-typedef struct {
-    address_set tuples;
-    Py_ssize_t unlisted; /* how many of them it set aside, once the others are listed */
-} own_tuples;
 
 typedef struct listing listing;
 
 struct listing {
     walk *pass;
-    own_tuples *own;
+    roots *from;
     int (*with_each)(const listing *under_way, PyObject *listed);
     int failed;
 };
 
-/* Add an address. -1 with an exception. */
-static int
-add(address_set *set, PyObject *object, Py_ssize_t *added)
-{
-    int is_new = addresses_add(set, object);
-    if (MEMSIZE_RARELY(is_new < 0)) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    *added += is_new;
-    return 0;
-}
-
-/* -1 with an exception. */
-static int
-add_own(own_tuples *own, PyObject *held)
-{
-    bool is_own = held && PyObject_GC_IsTracked(held) && walk_is_immortal(held);
-    return is_own ? add(&own->tuples, held, &own->unlisted) : 0;
-}
-
-/* Find them: they are not the program's frozen objects. -1 with an exception. */
-static int
-find_own(const roots *from, own_tuples *own)
-{
-    for (size_t at = 0; at < from->class_count; at++) {
-        PyTypeObject *type = from->classes[at];
-        if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)
-            && (add_own(own, type->tp_bases) < 0 || add_own(own, type->tp_mro) < 0))
-        {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 static void
-strike(own_tuples *own, PyObject *listed)
+strike(roots *from, PyObject *listed)
 {
-    if (addresses_have(&own->tuples, listed)) {
-        own->unlisted--;
+    if (addresses_have(&from->own_tuples, listed)) {
+        from->own_frozen--;
     }
 }
 
@@ -176,7 +194,7 @@ mark(const listing *under_way, PyObject *listed)
 {
     Py_ssize_t marked = 0;
     if (walk_is_immortal(listed)) {
-        strike(under_way->own, listed);
+        strike(under_way->from, listed);
     }
     return add(under_way->pass->met, listed, &marked);
 }
@@ -192,7 +210,7 @@ take_unmarked(const listing *under_way, PyObject *listed)
 {
     if (MEMSIZE_RARELY(walk_is_immortal(listed))) {
         /* It was met, or is now, as if it were frozen. */
-        strike(under_way->own, listed);
+        strike(under_way->from, listed);
         under_way->pass->frozen_met--;
         return walk_visit(listed, under_way->pass);
     }
@@ -204,8 +222,9 @@ take_unmarked(const listing *under_way, PyObject *listed)
 
 /* The last pass gives each reference back while its object is in the processor's cache. */
 static int
-for_each_listed(const roots *from, listing *under_way)
+for_each_listed(listing *under_way)
 {
+    const roots *from = under_way->from;
     PyObject **items = ((PyListObject *)from->listed)->ob_item;
     bool is_last = under_way->with_each != mark;
     for (Py_ssize_t at = 0, count = PyList_GET_SIZE(from->listed); at < count; at++) {
@@ -231,9 +250,8 @@ next_listed(PyObject *listed, void *arg)
 }
 
 static int
-for_each_listed(const roots *from, listing *under_way)
+for_each_listed(listing *under_way)
 {
-    (void)from;
     PyUnstable_GC_VisitObjects(next_listed, under_way);
     return under_way->failed;
 }
@@ -250,7 +268,7 @@ visit_class(walk *pass, PyTypeObject *type)
     if (failed || walk_visit((PyObject *)type, pass) < 0) {
         return -1;
     }
-    if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+    if (!is_heap_type(type)) {
         Py_VISIT(type->tp_mro);
         Py_VISIT(type->tp_bases);
     }
@@ -276,51 +294,24 @@ visit_unlisted(const roots *from, walk *pass)
     return 0;
 }
 
-/* Whether what the collector tracks is listed, but for the immortal: then the list needs no marks
-   to be told from the frozen. gc.freeze() sets aside all that there is at the time, which is more
-   than built-in classes have tuples. Within a finaliser that the collector calls, the garbage that
-   it holds is on no list, and left out. */
-static bool
-lists_all(const roots *from, const own_tuples *own)
-{
-#if PY_VERSION_HEX < 0x030C0000
-    (void)from, (void)own;
-    return false; /* to mark is cheaper, too: it takes a look at the list, not at its objects */
-#elif PY_VERSION_HEX < 0x030E0000
-    return from->frozen <= own->unlisted;
-#else
-    (void)from, (void)own;
-    return true;
-#endif
-}
-
-static int
-walk_with(const roots *from, walk *pass, own_tuples *own)
-{
-    listing under_way = {.pass = pass, .own = own, .with_each = mark};
-    if (find_own(from, own) < 0) {
-        return -1;
-    }
-    pass->is_census = true;
-    pass->leaves_tracked = lists_all(from, own);
-    if (!pass->leaves_tracked && for_each_listed(from, &under_way) < 0) {
-        return -1;
-    }
-    under_way.with_each = pass->leaves_tracked ? take_unmarked : take_marked;
-    if (visit_unlisted(from, pass) < 0 || for_each_listed(from, &under_way) < 0) {
-        return -1;
-    }
-    return walk_finish(pass);
-}
-
 int
 roots_walk(roots *from, walk *pass)
 {
-    own_tuples own = {.unlisted = 0};
-    addresses_init(&own.tuples);
-    int failed = walk_with(from, pass, &own);
-    addresses_clear(&own.tuples);
-    from->frozen -= own.unlisted;
-    pass->frozen_met -= (size_t)own.unlisted;
-    return failed;
+    listing under_way = {.from = from, .pass = pass, .with_each = mark};
+    pass->is_census = true;
+#if PY_VERSION_HEX >= 0x030C0000
+    pass->leaves_tracked = !from->has_frozen;
+#endif
+    /* On 3.11 to mark is cheaper, too: it looks at the list and not at what is on it. */
+    if (!pass->leaves_tracked && for_each_listed(&under_way) < 0) {
+        return -1;
+    }
+    under_way.with_each = pass->leaves_tracked ? take_unmarked : take_marked;
+    if (visit_unlisted(from, pass) < 0 || for_each_listed(&under_way) < 0 || walk_finish(pass) < 0)
+    {
+        return -1;
+    }
+    from->frozen -= from->own_frozen;
+    pass->frozen_met -= (size_t)from->own_frozen;
+    return 0;
 }
