@@ -394,5 +394,5 @@ walk_finish(walk *pass)
             }
         }
     } while (!is_over);
-    return *pass->traversing ? 0 : size_waiting(pass);
+    return size_waiting(pass);
 }

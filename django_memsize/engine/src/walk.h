@@ -60,7 +60,8 @@ int walk_visit(PyObject *found, void *pass);
    once. -1 with an exception. */
 int walk_take(walk *pass, PyObject *taken);
 
-/* Follow all that is put by, until nothing is left. -1 with an exception. */
+/* Follow all that is put by, until nothing is left. Not within a tp_traverse. -1 with an
+   exception. */
 int walk_finish(walk *pass);
 
 /* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
