@@ -58,9 +58,6 @@ bool anatomy_stops(PyTypeObject *type);
 /* What anatomy_bytes tells, for whatever object. */
 Py_ssize_t anatomy_bytes_of_any(const anatomy *kind, PyObject *measured);
 
-/* ``module.qualname``, without ``builtins``; "?" for a part that is no text. A new reference. */
-PyObject *anatomy_name(PyTypeObject *type);
-
 /* Bytes of an object, buffers of its own included. -1 with an exception (MemoryError). */
 MEMSIZE_INLINE Py_ssize_t
 anatomy_bytes(const anatomy *kind, PyObject *measured)

@@ -1,4 +1,4 @@
-/* What compilers and versions of CPython call differently. */
+/* What compilers and versions of CPython call differently, and what every file asks of types. */
 #ifndef MEMSIZE_PLATFORM_H
 #define MEMSIZE_PLATFORM_H
 
@@ -37,6 +37,13 @@ static inline bool
 is_heap_type(PyTypeObject *type)
 {
     return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+}
+
+/* Bytes rounded up to whole words. */
+static inline Py_ssize_t
+whole_words(Py_ssize_t bytes)
+{
+    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
 }
 
 /* The namespace of a type: a new reference, or NULL without an exception. */

@@ -1,5 +1,7 @@
 #include "tally.h"
 
+#include "names.h"
+
 #define FIRST_ROOM_BITS 6
 
 void
@@ -125,7 +127,7 @@ tally_columns(const tally *counts, PyObject **objects, PyObject **bytes)
         if (!row->type || !row->objects) {
             continue;
         }
-        PyObject *name = anatomy_name(row->type);
+        PyObject *name = names_full(row->type);
         int added = !name ? -1
                     : add_to(*objects, name, (Py_ssize_t)row->objects) < 0
                         ? -1
