@@ -8,8 +8,10 @@
 #define FIRST_ROOM 1024
 #define NESTING_MOST 32
 
-/* What tells the size and shape of most objects, of a text its state, begins no further in. */
-#define TOLD_BY_THEN 32
+/* What a walk reads of most objects lies between the collector's header and a text's state: in one
+   cache line, or two. */
+#define READ_FROM (-16)
+#define READ_UNTIL 32
 
 void
 walk_init(walk *pass)
@@ -352,8 +354,8 @@ visit_added(walk *pass, PyObject *found, int is_new)
     if (MEMSIZE_RARELY(pass->has_failed)) {
         return -1;
     }
-    MEMSIZE_PREFETCH(found);
-    MEMSIZE_PREFETCH((char *)found + TOLD_BY_THEN); /* half of all objects lie across two lines */
+    MEMSIZE_PREFETCH((char *)found + READ_FROM);
+    MEMSIZE_PREFETCH((char *)found + READ_UNTIL);
     PyObject **place = pass->waiting + pass->next_waiting++ % WALK_WAITING;
     PyObject *arrived = *place;
     *place = found;
