@@ -160,17 +160,17 @@ class _Walk:
 
     def wants(self, kind: type) -> bool:
         """Tell whether instances of the type are counted and followed."""
-        return id(kind) not in self._excluded
+        return not self.excludes(kind)
 
-    def wants_bound_to(self, kind: type) -> bool:
-        """Tell whether methods bound to instances of the type are counted and followed."""
-        return id(kind) not in self._excluded
+    def excludes(self, kind: type) -> bool:
+        """Tell whether instances of the type are left out with the methods bound to them."""
+        return id(kind) in self._excluded
 
     def take(self, pile: list[Any]) -> None:
         """Count objects of one type and put on the piles what they refer to."""
         kind = type(pile[0])
         if kind is types.MethodType:
-            pile = [method for method in pile if self.wants_bound_to(type(_bound_to(method)))]
+            pile = [method for method in pile if not self.excludes(type(_bound_to(method)))]
         self.add(kind, len(pile), anatomy.bytes_of(kind, pile))
         if kind is types.CodeType:
             for member in _CODE_MEMBERS:

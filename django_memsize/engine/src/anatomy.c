@@ -1,6 +1,7 @@
 #include "anatomy.h"
 
 #include "attributes.h"
+#include "names.h"
 
 #include <datetime.h>
 
@@ -22,55 +23,19 @@
 #define MOST_KEPT 256
 
 /* An int of one digit takes 28 bytes or 32, by the function that made it, and says 28. */
-#define ONE_DIGIT 28
 #define ONE_DIGIT_ON_AVERAGE 30
 
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
-static PyObject *sizeof_name, *module_name;
+static PyObject *sizeof_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
-static PyObject *standard_modules;
 static PyTypeObject *datetime_type, *time_type;
-
-/* Whether a key of a namespace is that name, which is interned. */
-static bool
-is_named(PyObject *key, PyObject *name)
-{
-    return key == name
-           || (PyUnicode_CheckExact(key) && !PyUnicode_CHECK_INTERNED(key)
-               && PyUnicode_Compare(key, name) == 0);
-}
-
-/* What a type itself has by that name, borrowed. NULL without an exception where it has nothing,
-   with one for want of memory. */
-static PyObject *
-found_in(PyTypeObject *type, PyObject *name)
-{
-    PyObject *namespace = type_namespace(type);
-    if (!namespace) {
-        return NULL;
-    }
-    PyObject *found = NULL;
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-        /* No look-up: a key may be of a subclass of str, with an __eq__ in Python. */
-        Py_ssize_t at = 0;
-        PyObject *key, *value;
-        while (!found && PyDict_Next(namespace, &at, &key, &value)) {
-            found = is_named(key, name) ? value : NULL;
-        }
-    }
-    else {
-        found = PyDict_GetItemWithError(namespace, name);
-    }
-    Py_DECREF(namespace);
-    return found;
-}
 
 /* The function in C behind a type's own __sizeof__; NULL with an exception. */
 static PyCFunction
 own_sizeof(PyTypeObject *type)
 {
-    PyObject *method = found_in(type, sizeof_name);
+    PyObject *method = names_find(type, sizeof_name);
     if (method && Py_IS_TYPE(method, &PyMethodDescr_Type)) {
         return ((PyMethodDescrObject *)method)->d_method->ml_meth;
     }
@@ -114,12 +79,6 @@ prepare_exceptions(void)
         return -1;
     }
 #endif
-    standard_modules = PySys_GetObject("stdlib_module_names");
-    if (!standard_modules || !PyFrozenSet_CheckExact(standard_modules)) {
-        PyErr_SetString(PyExc_ImportError, "sys.stdlib_module_names is not known");
-        return -1;
-    }
-    Py_INCREF(standard_modules); /* kept for good */
     return 0;
 }
 
@@ -157,8 +116,7 @@ anatomy_prepare(void)
     }
     /* Kept for good. Learnt anew at each import: an interpreter may have ended in between. */
     sizeof_name = PyUnicode_InternFromString("__sizeof__");
-    module_name = PyUnicode_InternFromString("__module__");
-    if (!sizeof_name || !module_name) {
+    if (!sizeof_name) {
         return -1;
     }
     sizeof_of_object = own_sizeof(&PyBaseObject_Type);
@@ -202,7 +160,7 @@ nearest_sizeof(PyTypeObject *type)
     for (Py_ssize_t at = 0; mro && at < PyTuple_GET_SIZE(mro); at++) {
         PyObject *ancestor = PyTuple_GET_ITEM(mro, at);
         PyObject *found
-            = PyType_Check(ancestor) ? found_in((PyTypeObject *)ancestor, sizeof_name) : NULL;
+            = PyType_Check(ancestor) ? names_find((PyTypeObject *)ancestor, sizeof_name) : NULL;
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
@@ -214,27 +172,6 @@ nearest_sizeof(PyTypeObject *type)
         }
     }
     return NULL;
-}
-
-/* Whether a type is of CPython or of its standard library, by its module. -1 with an exception. */
-static int
-is_standard(PyTypeObject *type)
-{
-    const char *name = type->tp_name;
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-        PyObject *module = found_in(type, module_name);
-        name = module && PyUnicode_CheckExact(module) ? PyUnicode_AsUTF8(module) : NULL;
-        if (!name) {
-            return PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_MemoryError) ? -1 : 0;
-        }
-    }
-    else if (!strchr(name, '.')) {
-        return true;
-    }
-    PyObject *root = PyUnicode_FromStringAndSize(name, (Py_ssize_t)strcspn(name, "."));
-    int found = root ? PySet_Contains(standard_modules, root) : -1;
-    Py_XDECREF(root);
-    return found;
 }
 
 static size_rule
@@ -289,8 +226,7 @@ shape_rule_of(PyTypeObject *type)
 static Py_ssize_t
 members_left_out(PyTypeObject *type, PyObject *asked)
 {
-    bool is_heap_type = type->tp_flags & Py_TPFLAGS_HEAPTYPE;
-    PyTypeObject *ancestor = asked && is_heap_type ? PyDescr_TYPE(asked) : NULL;
+    PyTypeObject *ancestor = asked && is_heap_type(type) ? PyDescr_TYPE(asked) : NULL;
     bool is_constant = ancestor == &PyLong_Type || ancestor == &PyUnicode_Type;
     return is_constant ? type->tp_basicsize - ancestor->tp_basicsize : 0;
 }
@@ -302,12 +238,12 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     if (!asked && PyErr_Occurred()) {
         return -1;
     }
-    int is_standards = asked ? is_standard(PyDescr_TYPE(asked)) : true;
+    int is_standards = asked ? names_is_standard(PyDescr_TYPE(asked)) : true;
     if (is_standards < 0) {
         return -1;
     }
     bool is_class = type->tp_flags & Py_TPFLAGS_TYPE_SUBCLASS;
-    bool is_heap_type = type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+    bool is_of_run_time = is_heap_type(type);
     Py_ssize_t item = type->tp_itemsize;
     *found = (anatomy){
         .size = size_rule_of(type, asked),
@@ -317,7 +253,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         .is_method = type == &PyMethod_Type,
         .is_asked_apart = !is_standards,
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
-        .is_padded = is_heap_type && item % (Py_ssize_t)sizeof(void *),
+        .is_padded = is_of_run_time && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
         .asked = asked,
     };
@@ -333,11 +269,13 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     if (type->tp_flags & HAS_PRE_HEADER) {
         found->fixed += PRE_HEADER;
     }
-    if (is_class || (is_heap_type && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
+    if (is_class || (is_of_run_time && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
         /* One sentinel item stands behind the items: PyType_GenericAlloc. Where only functions in
            C make instances, as of re.Match, they do it without. */
         found->fixed += item;
     }
+    found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes
+                      && found->shape != SHAPE_DICT_SUBCLASS;
     return 0;
 }
 
@@ -410,24 +348,27 @@ bytes_of_text(PyObject *text)
     return bytes + (has_encoded ? compact->utf8_length + 1 : 0);
 }
 
+static bool
+has_one_digit(PyObject *number)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyUnstable_Long_IsCompact((const PyLongObject *)number);
+#else
+    return Py_ABS(Py_SIZE(number)) <= 1;
+#endif
+}
+
 static Py_ssize_t
 bytes_of_int(const anatomy *kind, PyObject *number)
 {
     if (is_kept(number)) {
         return 0;
     }
-    Py_ssize_t bytes = ask(kind, number);
-    return bytes >= 0 && bytes <= ONE_DIGIT ? ONE_DIGIT_ON_AVERAGE : bytes;
-}
-
-static Py_ssize_t
-whole_words(Py_ssize_t bytes)
-{
-    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
+    return has_one_digit(number) ? ONE_DIGIT_ON_AVERAGE : ask(kind, number);
 }
 
 Py_ssize_t
-anatomy_bytes(const anatomy *kind, PyObject *measured)
+anatomy_bytes_of_any(const anatomy *kind, PyObject *measured)
 {
     Py_ssize_t bytes = 0;
     switch (kind->size) {
@@ -457,13 +398,14 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
         bytes = bytes_of_int(kind, measured);
         break;
     case SIZE_ASKED:
+    default:
         bytes = ask(kind, measured);
         break;
     }
     if (MEMSIZE_RARELY(bytes < 0)) {
         return -1;
     }
-    if (kind->is_class && !(((PyTypeObject *)measured)->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+    if (kind->is_class && !is_heap_type((PyTypeObject *)measured)) {
         return bytes;
     }
     if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
@@ -473,51 +415,4 @@ anatomy_bytes(const anatomy *kind, PyObject *measured)
         bytes += attributes_block(measured);
     }
     return kind->is_padded ? whole_words(kind->fixed + bytes) : kind->fixed + bytes;
-}
-
-/* The text itself, a copy of an instance of a subclass, "?" for all else. */
-static PyObject *
-plain_text(PyObject *value)
-{
-    return value && PyUnicode_Check(value) ? PyUnicode_FromObject(value)
-                                           : PyUnicode_FromString("?");
-}
-
-static PyObject *
-module_of(PyTypeObject *type)
-{
-    if (type->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-        PyObject *found = found_in(type, module_name);
-        return found || !PyErr_Occurred() ? plain_text(found) : NULL;
-    }
-    const char *dot = strrchr(type->tp_name, '.');
-    return dot ? PyUnicode_FromStringAndSize(type->tp_name, dot - type->tp_name)
-               : PyUnicode_FromString("builtins");
-}
-
-PyObject *
-anatomy_name(PyTypeObject *type)
-{
-    PyObject *name = NULL;
-    PyObject *qualname = NULL;
-    PyObject *module = module_of(type);
-    PyObject *found = module ? PyType_GetQualName(type) : NULL;
-    if (!found) {
-        goto done;
-    }
-    qualname = plain_text(found);
-    Py_DECREF(found);
-    if (!qualname) {
-        goto done;
-    }
-    if (PyUnicode_CompareWithASCIIString(module, "builtins") == 0) {
-        name = Py_NewRef(qualname);
-    }
-    else {
-        name = PyUnicode_FromFormat("%U.%U", module, qualname);
-    }
-done:
-    Py_XDECREF(module);
-    Py_XDECREF(qualname);
-    return name;
 }

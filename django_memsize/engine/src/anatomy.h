@@ -32,14 +32,15 @@ typedef enum {
 
 /* What the instances of exactly one type have in common. */
 typedef struct {
-    size_rule size;
-    shape_rule shape;
+    size_rule size : 8;
+    shape_rule shape : 8;
     bool is_collectable; /* its instances have the collector's header, but for static types */
     bool is_class;       /* its instances are types */
     bool is_method;      /* its instances are bound to an object */
     bool is_padded;      /* its instances, items included, take whole words */
     bool is_asked_apart; /* what tells its size is not CPython's: ask while nothing is traversed */
     bool has_attributes; /* its instances have a block of values, or a dict, of their own */
+    bool is_fixed;       /* its instances take the bytes of every instance, and no more */
     uint32_t item;       /* bytes of an item */
     Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */
     PyObject *asked;     /* a borrowed __sizeof__, of SIZE_ASKED */
@@ -61,10 +62,20 @@ Py_ssize_t anatomy_least_bytes(PyTypeObject *type);
 /* Whether a deep size stops at instances of the type: they belong to the program. */
 bool anatomy_stops(PyTypeObject *type);
 
-/* Bytes of an object, buffers of its own included. -1 with an exception (MemoryError). */
-Py_ssize_t anatomy_bytes(const anatomy *kind, PyObject *measured);
+/* What anatomy_bytes tells, for whatever object. */
+Py_ssize_t anatomy_bytes_of_any(const anatomy *kind, PyObject *measured);
 
-/* ``module.qualname``, without ``builtins``; "?" for a part that is no text. A new reference. */
-PyObject *anatomy_name(PyTypeObject *type);
+/* Bytes of an object, buffers of its own included. -1 with an exception (MemoryError). */
+MEMSIZE_INLINE Py_ssize_t
+anatomy_bytes(const anatomy *kind, PyObject *measured)
+{
+    if (kind->is_fixed) {
+        return kind->fixed;
+    }
+    if (kind->size == SIZE_OF_TEXT && PyUnicode_IS_COMPACT_ASCII(measured)) {
+        return (Py_ssize_t)sizeof(PyASCIIObject) + PyUnicode_GET_LENGTH(measured) + 1;
+    }
+    return anatomy_bytes_of_any(kind, measured);
+}
 
 #endif

@@ -13,12 +13,6 @@ typedef struct {
 static bool proven = false;
 
 static Py_ssize_t
-rounded_up(Py_ssize_t bytes)
-{
-    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
-}
-
-static Py_ssize_t
 number_of_slots(const void *keys)
 {
     return ((const shared_keys *)keys)->usable + ((const shared_keys *)keys)->entries;
@@ -29,16 +23,16 @@ static Py_ssize_t
 block_of(Py_ssize_t slots)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    return rounded_up(slots) + (slots + 1) * (Py_ssize_t)sizeof(PyObject *);
+    return whole_words(slots) + (slots + 1) * (Py_ssize_t)sizeof(PyObject *);
 #else
-    return rounded_up(slots + 2) + slots * (Py_ssize_t)sizeof(PyObject *);
+    return whole_words(slots + 2) + slots * (Py_ssize_t)sizeof(PyObject *);
 #endif
 }
 
 static const void *
 keys_of(PyTypeObject *type)
 {
-    if (!(type->tp_flags & Py_TPFLAGS_MANAGED_DICT) || !(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+    if (!(type->tp_flags & Py_TPFLAGS_MANAGED_DICT) || !is_heap_type(type)) {
         return NULL;
     }
     return ((PyHeapTypeObject *)type)->ht_cached_keys;
@@ -170,7 +164,7 @@ has_first_block(PyObject *instance, const void *keys)
 #if PY_VERSION_HEX >= 0x030D0000
     return values && slots_in(values, keys) == number_of_slots(keys);
 #else
-    return values && ((const uint8_t *)values)[-1] == rounded_up(number_of_slots(keys) + 2);
+    return values && ((const uint8_t *)values)[-1] == whole_words(number_of_slots(keys) + 2);
 #endif
 }
 

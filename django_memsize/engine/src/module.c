@@ -1,5 +1,6 @@
 /* What Python sees of the engine. */
 #include "attributes.h"
+#include "names.h"
 #include "roots.h"
 #include "window.h"
 
@@ -222,7 +223,7 @@ rows_of(const class_list *classes, const walk *inner)
 {
     PyObject *rows = PyList_New(classes->count);
     for (Py_ssize_t at = 0; rows && at < classes->count; at++) {
-        PyObject *name = anatomy_name(classes->at[at]);
+        PyObject *name = names_full(classes->at[at]);
         PyObject *row = name ? Py_BuildValue("Nnn", name, (Py_ssize_t)inner[at].instances,
                                              tally_total(&inner[at].counts))
                              : NULL;
@@ -391,7 +392,9 @@ engine_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, "a walk covers the main interpreter only");
         return -1;
     }
-    int proven = anatomy_prepare() < 0 || roots_prepare() < 0 ? -1 : attributes_prove();
+    int proven = names_prepare() < 0 || anatomy_prepare() < 0 || roots_prepare() < 0
+                     ? -1
+                     : attributes_prove();
     if (proven < 0 || PyModule_AddObjectRef(module, "sees_values", proven ? Py_True : Py_False) < 0)
     {
         return -1;

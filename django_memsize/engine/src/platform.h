@@ -1,4 +1,4 @@
-/* What compilers and versions of CPython call differently. */
+/* What compilers and versions of CPython call differently, and what every file asks of types. */
 #ifndef MEMSIZE_PLATFORM_H
 #define MEMSIZE_PLATFORM_H
 
@@ -66,6 +66,20 @@ raised_restore(raised pending)
     PyErr_Restore(pending.type, pending.value, pending.trace);
 }
 #endif
+
+/* Whether a type was made at run time: the collector tracks it, and does not track static ones. */
+static inline bool
+is_heap_type(PyTypeObject *type)
+{
+    return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+}
+
+/* Bytes rounded up to whole words. */
+static inline Py_ssize_t
+whole_words(Py_ssize_t bytes)
+{
+    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
+}
 
 /* The namespace of a type: a new reference, or NULL without an exception. */
 static inline PyObject *

@@ -1,8 +1,5 @@
 #include "roots.h"
 
-/* CPython 3.12 freezes what is immortal when it collects. */
-#define IMMORTAL ((Py_ssize_t)1 << 30)
-
 static PyObject *count_frozen, *list_tracked, *list_subclasses, *modules;
 
 /* Set what is kept from now on. What was kept before is not let go of: its interpreter may have
@@ -37,15 +34,17 @@ roots_prepare(void)
 }
 
 static int
-add_class(roots *from, size_t *room, address_set *met, PyObject *found)
+add_class(roots *from, address_set *met, PyObject *found)
 {
-    int is_new = PyType_Check(found) ? addresses_add(met, found) : 0;
-    if (is_new > 0 && from->class_count == *room) {
-        size_t more = *room ? 2 * *room : 1024;
+    bool is_wanted
+        = PyType_Check(found) && (from->has_frozen || !is_heap_type((PyTypeObject *)found));
+    int is_new = is_wanted ? addresses_add(met, found) : 0;
+    if (is_new > 0 && from->class_count == from->class_room) {
+        size_t more = from->class_room ? 2 * from->class_room : 1024;
         PyTypeObject **moved = PyMem_RawRealloc(from->classes, more * sizeof(PyTypeObject *));
         if (moved) {
             from->classes = moved;
-            *room = more;
+            from->class_room = more;
         }
         is_new = moved ? 1 : -1;
     }
@@ -58,13 +57,16 @@ add_class(roots *from, size_t *room, address_set *met, PyObject *found)
     return is_new < 0 ? -1 : 0;
 }
 
-int
-roots_list_classes(roots *from)
+/* List the type tree, from object on. A metaclass's own __subclasses__ is not asked. Unless some
+   may be frozen, classes made at run time are left out: the collector lists them, and the first
+   base of a static class is static. */
+static int
+list_classes(roots *from)
 {
-    size_t room = 0;
     address_set met;
     addresses_init(&met);
-    int failed = add_class(from, &room, &met, (PyObject *)&PyBaseObject_Type);
+    from->class_count = 0;
+    int failed = add_class(from, &met, (PyObject *)&PyBaseObject_Type);
     for (size_t at = 0; !failed && at < from->class_count; at++) {
         PyObject *below = PyObject_CallOneArg(list_subclasses, (PyObject *)from->classes[at]);
         if (!below) {
@@ -72,12 +74,70 @@ roots_list_classes(roots *from)
             break;
         }
         for (Py_ssize_t each = 0; !failed && each < PyList_GET_SIZE(below); each++) {
-            failed = add_class(from, &room, &met, PyList_GET_ITEM(below, each));
+            failed = add_class(from, &met, PyList_GET_ITEM(below, each));
         }
         Py_DECREF(below);
     }
     addresses_clear(&met);
     return failed;
+}
+
+int
+roots_list_classes(roots *from)
+{
+    *from = (roots){.has_frozen = true};
+    return list_classes(from);
+}
+
+/* Add an address. -1 with an exception. */
+static int
+add(address_set *set, PyObject *object, Py_ssize_t *added)
+{
+    int is_new = addresses_add(set, object);
+    if (MEMSIZE_RARELY(is_new < 0)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    *added += is_new;
+    return 0;
+}
+
+/* -1 with an exception. */
+static int
+add_own(roots *from, PyObject *held)
+{
+    bool is_own = held && PyObject_GC_IsTracked(held) && walk_is_immortal(held);
+    return is_own ? add(&from->own_tuples, held, &from->own_frozen) : 0;
+}
+
+/* Find the immortal tuples of static classes. -1 with an exception. */
+static int
+find_own(roots *from)
+{
+    for (size_t at = 0; at < from->class_count; at++) {
+        PyTypeObject *type = from->classes[at];
+        if (!is_heap_type(type)
+            && (add_own(from, type->tp_bases) < 0 || add_own(from, type->tp_mro) < 0))
+        {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Whether there may be mortal objects that the collector tracks and does not list: only these have
+   to be told from the listed. gc.freeze() sets aside all that there is at the time, which is more
+   than built-in classes have tuples. Within a finaliser that the collector calls, the garbage that
+   it holds is on no list, and left out. */
+static bool
+may_have_frozen(const roots *from)
+{
+#if PY_VERSION_HEX < 0x030E0000
+    return from->frozen > from->own_frozen;
+#else
+    (void)from;
+    return false;
+#endif
 }
 
 int
@@ -102,7 +162,11 @@ roots_list(roots *from)
         return -1;
     }
 #endif
-    return roots_list_classes(from);
+    if (list_classes(from) < 0 || find_own(from) < 0) {
+        return -1;
+    }
+    from->has_frozen = may_have_frozen(from);
+    return from->has_frozen ? list_classes(from) : 0;
 }
 
 void
@@ -111,38 +175,74 @@ roots_clear(roots *from)
     Py_CLEAR(from->listed);
     PyMem_RawFree(from->classes);
     from->classes = NULL;
-    from->class_count = 0;
+    from->class_count = from->class_room = 0;
+    addresses_clear(&from->own_tuples);
 }
 
-typedef struct {
+typedef struct listing listing;
+
+struct listing {
     walk *pass;
-    int (*with_each)(walk *pass, PyObject *listed);
+    roots *from;
+    int (*with_each)(const listing *under_way, PyObject *listed);
     int failed;
-} listing;
+};
+
+static void
+strike(roots *from, PyObject *listed)
+{
+    if (addresses_have(&from->own_tuples, listed)) {
+        from->own_frozen--;
+    }
+}
 
 static int
-mark(walk *pass, PyObject *listed)
+mark(const listing *under_way, PyObject *listed)
 {
-    if (addresses_add(pass->met, listed) < 0) {
-        PyErr_NoMemory();
-        return -1;
+    Py_ssize_t marked = 0;
+    if (walk_is_immortal(listed)) {
+        strike(under_way->from, listed);
     }
-    return 0;
+    return add(under_way->pass->met, listed, &marked);
+}
+
+static int
+take_marked(const listing *under_way, PyObject *listed)
+{
+    return walk_take(under_way->pass, listed);
+}
+
+static int
+take_unmarked(const listing *under_way, PyObject *listed)
+{
+    if (MEMSIZE_RARELY(walk_is_immortal(listed))) {
+        /* It was met, or is now, as if it were frozen. */
+        strike(under_way->from, listed);
+        under_way->pass->frozen_met--;
+        return walk_visit(listed, under_way->pass);
+    }
+    return walk_take(under_way->pass, listed);
 }
 
 #if PY_VERSION_HEX < 0x030C0000
 #define AHEAD 8
 
+/* The last pass gives each reference back while its object is in the processor's cache. */
 static int
-for_each_listed(roots *from, walk *pass, int (*with_each)(walk *pass, PyObject *listed))
+for_each_listed(listing *under_way)
 {
-    PyListObject *list = (PyListObject *)from->listed;
-    for (Py_ssize_t at = 0, count = Py_SIZE(list); at < count; at++) {
-        if (at + AHEAD < count) {
-            MEMSIZE_PREFETCH(list->ob_item[at + AHEAD]);
+    const roots *from = under_way->from;
+    PyObject **items = ((PyListObject *)from->listed)->ob_item;
+    bool is_last = under_way->with_each != mark;
+    for (Py_ssize_t at = 0, count = PyList_GET_SIZE(from->listed); at < count; at++) {
+        if (is_last && at + AHEAD < count) {
+            MEMSIZE_PREFETCH(items[at + AHEAD]);
         }
-        if (with_each(pass, list->ob_item[at]) < 0) {
+        if (under_way->with_each(under_way, items[at]) < 0) {
             return -1;
+        }
+        if (is_last && Py_REFCNT(items[at]) > 1) {
+            Py_CLEAR(items[at]);
         }
     }
     return 0;
@@ -152,54 +252,17 @@ static int
 next_listed(PyObject *listed, void *arg)
 {
     listing *under_way = arg;
-    under_way->failed = under_way->with_each(under_way->pass, listed);
+    under_way->failed = under_way->with_each(under_way, listed);
     return !under_way->failed; /* 0 ends it */
 }
 
 static int
-for_each_listed(roots *from, walk *pass, int (*with_each)(walk *pass, PyObject *listed))
+for_each_listed(listing *under_way)
 {
-    (void)from;
-    listing under_way = {.pass = pass, .with_each = with_each, .failed = 0};
-    PyUnstable_GC_VisitObjects(next_listed, &under_way);
-    return under_way.failed;
+    PyUnstable_GC_VisitObjects(next_listed, under_way);
+    return under_way->failed;
 }
 #endif
-
-/* Whether CPython by itself set a tuple of a built-in class aside. */
-static int
-add_own(address_set *own, const walk *pass, PyObject *held)
-{
-    bool is_own = held && PyObject_GC_IsTracked(held) && Py_REFCNT(held) > IMMORTAL
-                  && !addresses_have(pass->met, held);
-    return is_own ? addresses_add(own, held) : 0;
-}
-
-/* Count them, once all that is listed is marked: they are not the program's frozen objects. -1 with
-   an exception. */
-static Py_ssize_t
-count_own(const roots *from, const walk *pass)
-{
-    address_set own;
-    Py_ssize_t count = 0;
-    int failed = 0;
-    addresses_init(&own);
-    for (size_t at = 0; at < from->class_count && failed >= 0; at++) {
-        PyTypeObject *type = from->classes[at];
-        if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
-            int bases = add_own(&own, pass, type->tp_bases);
-            int mro = add_own(&own, pass, type->tp_mro);
-            failed = Py_MIN(bases, mro);
-            count += bases + mro;
-        }
-    }
-    addresses_clear(&own);
-    if (failed < 0) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return count;
-}
 
 static int
 visit_class(walk *pass, PyTypeObject *type)
@@ -212,24 +275,17 @@ visit_class(walk *pass, PyTypeObject *type)
     if (failed || walk_visit((PyObject *)type, pass) < 0) {
         return -1;
     }
-    if (!(type->tp_flags & Py_TPFLAGS_HEAPTYPE)) {
+    if (!is_heap_type(type)) {
         Py_VISIT(type->tp_mro);
         Py_VISIT(type->tp_bases);
     }
     return 0;
 }
 
-int
-roots_walk(roots *from, walk *pass)
+/* Visit what leads to what is not listed. */
+static int
+visit_unlisted(const roots *from, walk *pass)
 {
-    pass->is_census = true;
-    if (for_each_listed(from, pass, mark) < 0) {
-        return -1;
-    }
-    Py_ssize_t own = count_own(from, pass);
-    if (own < 0) {
-        return -1;
-    }
     for (size_t at = 0; at < from->class_count; at++) {
         if (visit_class(pass, from->classes[at]) < 0) {
             return -1;
@@ -242,10 +298,27 @@ roots_walk(roots *from, walk *pass)
             return -1;
         }
     }
-    if (for_each_listed(from, pass, walk_take) < 0 || walk_finish(pass) < 0) {
+    return 0;
+}
+
+int
+roots_walk(roots *from, walk *pass)
+{
+    listing under_way = {.from = from, .pass = pass, .with_each = mark};
+    pass->is_census = true;
+#if PY_VERSION_HEX >= 0x030C0000
+    pass->leaves_tracked = !from->has_frozen;
+#endif
+    /* On 3.11 to mark is cheaper, too: it looks at the list and not at what is on it. */
+    if (!pass->leaves_tracked && for_each_listed(&under_way) < 0) {
         return -1;
     }
-    from->frozen -= own;
-    pass->frozen_met -= (size_t)own;
+    under_way.with_each = pass->leaves_tracked ? take_unmarked : take_marked;
+    if (visit_unlisted(from, pass) < 0 || for_each_listed(&under_way) < 0 || walk_finish(pass) < 0)
+    {
+        return -1;
+    }
+    from->frozen -= from->own_frozen;
+    pass->frozen_met -= (size_t)from->own_frozen;
     return 0;
 }

@@ -12,9 +12,12 @@ int roots_prepare(void);
 /* What a census needs to know before it begins, as no Python code may run while it lasts. */
 typedef struct {
     PyObject *listed;       /* 3.11: a list of what the collector tracks; later versions: NULL */
-    PyTypeObject **classes; /* all of them, borrowed */
-    size_t class_count;
-    Py_ssize_t frozen; /* objects that gc.freeze() set aside */
+    Py_ssize_t frozen;      /* objects that gc.freeze() set aside */
+    bool has_frozen;        /* some that the collector tracks are on no list, though not immortal */
+    PyTypeObject **classes; /* borrowed; all of them, or the static ones */
+    size_t class_count, class_room;
+    address_set own_tuples; /* the immortal ones of static classes: 3.12 freezes them itself */
+    Py_ssize_t own_frozen;  /* how many of them it set aside, once the others are listed */
 } roots;
 
 /* List them. The collector must be off, and the GIL held until roots_clear. Only before the first
@@ -22,8 +25,8 @@ typedef struct {
    either way. */
 int roots_list(roots *from);
 
-/* List the classes alone: the type tree, from object on. A metaclass's own __subclasses__ is not
-   asked. -1 with an exception; roots_clear is due either way. */
+/* List all classes, and nothing else. A metaclass's own __subclasses__ is not asked. -1 with an
+ * exception; roots_clear is due either way. */
 int roots_list_classes(roots *from);
 
 void roots_clear(roots *from);

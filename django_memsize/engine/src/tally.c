@@ -1,5 +1,7 @@
 #include "tally.h"
 
+#include "names.h"
+
 #define FIRST_ROOM_BITS 6
 
 void
@@ -94,6 +96,7 @@ tally_find(tally *counts, PyTypeObject *type)
                        || is_among(type, counts->excluded, counts->excluded_count),
         .is_wanted = inherits_from_one(type, counts->wanted, counts->wanted_count),
     };
+    row->takes_care = row->is_left_out || row->is_wanted || kind.is_asked_apart || kind.is_method;
     return row;
 }
 
@@ -123,7 +126,7 @@ tally_columns(const tally *counts, PyObject **objects, PyObject **bytes)
         if (!row->type || !row->objects) {
             continue;
         }
-        PyObject *name = anatomy_name(row->type);
+        PyObject *name = names_full(row->type);
         int added = !name ? -1
                     : tally_add_to(*objects, name, (Py_ssize_t)row->objects) < 0
                         ? -1

@@ -9,6 +9,7 @@ typedef struct {
     anatomy kind;
     bool is_left_out; /* neither counted nor followed */
     bool is_wanted;   /* inner walks begin at its instances */
+    bool takes_care;  /* there is more to an instance than to add it up */
     size_t objects;
     Py_ssize_t bytes;
 } tally_row;

@@ -8,6 +8,11 @@
 #define FIRST_ROOM 1024
 #define NESTING_MOST 32
 
+/* What a walk reads of most objects lies between the collector's header and a text's state: in one
+   cache line, or two. */
+#define READ_FROM (-16)
+#define READ_UNTIL 32
+
 void
 walk_init(walk *pass)
 {
@@ -263,14 +268,11 @@ visit_inside(walk *pass, PyObject *found)
     return 0;
 }
 
-/* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
-   sets the row, valid until the next call, to NULL where nothing was counted. */
+/* Count an object whose type asks for more than to add it up. As count. */
 static int
-count(walk *pass, PyObject *found, tally_row **counted)
+count_with_care(walk *pass, PyObject *found, tally_row *row, tally_row **counted)
 {
-    *counted = NULL;
-    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(found));
-    if (MEMSIZE_RARELY(row && row->kind.is_method && pass->counts.excluded_count)) {
+    if (row->kind.is_method && pass->counts.excluded_count) {
         /* What is bound to an object that is left out is left out with it. */
         row = tally_row_of(&pass->counts, Py_TYPE(PyMethod_GET_SELF(found)));
         if (row && !row->is_left_out) {
@@ -284,14 +286,14 @@ count(walk *pass, PyObject *found, tally_row **counted)
         return 0;
     }
     Py_ssize_t bytes = 0;
-    if (MEMSIZE_RARELY(row->kind.is_asked_apart && *pass->traversing)) {
+    if (row->kind.is_asked_apart && *pass->traversing) {
         if (append(&pass->unsized, &pass->unsized_count, &pass->unsized_room, found) < 0) {
             return -1;
         }
     }
     else {
         bytes = anatomy_bytes(&row->kind, found);
-        if (MEMSIZE_RARELY(bytes < 0)) {
+        if (bytes < 0) {
             return -1;
         }
     }
@@ -301,20 +303,45 @@ count(walk *pass, PyObject *found, tally_row **counted)
     return row->is_wanted ? visit_inside(pass, found) : 0;
 }
 
+/* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
+   sets the row, valid until the next call, to NULL where nothing was counted. */
+MEMSIZE_INLINE int
+count(walk *pass, PyObject *found, tally_row **counted)
+{
+    *counted = NULL;
+    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(found));
+    if (MEMSIZE_RARELY(!row)) {
+        return -1;
+    }
+    if (MEMSIZE_RARELY(row->takes_care)) {
+        return count_with_care(pass, found, row, counted);
+    }
+    Py_ssize_t bytes = anatomy_bytes(&row->kind, found);
+    if (MEMSIZE_RARELY(bytes < 0)) {
+        return -1;
+    }
+    row->objects++;
+    row->bytes += bytes;
+    *counted = row;
+    return 0;
+}
+
 static int
 arrive(walk *pass, PyObject *found)
 {
+    if (pass->is_census && PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_HAVE_GC)
+        && PyObject_GC_IsTracked(found))
+    {
+        if (pass->leaves_tracked && !walk_is_immortal(found)) {
+            return 0;
+        }
+        pass->frozen_met++;
+    }
     tally_row *row;
     if (count(pass, found, &row) < 0) {
         return -1;
     }
-    if (row && row->kind.shape == SHAPE_LEAF) {
-        return 0;
-    }
-    if (pass->is_census && PyObject_GC_IsTracked(found)) {
-        pass->frozen_met++;
-    }
-    return row ? put_by(pass, found) : 0;
+    return row && row->kind.shape != SHAPE_LEAF ? put_by(pass, found) : 0;
 }
 
 static int
@@ -327,7 +354,8 @@ visit_added(walk *pass, PyObject *found, int is_new)
     if (MEMSIZE_RARELY(pass->has_failed)) {
         return -1;
     }
-    MEMSIZE_PREFETCH(found);
+    MEMSIZE_PREFETCH((char *)found + READ_FROM);
+    MEMSIZE_PREFETCH((char *)found + READ_UNTIL);
     PyObject **place = pass->waiting + pass->next_waiting++ % WALK_WAITING;
     PyObject *arrived = *place;
     *place = found;
@@ -368,5 +396,5 @@ walk_finish(walk *pass)
             }
         }
     } while (!is_over);
-    return *pass->traversing ? 0 : size_waiting(pass);
+    return size_waiting(pass);
 }

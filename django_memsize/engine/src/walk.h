@@ -29,11 +29,22 @@ struct walk {
         *traversing; /* how many foreign functions are on the stack; an inner walk: its outer's */
     PyObject **unsized; /* counted, and to be asked for their sizes when there are none */
     size_t unsized_count, unsized_room;
-    bool is_census;    /* what the collector lists is already met, and followed by itself */
-    size_t frozen_met; /* what it tracks and did not list */
-    walk *inner;       /* for each of the wanted types: a walk from its instances */
-    size_t instances;  /* from how many an inner walk began */
+    bool is_census;      /* what the collector lists is followed by itself, and either met by now */
+    bool leaves_tracked; /* or left alone where it is met, but for the immortal */
+    size_t frozen_met;   /* what it tracks and did not list */
+    walk *inner;         /* for each of the wanted types: a walk from its instances */
+    size_t instances;    /* from how many an inner walk began */
 };
+
+/* CPython never counts so many references. */
+#define WALK_IMMORTAL ((Py_ssize_t)1 << 30)
+
+/* Whether CPython, from 3.12 on, keeps an object for good. */
+static inline bool
+walk_is_immortal(PyObject *object)
+{
+    return PY_VERSION_HEX >= 0x030C0000 && Py_REFCNT(object) > WALK_IMMORTAL;
+}
 
 /* Make ready; set what else is wanted in ``counts`` before the first object. */
 void walk_init(walk *pass);
@@ -49,7 +60,8 @@ int walk_visit(PyObject *found, void *pass);
    once. -1 with an exception. */
 int walk_take(walk *pass, PyObject *taken);
 
-/* Follow all that is put by, until nothing is left. -1 with an exception. */
+/* Follow all that is put by, until nothing is left. Not within a tp_traverse. -1 with an
+   exception. */
 int walk_finish(walk *pass);
 
 /* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
