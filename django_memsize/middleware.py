@@ -121,8 +121,10 @@ class _Visit:
 
     def __call__(self) -> None:
         with _contained:
-            if self._recording is not None and not self._recording.closed:
-                storage.keep(self._recording, self._facts, self._over)
+            # From here on it is storage's: it may outlive the response, and us.
+            recording, self._recording = self._recording, None
+            if recording is not None:
+                storage.keep(recording, self._facts, self._over)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A cache of responses pickles their closers too. Of us nothing is to be found there.
