@@ -65,20 +65,20 @@ def _net_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
     yield (
         "net",
         f"{signed_size(net.size)}, {net.count:+,} objects",
-        f"what the whole process had more at the end of the {_thing(summary)} than at its start",
+        f"what the whole process had more at the end of the {thing(summary)} than at its start",
     )
 
 
 def _metered_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
-    thing = _thing(summary)
+    what = thing(summary)
     nothing = f"{_nothing(summary) // 1024} KB"
     for name, amount, meaning in (
-        ("peak", summary.peak, f"the most that was alive at once of what the {thing} allocated"),
+        ("peak", summary.peak, f"the most that was alive at once of what the {what} allocated"),
         ("allocated", summary.allocated, "all that it ever allocated"),
         (
             "retained",
             summary.retained,
-            f"still reachable once the {thing} was over: growth. Under {nothing} counts as nothing",
+            f"still reachable once the {what} was over: growth. Under {nothing} counts as nothing",
         ),
         ("dead", summary.dead, "no longer reachable; waits for Python's collector"),
         ("parked", summary.parked, "freed objects that Python keeps for the next of their type"),
@@ -112,40 +112,40 @@ def notes(summary: Summary) -> list[str]:
 
 
 def _metered_notes(summary: Summary) -> Iterator[str]:
-    thing = _thing(summary)
+    what = thing(summary)
     if summary.incomplete:
         yield (
             "Incomplete: our hooks on Python's allocators were taken off before the end. "
             "tracemalloc and memray do that when they stop. What is left of this "
-            f"{thing} is not known, and its peak may have been higher."
+            f"{what} is not known, and its peak may have been higher."
         )
     if summary.cold:
         yield (
-            f"The first {thing} of its kind in this process: it filled caches, and what it keeps "
+            f"The first {what} of its kind in this process: it filled caches, and what it keeps "
             "is mostly theirs."
         )
     if summary.kind == "code":
         yield (
             "The value of the last expression is still held at the end, and counted as retained."
         )
-    elif _is_kept(summary):
+    elif is_kept(summary):
         yield (
-            f"Retained: something outside of this {thing} refers to it: a list or a cache of the "
+            f"Retained: something outside of this {what} refers to it: a list or a cache of the "
             "program, or with DEBUG the connection's log of queries, which the next request "
             "empties. A cache is filled once: what is retained each time is a leak."
         )
-    if summary.dead is not None and summary.dead.bytes >= _WORTH_A_WORD:
+    if is_worth_a_word(summary.dead):
         yield (
             "Dead: these objects refer to each other in a circle (rendering a template leaves "
             "one), and are freed only when Python's collector comes. No leak; but until then "
-            f"the dead of one {thing} add to those of the one before."
+            f"the dead of one {what} add to those of the one before."
         )
-    if summary.parked is not None and summary.parked.bytes >= _WORTH_A_WORD:
+    if is_worth_a_word(summary.parked):
         yield "Parked: Python takes the next objects of these types from there. No growth."
     names = _names(summary)
     if _BUFFERS in names:
         yield (
-            f"{_BUFFERS}: memory that no object of this {thing} owns: that of C code, or of an "
+            f"{_BUFFERS}: memory that no object of this {what} owns: that of C code, or of an "
             "object that is older, a list that grows, say. Counted as retained."
         )
     if _FREE_LISTS in names:
@@ -158,7 +158,7 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
 
 
 def _notes(summary: Summary) -> Iterator[str]:
-    thing = _thing(summary)
+    what = thing(summary)
     if summary.incomplete:
         yield "Incomplete: measuring was cut short, and the figures with it."
     if summary.overlapping:
@@ -171,7 +171,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield "gc.freeze() or gc.unfreeze() ran in between: the net figures are not comparable."
     if summary.cold:
         yield (
-            f"The first {thing} of its kind in this process: it filled caches, and its growth is "
+            f"The first {what} of its kind in this process: it filled caches, and its growth is "
             "mostly theirs."
         )
     if summary.collected_objects > _COLLECTED_WORTH_A_WORD:
@@ -230,13 +230,27 @@ def report(summary: Summary, top: int, heading: str) -> str:
     return "\n\n".join(parts)
 
 
+def thing(summary: Summary) -> str:
+    """Return what a report calls what it is about."""
+    return summary.kind if summary.kind in ("request", "block") else "run"
+
+
+def is_kept(summary: Summary) -> bool:
+    """Tell whether it keeps something to speak of."""
+    return summary.retained is not None and summary.retained.bytes >= _nothing(summary)
+
+
+def is_worth_a_word(amount: Amount | None) -> bool:
+    """Tell whether there is more of it than in every request."""
+    return amount is not None and amount.bytes >= _WORTH_A_WORD
+
+
 def moment_phrase(summary: Summary, moment: TopMoment) -> str:
     """Return of which moment its table is."""
     where = f" at {moment.site}" if moment.site else ""
     size = human_size(moment.types.total.size)
     return (
-        f"The largest moment: {size} of the {_thing(summary)} alive after loading "
-        f"{moment.rows:,} {moment.model}{where}"
+        f"{size} of the {thing(summary)} alive after loading {moment.rows:,} {moment.model}{where}"
     )
 
 
@@ -245,15 +259,15 @@ def _tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
     if largest is not None and largest.types is not None:
         yield f"On the heap after loading {loading_phrase(largest)}", largest.types
     if summary.types.rows:
-        yield f"At the end of the {_thing(summary)}, against its start", summary.types
+        yield f"At the end of the {thing(summary)}, against its start", summary.types
 
 
 def _metered_tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
     if summary.moment is not None:
-        yield moment_phrase(summary, summary.moment), summary.moment.types
-    if _is_kept(summary):
+        yield f"The largest moment: {moment_phrase(summary, summary.moment)}", summary.moment.types
+    if is_kept(summary):
         yield "Retained", summary.types
-    if summary.dead is not None and summary.dead.bytes >= _WORTH_A_WORD:
+    if is_worth_a_word(summary.dead):
         yield "Dead, waiting for Python's collector", summary.dead_types
 
 
@@ -341,12 +355,8 @@ def _left_phrase(summary: Summary) -> str:
         return "what is left of it is not known"
     dead = 0 if summary.dead is None else summary.dead.bytes
     waiting = f"{human_size(dead)} dead, waiting for Python's collector; "
-    kept = f"{human_size(summary.retained.bytes)} kept" if _is_kept(summary) else "nothing kept"
+    kept = f"{human_size(summary.retained.bytes)} kept" if is_kept(summary) else "nothing kept"
     return f"{waiting if dead >= _WORTH_A_WORD else ''}{kept}"
-
-
-def _is_kept(summary: Summary) -> bool:
-    return summary.retained is not None and summary.retained.bytes >= _nothing(summary)
 
 
 def _nothing(summary: Summary) -> int:
@@ -392,21 +402,17 @@ def _elsewhere(summary: Summary, largest: Loading) -> str:
     return f" ({counted(others, 'more row')} {were} loaded by other queries)"
 
 
-def _thing(summary: Summary) -> str:
-    return summary.kind if summary.kind in ("request", "block") else "run"
-
-
 def _end(summary: Summary) -> str:
     change = summary.types.total.size
-    thing = _thing(summary)
+    what = thing(summary)
     if abs(change) < _WORTH_A_WORD:
         return (
-            f"nothing to speak of remained at the end of the {thing} "
+            f"nothing to speak of remained at the end of the {what} "
             f"({signed_size(change)} against its start)"
         )
     direction = "more" if change > 0 else "less"
     size = human_size(abs(change))
-    return f"{size} {direction} on the heap at the end of the {thing} than at its start"
+    return f"{size} {direction} on the heap at the end of the {what} than at its start"
 
 
 def _number_of_loadings(summary: Summary) -> int:
