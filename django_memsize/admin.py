@@ -52,6 +52,7 @@ _LOOKUPS: Final = frozenset(
         "cold__exact",
         "engine",
         "incomplete__exact",
+        "instrument",
         "kind__exact",
         "method",
         "release",
@@ -109,7 +110,7 @@ class RecentValuesFilter(admin.AllValuesFieldListFilter):
 
 
 class AloneFilter(admin.SimpleListFilter):
-    """Sets apart the reports whose figures are exact."""
+    """Sets apart what ran alone: there a census is exact as well."""
 
     title = "overlapping"
     parameter_name = "alone"
@@ -173,13 +174,15 @@ class ReportAdmin(_Admin):
     list_display = (
         "route_and_method",
         "when",
+        "peak",
+        "retained",
+        "dead",
         "largest_loading",
-        "net_growth",
         "rows_loaded",
         "took",
         "ran_beside",
         "is_cold",
-        "engine",
+        "instrument",
     )
     list_filter = (
         "started_at",
@@ -188,6 +191,7 @@ class ReportAdmin(_Admin):
         AloneFilter,
         "cold",
         "incomplete",
+        ("instrument", RecentValuesFilter),
         ("engine", RecentValuesFilter),
         ("release", RecentValuesFilter),
     )
@@ -218,18 +222,28 @@ class ReportAdmin(_Admin):
         return f"{localtime(began) if is_aware(began) else began:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(
-        description="Largest loading", ordering=Coalesce("largest_evaluation_bytes", Value(0))
+        description="Largest load", ordering=Coalesce("largest_evaluation_bytes", Value(0))
     )
     def largest_loading(self, report: Report) -> str | None:
         """Return what the evaluation of most bytes put on the heap."""
-        size = report.largest_evaluation_bytes
-        return None if size is None else human_size(size)
+        return _optional(report.largest_evaluation_bytes)
 
-    @admin.display(description="Net growth", ordering=Coalesce("net_bytes", Value(0)))
-    def net_growth(self, report: Report) -> str | None:
-        """Return what the heap had more at the end."""
-        size = report.net_bytes
-        return None if size is None else signed_size(size)
+    @admin.display(description="Peak", ordering=Coalesce("peak_bytes", Value(0)))
+    def peak(self, report: Report) -> str | None:
+        """Return the most that was alive at once."""
+        return _optional(report.peak_bytes)
+
+    @admin.display(description="Retained", ordering=Coalesce("net_bytes", Value(0)))
+    def retained(self, report: Report) -> str | None:
+        """Return what is retained, or where a census counted what there was more of: the net."""
+        if report.retained_bytes is not None:
+            return human_size(report.retained_bytes)
+        return None if report.net_bytes is None else f"{signed_size(report.net_bytes)} net"
+
+    @admin.display(description="Dead", ordering=Coalesce("dead_bytes", Value(0)))
+    def dead(self, report: Report) -> str | None:
+        """Return what waits for Python's collector."""
+        return _optional(report.dead_bytes)
 
     @admin.display(description="Rows", ordering="rows")
     def rows_loaded(self, report: Report) -> str:
@@ -315,3 +329,7 @@ class ReportAdmin(_Admin):
                 "media": _STYLES,
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+
+def _optional(size: int | None) -> str | None:
+    return None if size is None else human_size(size)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .layout import plain
-from .values import Loading, Site, TopTypes, TypeTotal
+from .values import Loading, Site, TopMoment, TopTypes, TypeTotal
 
 VERSION: Final = 1
 
@@ -28,6 +28,17 @@ def types_document(types: TopTypes) -> dict[str, Any]:
     }
 
 
+def tables_document(
+    types: TopTypes, dead: TopTypes, parked: TopTypes, moment: TopMoment | None
+) -> dict[str, Any]:
+    """Return a table of types with those beside it that only a meter can make."""
+    return types_document(types) | {
+        "dead": types_document(dead),
+        "parked": types_document(parked),
+        "moment": None if moment is None else _moment_document(moment),
+    }
+
+
 def types_of(document: Mapping[str, Any] | None) -> TopTypes:
     """Return the table of types that a document holds; an empty one for an empty document."""
     if not document:
@@ -35,6 +46,20 @@ def types_of(document: Mapping[str, Any] | None) -> TopTypes:
     rows = tuple((name, TypeTotal(count, size)) for name, count, size in document["rows"])
     other = TypeTotal(*document["other"])
     return TopTypes(rows, document["others"], other, document["comparable"])
+
+
+def table_of(document: Mapping[str, Any] | None, name: str) -> TopTypes:
+    """Return a table that stands beside that of types: an empty one where there is none."""
+    return types_of(document.get(name) if document else None)
+
+
+def moment_of(document: Mapping[str, Any] | None) -> TopMoment | None:
+    """Return the moment that a document holds, if any."""
+    moment = document.get("moment") if document else None
+    if not moment:
+        return None
+    site, types = moment["site"], types_of(moment["types"])
+    return TopMoment(moment["model"], moment["rows"], Site(*site) if site else None, types)
 
 
 def loadings_document(
@@ -71,20 +96,38 @@ def _without_literals(sql: str) -> str:
     return _LITERAL.sub("?", sql)
 
 
+def _site_document(site: Site | None) -> list[Any] | None:
+    return (
+        None if site is None else [plain(site.file, _NAME), site.line, plain(site.function, _NAME)]
+    )
+
+
+def _moment_document(moment: TopMoment) -> dict[str, Any]:
+    return {
+        "model": plain(moment.model, _NAME),
+        "rows": stored_number(moment.rows),
+        "site": _site_document(moment.site),
+        "types": types_document(moment.types),
+    }
+
+
 def _loading_document(loading: Loading) -> dict[str, Any]:
-    site = loading.site
     return {
         "model": plain(loading.model, _NAME),
         "kind": plain(loading.kind, _NAME),
         "rows": stored_number(loading.rows),
         "duration": loading.duration,
-        "site": site and [plain(site.file, _NAME), site.line, plain(site.function, _NAME)],
+        "site": _site_document(loading.site),
         "sql": plain(_without_literals(loading.sql[: 2 * _SQL]), _SQL),
         "database": plain(loading.database, _NAME),
         "depth": loading.depth,
         "streamed": loading.streamed,
         "over_budget": loading.over_budget,
         "types": None if loading.types is None else types_document(loading.types),
+        "allocated": loading.allocated,
+        "peak": loading.peak,
+        "alive": loading.alive,
+        "retained": loading.retained,
     }
 
 

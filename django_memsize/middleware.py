@@ -121,6 +121,7 @@ class _Visit:
 
     def __call__(self) -> None:
         with _contained:
+            # From here on it is storage's: it may outlive the response, and us.
             recording, self._recording = self._recording, None
             if recording is not None and not recording.closed:
                 storage.keep(recording, self._facts, self._over)

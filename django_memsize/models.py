@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Avg, Count, F, Max
+from django.db.models import Avg, Count, F, Max, Q
 
 from . import documents
-from .values import Summary
+from .values import Amount, Summary
 
 
 class ReportQuerySet(models.QuerySet["Report"]):
@@ -19,31 +19,41 @@ class ReportQuerySet(models.QuerySet["Report"]):
         return self.filter(cold=False)
 
     def worst_first(self) -> ReportQuerySet:
-        """Order by what the heap had more at the end."""
+        """Order by what is retained, or where a census counted by what there was more."""
         return self.order_by(F("net_bytes").desc(nulls_last=True), "-pk")
 
     def by_route(self) -> models.QuerySet[Any, Any]:
-        """Return a dict a route, most growth first: reports, growth, rows and peak of each."""
+        """Return a dict a route, most growth first: reports, growth, peak and rows of each.
+
+        Growth is what is retained, or where a census counted what the whole process had more: net.
+        """
+        counted = Q(peak_bytes=None)
         return (
             self.exclude(kind=Report.Kind.CODE)
             .order_by()
             .values("route", "method", "kind")
             .annotate(
                 reports=Count("pk"),
-                average_net_bytes=Avg("net_bytes"),
-                largest_net_bytes=Max("net_bytes"),
+                average_growth_bytes=Avg("net_bytes"),
+                average_retained_bytes=Avg("retained_bytes"),
+                largest_retained_bytes=Max("retained_bytes"),
+                average_dead_bytes=Avg("dead_bytes"),
+                largest_peak_bytes=Max("peak_bytes"),
+                average_net_bytes=Avg("net_bytes", filter=counted),
+                largest_net_bytes=Max("net_bytes", filter=counted),
                 largest_evaluation_bytes=Max("largest_evaluation_bytes"),
                 most_rows=Max("rows"),
                 latest=Max("pk"),
             )
-            .order_by(F("average_net_bytes").desc(nulls_last=True), "route", "method")
+            .order_by(F("average_growth_bytes").desc(nulls_last=True), "route", "method")
         )
 
 
 class Report(models.Model):
     """One measured request, command or block.
 
-    Bytes, except where a name says otherwise. NULL is what the instrument could not know. ``types``
+    Bytes, except where a name says otherwise. NULL is what the instrument could not know. ``net``
+    is what is retained, or where a census counted what the whole process had more. ``types``
     and ``evaluations`` are JSON with a ``version``. Nothing here comes from a path, a query, a
     header, a body or a parameter of SQL.
     """
@@ -136,4 +146,17 @@ class Report(models.Model):
             own_cost=self.own_cost,
             engine=self.engine,
             instrument=self.instrument,
+            allocated=_amount(self.allocated_blocks, self.allocated_bytes),
+            peak=_amount(self.peak_blocks, self.peak_bytes),
+            alive=_amount(self.alive_blocks, self.alive_bytes),
+            retained=_amount(self.retained_blocks, self.retained_bytes),
+            dead=_amount(self.dead_blocks, self.dead_bytes),
+            parked=_amount(self.parked_blocks, self.parked_bytes),
+            dead_types=documents.table_of(self.types, "dead"),
+            parked_types=documents.table_of(self.types, "parked"),
+            moment=documents.moment_of(self.types),
         )
+
+
+def _amount(blocks: int | None, size: int | None) -> Amount | None:
+    return None if blocks is None or size is None else Amount(blocks, size)

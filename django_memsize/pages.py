@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -10,10 +10,12 @@ from typing import Any, Final
 from . import layout, rendering
 from .layout import counted, human_duration, human_size, signed_size
 from .models import Report
-from .values import Loading, Summary, TopTypes, TypeTotal
+from .values import Amount, Loading, Summary, TopTypes, TypeTotal
 
 TYPES_SHOWN: Final = 15
 """Rows of a table by type; further ones are folded away."""
+
+_UNKNOWN: Final = "\N{EN DASH}"
 
 _UNREADABLE: Final = (
     "The tables of this report cannot be read: another version of django-memsize "
@@ -88,7 +90,10 @@ class EvaluationRow:
     how: str
     place: str
     function: str
+    allocated: str
+    peak: str
     size: str
+    kept: str
     duration: str
     level: int
     times: int
@@ -109,7 +114,12 @@ class EvaluationRow:
             how=_how(first),
             place=str(first.site or ""),
             function=first.site.function if first.site else "",
+            allocated=_sum(one.allocated for one in loadings),
+            peak=_optional(
+                max((one.peak for one in loadings if one.peak is not None), default=None)
+            ),
             size=_sizes(loadings),
+            kept=_sum(one.retained for one in loadings),
             duration=human_duration(sum(one.duration for one in loadings)),
             level=min(first.depth, 6),
             times=len(loadings),
@@ -122,6 +132,25 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TableSection:
+    """A table by type under its own heading; folded away where it says little."""
+
+    title: str
+    caption: str
+    types: TypePage
+    folded_as: str = ""
+
+    @classmethod
+    def of(
+        cls, title: str, meaning: str, amount: Amount | None, types: TopTypes, is_folded: bool
+    ) -> TableSection:
+        """Return the section of an amount; empty where that is not known."""
+        size = "" if amount is None else human_size(amount.bytes)
+        folded_as = f"{size} by type" if is_folded else ""
+        return cls(title, f"{size} {meaning}", TypePage.of(types), folded_as)
+
+
+@dataclass(frozen=True, slots=True)
 class ReportPage:
     """A report, ready to be shown: text, and the widths of bars."""
 
@@ -130,8 +159,9 @@ class ReportPage:
     notes: list[str]
     evaluations: list[EvaluationRow]
     left_out: str
-    end: str
-    types: TypePage
+    thing: str
+    is_metered: bool
+    tables: list[TableSection]
 
     @classmethod
     def of(cls, report: Report) -> ReportPage:
@@ -148,8 +178,9 @@ class ReportPage:
                 notes=[],
                 evaluations=[],
                 left_out="",
-                end="",
-                types=TypePage.of(TopTypes()),
+                thing="",
+                is_metered=False,
+                tables=[],
             )
 
     @classmethod
@@ -161,13 +192,61 @@ class ReportPage:
             notes=rendering.notes(summary),
             evaluations=_evaluations(summary),
             left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
-            end=summary.kind if summary.kind in ("request", "block") else "run",
-            types=TypePage.of(summary.types, is_change=True),
+            thing=rendering.thing(summary),
+            is_metered=summary.is_metered,
+            tables=[section for section in _tables(summary) if section.types.rows],
         )
+
+    @property
+    def columns(self) -> int:
+        """How many columns an evaluation has beside its rows."""
+        return 7 if self.is_metered else 4
+
+
+def _tables(summary: Summary) -> Iterator[TableSection]:
+    thing = rendering.thing(summary)
+    if not summary.is_metered:
+        yield TableSection(
+            f"At the end of the {thing}, against its start",
+            "What the process had more or less of, by type",
+            TypePage.of(summary.types, is_change=True),
+        )
+        return
+    if summary.moment is not None:
+        yield TableSection(
+            "The largest moment",
+            rendering.moment_phrase(summary, summary.moment),
+            TypePage.of(summary.moment.types),
+        )
+    for title, meaning, amount, types, is_folded in (
+        (
+            "Retained",
+            f"still reachable once the {thing} was over",
+            summary.retained,
+            summary.types,
+            not rendering.is_kept(summary),
+        ),
+        (
+            "Dead",
+            "no longer reachable, waiting for Python's collector",
+            summary.dead,
+            summary.dead_types,
+            not rendering.is_worth_a_word(summary.dead),
+        ),
+        (
+            "Parked",
+            "freed, and kept by Python for the next of their types",
+            summary.parked,
+            summary.parked_types,
+            True,
+        ),
+    ):
+        yield TableSection.of(title, meaning, amount, types, is_folded)
 
 
 def _evaluations(summary: Summary) -> list[EvaluationRow]:
-    largest = summary.largest_loading
+    # With the table of the largest moment, that of the largest loading would be there twice.
+    largest = summary.largest_loading if summary.moment is None else None
     return [
         EvaluationRow.of(list(same), largest) for _, same in groupby(summary.loadings, _statement)
     ]
@@ -182,6 +261,15 @@ def _statement(loading: Loading) -> tuple[Any, ...]:
 def _how(loading: Loading) -> str:
     streamed = "one after another" if loading.streamed else ""
     return ", ".join(filter(None, (loading.kind, streamed)))
+
+
+def _sum(sizes: Iterable[int | None]) -> str:
+    known = [size for size in sizes if size is not None]
+    return _optional(sum(known) if known else None)
+
+
+def _optional(size: int | None) -> str:
+    return _UNKNOWN if size is None else human_size(size)
 
 
 def _sizes(loadings: Iterable[Loading]) -> str:

@@ -7,17 +7,29 @@ from typing import Any, Final
 
 from . import layout
 from .layout import counted, human_duration, human_size, signed_size
-from .values import Loading, Summary
+from .values import Amount, Loading, Summary, TopMoment, TopTypes
 
 _WORTH_A_WORD: Final = 16 * 1024
-"""Request and response, which are still there at the end, take this much by themselves."""
+"""Request and response take this much by themselves, and are still there when a census counts. For
+a meter the request is older than what is measured: where it is part of a cycle (Django's messages
+make one) what it holds, session and user, looks retained until Python's collector comes."""
 
+_KEPT: Final = 1024
+"""Less than this that is retained counts as nothing where there is no request."""
 
 _COLLECTED_WORTH_A_WORD: Final = 100
+
+_MOST_OF: Final = 0.75
+"""A loading that stood so high against the peak is what made it."""
+
+_BUFFERS: Final = "(buffers)"
+_FREE_LISTS: Final = "(free lists)"
 
 
 def sentence(summary: Summary) -> str:
     """Return what a report says, in one sentence."""
+    if summary.peak is not None:
+        return f"{_peak_phrase(summary, summary.peak.bytes)}; {_left_phrase(summary)}."
     return f"{_loaded(summary)}; {_end(summary)}."
 
 
@@ -31,42 +43,122 @@ def loading_phrase(loading: Loading) -> str:
 
 def figures(summary: Summary) -> list[tuple[str, str, str]]:
     """Return (name, value, meaning) of each figure of a report."""
-    thing = _thing(summary)
-    net = summary.types.total
-    rows = [
+    return [
         ("duration", human_duration(summary.duration), "without our own work"),
-        (
-            "net",
-            f"{signed_size(net.size)}, {net.count:+,} objects",
-            f"what the whole process had more at the end of the {thing} than at its start",
-        ),
+        *(_metered_figures(summary) if summary.is_metered else _net_figures(summary)),
         ("rows", f"{summary.rows:,}", "loaded from the database by the ORM"),
         ("evaluations", f"{_number_of_loadings(summary):,}", "loadings of rows"),
-    ]
-    if summary.rss_before is not None and summary.rss_after is not None:
-        change = signed_size(summary.rss_after - summary.rss_before)
-        rows.append(
-            (
-                "RSS",
-                f"{human_size(summary.rss_after)} ({change})",
-                "memory of the process, from the system",
-            )
-        )
-    rows += [
-        ("overlapping", f"{summary.overlapping:,}", "other requests under way at the same time"),
+        *_rss_figures(summary),
+        (
+            "overlapping",
+            f"{summary.overlapping:,}",
+            "other requests under way at the same time"
+            + ("; each allocation is credited to its own request" if summary.is_metered else ""),
+        ),
         ("own cost", human_duration(summary.own_cost), "CPU time that measuring took"),
         ("instrument", f"{summary.instrument}, {summary.engine} engine", "who counted, and how"),
     ]
-    return rows
+
+
+def _net_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    net = summary.types.total
+    yield (
+        "net",
+        f"{signed_size(net.size)}, {net.count:+,} objects",
+        f"what the whole process had more at the end of the {thing(summary)} than at its start",
+    )
+
+
+def _metered_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    what = thing(summary)
+    nothing = f"{_nothing(summary) // 1024} KB"
+    for name, amount, meaning in (
+        ("peak", summary.peak, f"the most that was alive at once of what the {what} allocated"),
+        ("allocated", summary.allocated, "all that it ever allocated"),
+        (
+            "retained",
+            summary.retained,
+            f"still reachable once the {what} was over: growth. Under {nothing} counts as nothing",
+        ),
+        ("dead", summary.dead, "no longer reachable; waits for Python's collector"),
+        ("parked", summary.parked, "freed objects that Python keeps for the next of their type"),
+    ):
+        if amount is None:
+            yield name, "not known", meaning
+        else:
+            yield name, f"{human_size(amount.bytes)}, {counted(amount.blocks, 'block')}", meaning
+
+
+def _rss_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    if summary.rss_before is None or summary.rss_after is None:
+        return
+    change = summary.rss_after - summary.rss_before
+    yield (
+        "RSS",
+        f"{human_size(summary.rss_after)} ({signed_size(change)})",
+        "memory of the process, from the system, and its change",
+    )
+    if summary.alive is not None:
+        yield (
+            "outside Python",
+            signed_size(change - summary.alive.bytes),
+            "that change less what is retained, dead and parked: C libraries, other requests",
+        )
 
 
 def notes(summary: Summary) -> list[str]:
     """Return what a reader of this report should know about its figures, most serious first."""
-    return list(_notes(summary))
+    return list(_metered_notes(summary) if summary.is_metered else _notes(summary))
+
+
+def _metered_notes(summary: Summary) -> Iterator[str]:
+    what = thing(summary)
+    if summary.incomplete:
+        yield (
+            "Incomplete: our hooks on Python's allocators were taken off before the end. "
+            "tracemalloc and memray do that when they stop. What is left of this "
+            f"{what} is not known, and its peak may have been higher."
+        )
+    if summary.cold:
+        yield (
+            f"The first {what} of its kind in this process: it filled caches, and what it keeps "
+            "is mostly theirs."
+        )
+    if summary.kind == "code":
+        yield (
+            "The value of the last expression is still held at the end, and counted as retained."
+        )
+    elif is_kept(summary):
+        yield (
+            f"Retained: something outside of this {what} refers to it: a list or a cache of the "
+            "program, or with DEBUG the connection's log of queries, which the next request "
+            "empties. A cache is filled once: what is retained each time is a leak."
+        )
+    if is_worth_a_word(summary.dead):
+        yield (
+            "Dead: these objects refer to each other in a circle (rendering a template leaves "
+            "one), and are freed only when Python's collector comes. No leak; but until then "
+            f"the dead of one {what} add to those of the one before."
+        )
+    if is_worth_a_word(summary.parked):
+        yield "Parked: Python takes the next objects of these types from there. No growth."
+    names = _names(summary)
+    if _BUFFERS in names:
+        yield (
+            f"{_BUFFERS}: memory that no object of this {what} owns: that of C code, or of an "
+            "object that is older, a list that grows, say. Counted as retained."
+        )
+    if _FREE_LISTS in names:
+        yield f"{_FREE_LISTS}: freed objects that Python keeps for the next of their types."
+    if summary.loadings_unmeasured:
+        yield (
+            f"{counted(summary.loadings_unmeasured, 'evaluation')} were told in sum, without a "
+            "table by type: that would have taken more than MAX_OVERHEAD allows."
+        )
 
 
 def _notes(summary: Summary) -> Iterator[str]:
-    thing = _thing(summary)
+    what = thing(summary)
     if summary.incomplete:
         yield "Incomplete: measuring was cut short, and the figures with it."
     if summary.overlapping:
@@ -79,7 +171,7 @@ def _notes(summary: Summary) -> Iterator[str]:
         yield "gc.freeze() or gc.unfreeze() ran in between: the net figures are not comparable."
     if summary.cold:
         yield (
-            f"The first {thing} of its kind in this process: it filled caches, and its growth is "
+            f"The first {what} of its kind in this process: it filled caches, and its growth is "
             "mostly theirs."
         )
     if summary.collected_objects > _COLLECTED_WORTH_A_WORD:
@@ -115,10 +207,9 @@ def evaluation_lines(summary: Summary) -> list[str]:
     """Return a line for each evaluation: rows, model, place, bytes."""
     lines = []
     for loading in summary.loadings:
-        size = "not measured" if loading.size is None else human_size(loading.size)
         inside = f" in {loading.site.function}" if loading.site else ""
         lines.append(
-            f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}: {size}, "
+            f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}: {_sizes_of(loading)}, "
             f"{human_duration(loading.duration)}"
         )
     if summary.loadings_left_out:
@@ -128,24 +219,74 @@ def evaluation_lines(summary: Summary) -> list[str]:
 
 def report(summary: Summary, top: int, heading: str) -> str:
     """Return a whole report as text: the sentence, the figures, the tables, the notes."""
-    largest = summary.largest_loading
     parts = [heading, sentence(summary), _figures_block(summary)]
     if summary.loadings:
         parts.append("Evaluations:\n" + _indented(evaluation_lines(summary)))
-    if largest is not None and largest.types is not None:
-        title = f"On the heap after loading {loading_phrase(largest)}:"
-        parts.append(f"{title}\n\n{largest.types.table(top)}")
-    if summary.types.rows:
-        title = f"At the end of the {_thing(summary)}, against its start:"
-        parts.append(f"{title}\n\n{summary.types.table(top)}")
+    tables = _metered_tables(summary) if summary.is_metered else _tables(summary)
+    parts += [f"{title}:\n\n{types.table(top)}" for title, types in tables]
     said = notes(summary)
     if said:
         parts.append("Notes:\n" + _indented(said))
     return "\n\n".join(parts)
 
 
+def thing(summary: Summary) -> str:
+    """Return what a report calls what it is about."""
+    return summary.kind if summary.kind in ("request", "block") else "run"
+
+
+def is_kept(summary: Summary) -> bool:
+    """Tell whether it keeps something to speak of."""
+    return summary.retained is not None and summary.retained.bytes >= _nothing(summary)
+
+
+def is_worth_a_word(amount: Amount | None) -> bool:
+    """Tell whether there is more of it than in every request."""
+    return amount is not None and amount.bytes >= _WORTH_A_WORD
+
+
+def moment_phrase(summary: Summary, moment: TopMoment) -> str:
+    """Return of which moment its table is."""
+    where = f" at {moment.site}" if moment.site else ""
+    size = human_size(moment.types.total.size)
+    return (
+        f"{size} of the {thing(summary)} alive after loading {moment.rows:,} {moment.model}{where}"
+    )
+
+
+def _tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
+    largest = summary.largest_loading
+    if largest is not None and largest.types is not None:
+        yield f"On the heap after loading {loading_phrase(largest)}", largest.types
+    if summary.types.rows:
+        yield f"At the end of the {thing(summary)}, against its start", summary.types
+
+
+def _metered_tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
+    if summary.moment is not None:
+        yield f"The largest moment: {moment_phrase(summary, summary.moment)}", summary.moment.types
+    if is_kept(summary):
+        yield "Retained", summary.types
+    if is_worth_a_word(summary.dead):
+        yield "Dead, waiting for Python's collector", summary.dead_types
+
+
 def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
     """Return several runs of the same, each a row under its heading."""
+    runs = tuple(runs)
+    if any(summary.is_metered for _, summary in runs):
+        return layout.table(
+            ("run", "peak", "retained", "dead", "rows", "duration"),
+            (
+                (
+                    heading,
+                    *map(_optional_amount, (summary.peak, summary.retained, summary.dead)),
+                    f"{summary.rows:,}",
+                    human_duration(summary.duration),
+                )
+                for heading, summary in runs
+            ),
+        )
     return layout.table(
         ("run", "net", "largest load", "rows", "duration"),
         (
@@ -162,16 +303,23 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
 
 
 def routes_table(routes: Iterable[Mapping[str, Any]]) -> str:
-    """Return routes, as ``Report.objects.by_route()`` has them, as a table."""
+    """Return routes, as ``Report.objects.by_route()`` has them, as a table.
+
+    What only one of the two instruments can know has a column where it was at work.
+    """
+    routes = tuple(routes)
+    sizes = [
+        (title, name)
+        for title, name in _SIZES_OF_ROUTES
+        if name == "largest_evaluation_bytes" or any(route[name] is not None for route in routes)
+    ]
     return layout.table(
-        ("route", "reports", "average net", "largest net", "largest load", "rows", "latest ID"),
+        ("route", "reports", *(title for title, _ in sizes), "rows", "latest ID"),
         (
             (
                 f"{route['method']} {route['route']}".strip(),
                 f"{route['reports']:,}",
-                _optional_size(route["average_net_bytes"]),
-                _optional_size(route["largest_net_bytes"]),
-                _optional_size(route["largest_evaluation_bytes"]),
+                *(_optional_size(route[name]) for _, name in sizes),
                 f"{route['most_rows']:,}",
                 str(route["latest"]),
             )
@@ -180,34 +328,91 @@ def routes_table(routes: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
+_SIZES_OF_ROUTES: Final = (
+    ("average retained", "average_retained_bytes"),
+    ("largest peak", "largest_peak_bytes"),
+    ("average dead", "average_dead_bytes"),
+    ("average net", "average_net_bytes"),
+    ("largest net", "largest_net_bytes"),
+    ("largest load", "largest_evaluation_bytes"),
+)
+
+
+def _peak_phrase(summary: Summary, peak: int) -> str:
+    size = f"Peak {'at least ' if summary.incomplete else ''}{human_size(peak)}"
+    largest = summary.largest_loading
+    if largest is None:
+        return f"{size}, no rows loaded"
+    phrase = f"{loading_phrase(largest)}{_elsewhere(summary, largest)}"
+    highest = largest.highest
+    if highest is None or highest >= _MOST_OF * peak:
+        return f"{size} loading {phrase}"
+    return f"{size}; loading {phrase} took {human_size(highest)} at its highest"
+
+
+def _left_phrase(summary: Summary) -> str:
+    if summary.retained is None:
+        return "what is left of it is not known"
+    dead = 0 if summary.dead is None else summary.dead.bytes
+    waiting = f"{human_size(dead)} dead, waiting for Python's collector; "
+    kept = f"{human_size(summary.retained.bytes)} kept" if is_kept(summary) else "nothing kept"
+    return f"{waiting if dead >= _WORTH_A_WORD else ''}{kept}"
+
+
+def _nothing(summary: Summary) -> int:
+    return _WORTH_A_WORD if summary.kind == "request" else _KEPT
+
+
+def _names(summary: Summary) -> set[str]:
+    """Return the names of all types in the tables of a report."""
+    tables = [summary.types, summary.dead_types, summary.parked_types]
+    tables += [loading.types for loading in summary.loadings if loading.types is not None]
+    if summary.moment is not None:
+        tables.append(summary.moment.types)
+    return {name for table in tables for name, _ in table.rows}
+
+
+def _sizes_of(loading: Loading) -> str:
+    if loading.allocated is None or loading.peak is None:
+        return "not measured" if loading.size is None else human_size(loading.size)
+    kept = "" if loading.retained is None else f", {human_size(loading.retained)} kept"
+    return (
+        f"{human_size(loading.allocated)} allocated, {human_size(loading.peak)} at its highest, "
+        f"{_optional_size(loading.alive)} at its end{kept}"
+    )
+
+
+def _optional_amount(amount: Amount | None) -> str:
+    return _optional_size(None if amount is None else amount.bytes)
+
+
 def _loaded(summary: Summary) -> str:
     largest = summary.largest_loading
     if largest is None:
         return "No rows were loaded"
     size = "" if largest.size is None else f" put {human_size(largest.size)} on the heap"
+    return f"Loading {loading_phrase(largest)}{size}{_elsewhere(summary, largest)}"
+
+
+def _elsewhere(summary: Summary, largest: Loading) -> str:
     others = summary.rows - largest.rows
+    if others <= 0:
+        return ""
     were = "was" if others == 1 else "were"
-    elsewhere = ""
-    if others > 0:
-        elsewhere = f" ({counted(others, 'more row')} {were} loaded by other queries)"
-    return f"Loading {loading_phrase(largest)}{size}{elsewhere}"
-
-
-def _thing(summary: Summary) -> str:
-    return summary.kind if summary.kind in ("request", "block") else "run"
+    return f" ({counted(others, 'more row')} {were} loaded by other queries)"
 
 
 def _end(summary: Summary) -> str:
     change = summary.types.total.size
-    thing = _thing(summary)
+    what = thing(summary)
     if abs(change) < _WORTH_A_WORD:
         return (
-            f"nothing to speak of remained at the end of the {thing} "
+            f"nothing to speak of remained at the end of the {what} "
             f"({signed_size(change)} against its start)"
         )
     direction = "more" if change > 0 else "less"
     size = human_size(abs(change))
-    return f"{size} {direction} on the heap at the end of the {thing} than at its start"
+    return f"{size} {direction} on the heap at the end of the {what} than at its start"
 
 
 def _number_of_loadings(summary: Summary) -> int:

@@ -25,7 +25,7 @@ from .faults import Contained, Reminder
 from .layout import plain
 from .models import Report
 from .recording import Defaults, Evaluation, Recording, within
-from .values import Loading, TopTypes, ours
+from .values import Amount, Diff, Loading, TopMoment, TopTypes, ours
 
 EVALUATIONS_STORED: Final = 100
 """Evaluations of one report stored one by one: those of most bytes and rows."""
@@ -184,6 +184,11 @@ def collecting() -> Iterator[Collected]:
         _collected.reset(token)
 
 
+def settle() -> None:
+    """Wait no longer for requests of this context to be gone: they are, as far as they can be."""
+    settling.settle(of=_collected.get())
+
+
 def is_collecting() -> bool:
     """Tell whether somebody asked for every recording of this context."""
     return _collected.get() is not None
@@ -267,9 +272,14 @@ def report_of(recording: Recording, facts: Facts) -> Report:
     top_types = config.top_types if config else 50
     route = plain(facts.route, 255)
     types = TopTypes.of(recording.diff, top_types)
+    # Cut short, a meter knows what went before, and not what is left.
+    left = recording.window is None or not recording.incomplete
+    dead = recording.dead if left else None
+    parked = recording.parked if left else None
+    moment = recording.moment
     # What one loads inside another ends first, and is to stand below it.
     evaluations = sorted(recording.evaluations, key=lambda evaluation: evaluation.began)
-    loadings = [_loading(evaluation) for evaluation in evaluations]
+    loadings = [_loading(evaluation, left) for evaluation in evaluations]
     kept = _largest(loadings)
     sizes = [loading.size for loading in loadings if loading.size is not None]
     return Report(
@@ -283,8 +293,14 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         instrument=recording.instrument,
         rss_before=recording.rss_before,
         rss_after=recording.rss_after,
-        net_bytes=documents.stored_number(types.total.size),
-        net_objects=documents.stored_number(types.total.count),
+        net_bytes=documents.stored_number(types.total.size) if left else None,
+        net_objects=documents.stored_number(types.total.count) if left else None,
+        **_columns("allocated", recording.allocated),
+        **_columns("peak", recording.peak),
+        **_columns("alive", recording.alive if left else None),
+        **_columns("retained", recording.retained if left else None),
+        **_columns("dead", dead),
+        **_columns("parked", parked),
         rows=documents.stored_number(recording.rows),
         collected_objects=recording.collected_objects,
         largest_evaluation_bytes=documents.stored_number(max(sizes)) if sizes else None,
@@ -296,7 +312,12 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         pid=os.getpid(),
         thread=plain(recording.thread, 100),
         release=plain(config.release if config else "", 100),
-        types=documents.types_document(types),
+        types=documents.tables_document(
+            types,
+            dead=_top_types(dead, top_types),
+            parked=_top_types(parked, top_types),
+            moment=None if moment is None else TopMoment.of(moment, top_types),
+        ),
         evaluations=documents.loadings_document(
             kept,
             left_out=recording.evaluations_left_out + len(loadings) - len(kept),
@@ -369,7 +390,22 @@ def _is_first(route: tuple[str, str]) -> bool:
     return True
 
 
-def _loading(evaluation: Evaluation) -> Loading:
+def _columns(name: str, amount: Amount | None) -> dict[str, int | None]:
+    return {
+        f"{name}_bytes": None if amount is None else documents.stored_number(amount.bytes),
+        f"{name}_blocks": None if amount is None else documents.stored_number(amount.blocks),
+    }
+
+
+def _top_types(amount: Amount | None, number: int) -> TopTypes:
+    return TopTypes.of(Diff({}, {}) if amount is None else amount.types, number)
+
+
+def _bytes(amount: Amount | None) -> int | None:
+    return None if amount is None else amount.bytes
+
+
+def _loading(evaluation: Evaluation, left: bool) -> Loading:
     return Loading(
         model=evaluation.model,
         kind=evaluation.kind,
@@ -382,6 +418,10 @@ def _loading(evaluation: Evaluation) -> Loading:
         streamed=evaluation.streamed,
         over_budget=evaluation.over_budget,
         types=None if evaluation.diff is None else TopTypes.of(evaluation.diff, EVALUATION_TYPES),
+        allocated=_bytes(evaluation.allocated),
+        peak=_bytes(evaluation.peak),
+        alive=_bytes(evaluation.alive),
+        retained=_bytes(evaluation.retained) if left else None,
     )
 
 
@@ -389,6 +429,6 @@ def _largest(loadings: list[Loading]) -> list[Loading]:
     """Return those worth a line each, in their order."""
     ranked = sorted(
         range(len(loadings)),
-        key=lambda place: (-(loadings[place].size or 0), -loadings[place].rows),
+        key=lambda place: (-(loadings[place].highest or 0), -loadings[place].rows),
     )
     return [loadings[place] for place in sorted(ranked[:EVALUATIONS_STORED])]

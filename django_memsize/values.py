@@ -255,8 +255,25 @@ class TopTypes:
 
 @ours
 @dataclass(frozen=True, slots=True)
+class TopMoment:
+    """A moment as stored and shown."""
+
+    model: str
+    rows: int
+    site: Site | None
+    types: TopTypes
+
+    @classmethod
+    def of(cls, moment: Moment, number: int) -> TopMoment:
+        """Return the moment with the ``number`` largest types."""
+        types = TopTypes.of(moment.amount.types, number)
+        return cls(moment.model, moment.rows, moment.site, types)
+
+
+@ours
+@dataclass(frozen=True, slots=True)
 class Loading:
-    """An evaluation as stored and shown."""
+    """An evaluation as stored and shown. What only a meter knows is in bytes, else None."""
 
     model: str
     kind: str
@@ -269,17 +286,35 @@ class Loading:
     streamed: bool = False
     over_budget: bool = False
     types: TopTypes | None = None
+    allocated: int | None = None
+    peak: int | None = None
+    alive: int | None = None
+    retained: int | None = None
 
     @property
     def size(self) -> int | None:
         """Bytes on the heap once it had ended, None where that was not measured."""
+        if self.alive is not None:
+            return self.alive
         return None if self.types is None else self.types.total.size
+
+    @property
+    def highest(self) -> int | None:
+        """Bytes where it stood highest, or at its end where only that is known.
+
+        An iterator() puts little on the heap by its end.
+        """
+        return self.size if self.peak is None else self.peak
 
 
 @ours
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A report as the screens show it."""
+    """A report as the screens show it.
+
+    ``types`` is what is retained by type, or net of the whole process where a census counted. What
+    only a meter knows is None or empty there, and what is left is None where it was cut short.
+    """
 
     kind: str
     name: str
@@ -300,11 +335,25 @@ class Summary:
     own_cost: float
     engine: str
     instrument: str
+    allocated: Amount | None = None
+    peak: Amount | None = None
+    alive: Amount | None = None
+    retained: Amount | None = None
+    dead: Amount | None = None
+    parked: Amount | None = None
+    dead_types: TopTypes = TopTypes()
+    parked_types: TopTypes = TopTypes()
+    moment: TopMoment | None = None
+
+    @property
+    def is_metered(self) -> bool:
+        """Whether each allocation was credited to whom it belongs."""
+        return self.peak is not None
 
     @property
     def largest_loading(self) -> Loading | None:
         """The one that took most bytes, or where none was measured most rows."""
-        return max(self.loadings, key=lambda one: (one.size or -1, one.rows), default=None)
+        return max(self.loadings, key=lambda one: (one.highest or -1, one.rows), default=None)
 
 
 @ours

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import admin, documents, storage
 from django_memsize.models import Report
-from django_memsize.values import Loading, Site, TopTypes, TypeTotal
+from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
 
 LIST = "/admin/django_memsize/report/"
 
@@ -78,6 +79,28 @@ def text_of(response):
 @pytest.fixture
 def report():
     return store()
+
+
+@pytest.fixture
+def metered():
+    measures = {"allocated": 2 * 10**7, "peak": 4_300_000, "alive": 2_603_000}
+    measures |= {"retained": 2_500_000, "dead": 3_100, "parked": 100_000}
+    sizes = {f"{name}_bytes": size for name, size in measures.items()}
+    blocks = {f"{name}_blocks": size // 64 for name, size in measures.items()}
+    loading = dataclasses.replace(
+        LOADING, allocated=2 * 10**7, peak=4_200_000, alive=3_000_000, retained=2_500_000
+    )
+    return store(
+        instrument="meter",
+        loadings=(loading,),
+        types=documents.tables_document(
+            TopTypes((("tests.app.models.Account", TypeTotal(3090, 2_500_000)),)),
+            dead=TopTypes((("dead.Type", TypeTotal(3, 3000)),)),
+            parked=TopTypes((("parked.Type", TypeTotal(5, 100_000)),)),
+            moment=TopMoment("app.Account", 3090, LOADING.site, ACCOUNTS),
+        ),
+        **sizes | blocks | {"net_bytes": 2_500_000},
+    )
 
 
 @pytest.fixture
@@ -188,14 +211,14 @@ def test_the_list_says_what_each_report_is_about(admin_client):
 
     text = text_of(admin_client.get(LIST))
 
-    figures = "458.9 KB +458.9 KB 3,090 28.3 ms 3 cold compiled"
+    figures = "– +458.9 KB net – 458.9 KB 3,090 28.3 ms 3 cold census"  # noqa: RUF001
     assert f"GET /accounts/ 2026-03-01 12:30:15 {figures}" in text
 
 
 def test_the_list_shows_a_dash_for_what_is_not_known(admin_client):
     store(loadings=(), net_bytes=None, rows=0)
 
-    assert "12:30:15 – – 0 28.3 ms – – compiled" in text_of(admin_client.get(LIST))  # noqa: RUF001
+    assert "12:30:15 – – – – 0 28.3 ms – – census" in text_of(admin_client.get(LIST))  # noqa: RUF001
 
 
 def test_the_newest_report_comes_first(admin_client):
@@ -208,10 +231,11 @@ def test_the_newest_report_comes_first(admin_client):
     assert routes == ["/new/", "/old/", "/older/"]
 
 
-@pytest.mark.parametrize("column", [3, 4])
+@pytest.mark.parametrize("column", [3, 4, 5, 6])
 def test_sizes_are_sorted_with_the_unknown_ones_as_nothing(admin_client, column):
     for route, size in (("/none/", None), ("/large/", 9000), ("/less/", -9000), ("/small/", 10)):
-        store(route=route, net_bytes=size, largest_evaluation_bytes=size)
+        names = ("peak_bytes", "net_bytes", "dead_bytes", "largest_evaluation_bytes")
+        store(route=route, **dict.fromkeys(names, size))
 
     up = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": column})))
     down = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": -column})))
@@ -239,6 +263,7 @@ def test_routes_are_found_by_a_part(admin_client):
         ({"cold__exact": "1"}, {"cold": True}),
         ({"incomplete__exact": "1"}, {"incomplete": True}),
         ({"engine": "python"}, {"engine": "python"}),
+        ({"instrument": "meter"}, {"instrument": "meter"}),
         ({"release": "2.0"}, {"release": "2.0"}),
         ({"route": "/found/"}, {}),
         ({"started_at__year": "2019"}, {"started_at": datetime(2019, 5, 5, tzinfo=UTC)}),
@@ -347,6 +372,12 @@ def test_the_list_is_of_the_newest_reports(admin_client, monkeypatch):
 
     assert re.findall(r"GET (/\w+/)", text) == ["/third/", "/second/"]
     assert "The oldest reports are not listed." in text
+
+
+def test_the_list_shows_what_a_meter_tells(admin_client, metered):
+    text = text_of(admin_client.get(LIST))
+
+    assert "12:30:15 4.1 MB 2.4 MB 3.0 KB 2.9 MB 3,090 28.3 ms – – meter" in text  # noqa: RUF001
 
 
 # The page
@@ -460,6 +491,60 @@ def test_the_page_leads_to_the_other_reports_of_its_route(admin_client):
     assert "/unlike/" not in text
 
 
+# The page of a metered report
+
+
+def test_the_page_of_a_meter_begins_with_peak_and_what_is_kept(admin_client, metered):
+    assert ("Peak 4.1 MB loading 3,090 app.Account at app/views.py:41; 2.4 MB kept.") in text_of(
+        admin_client.get(page_of(metered))
+    )
+
+
+def test_an_evaluation_of_a_meter_tells_bloat_from_a_leak(admin_client, metered):
+    text = text_of(admin_client.get(page_of(metered)))
+
+    assert "Allocated Peak At its end Kept Duration" in text
+    assert "in accounts 19.1 MB 4.0 MB 2.9 MB 2.4 MB 25.2 ms" in text
+    assert "Kept: still reachable once the request was over" in text
+
+
+def test_the_page_of_a_meter_has_a_table_for_all_that_is_left(admin_client, metered):
+    response = admin_client.get(page_of(metered))
+    page = response.context["page"]
+
+    assert [(table.title, table.folded_as) for table in page.tables] == [
+        ("The largest moment", ""),
+        ("Retained", ""),
+        ("Dead", "3.0 KB by type"),
+        ("Parked", "97.7 KB by type"),
+    ]
+    text = text_of(response)
+    assert "The largest moment 458.9 KB of the request alive after loading 3,090 app.Ac" in text
+    assert "2.4 MB still reachable once the request was over" in text
+    assert "dead.Type 3 2.9 KB 100%" in text
+    assert "parked.Type 5 97.7 KB 100%" in text
+    assert "against its start" not in text
+
+
+def test_the_table_of_the_largest_moment_stands_open_and_no_evaluation_repeats_it(
+    admin_client, metered
+):
+    response = admin_client.get(page_of(metered))
+
+    assert "<details open>" not in response.content.decode()
+
+
+def test_the_same_statement_again_and_again_has_sums_and_one_peak(admin_client):
+    one = {"allocated": 4000, "peak": 3000, "alive": 2000, "retained": 100}
+    loading = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", **one)
+    cut = Loading("app.Book", "instances", 1, 0.001, LOADING.site, "SELECT 2", allocated=1, peak=1)
+    report = store(loadings=(loading, loading, cut), peak_bytes=9000, peak_blocks=9)
+    text = text_of(admin_client.get(page_of(report)))
+
+    assert "7.8 KB 2.9 KB 3.9 KB 200 B 2.0 ms The same statement 2 times" in text
+    assert "1 B 1 B not measured – 1.0 ms" in text  # noqa: RUF001
+
+
 # Hostile or old content
 
 
@@ -503,6 +588,10 @@ def test_a_report_with_empty_documents_has_a_page(admin_client):
         {"types": {"version": 9, "rows": [["dict", 1]]}},
         {"types": [1, 2]},
         {"types": {"rows": [["a", "b", "c"]], "others": 0, "other": [0, 0], "comparable": True}},
+        {"types": {"moment": {}, "dead": 3}},
+        {"types": documents.types_document(ACCOUNTS) | {"dead": [1]}, "peak_bytes": 1},
+        {"types": documents.types_document(ACCOUNTS) | {"moment": {"model": "a"}}},
+        {"evaluations": {"loadings": [{"allocated": "a", "peak": {}}]}},
         {"evaluations": {"loadings": [{"model": "app.Account"}]}},
         {"evaluations": {"loadings": [{"site": None, "types": None, "new": 1}]}},
         {"evaluations": {"loadings": 3}},

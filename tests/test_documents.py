@@ -3,7 +3,7 @@ import json
 import pytest
 
 from django_memsize import documents
-from django_memsize.values import Loading, Site, TopTypes, TypeTotal
+from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
 
 TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
 LOADING = Loading(
@@ -29,11 +29,31 @@ def test_a_table_of_types_comes_back_as_it_was():
     assert documents.types_of(through_json(documents.types_document(TYPES))) == TYPES
 
 
+@pytest.mark.parametrize("site", [None, Site("bank/views.py", 41, "accounts")])
+def test_the_tables_of_a_meter_come_back_as_they_were(site):
+    dead, parked = TopTypes((("dict", TypeTotal(1, 64)),)), TopTypes((("list", TypeTotal(2, 112)),))
+    moment = TopMoment("bank.Account", 3090, site, TYPES)
+    document = through_json(documents.tables_document(TopTypes(), dead, parked, moment))
+
+    assert documents.types_of(document) == TopTypes()
+    assert documents.table_of(document, "dead") == dead
+    assert documents.table_of(document, "parked") == parked
+    assert documents.moment_of(document) == moment
+
+
+@pytest.mark.parametrize("document", [None, {}, documents.types_document(TYPES)])
+def test_a_document_without_the_tables_of_a_meter_has_none(document):
+    assert documents.table_of(document, "dead") == TopTypes()
+    assert documents.moment_of(document) is None
+
+
 def test_loadings_come_back_as_they_were():
     bare = Loading("bank.Account", "raw", 0, 0.0)
-    document = through_json(documents.loadings_document([LOADING, bare], left_out=4, unmeasured=5))
+    metered = Loading("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
+    loadings = [LOADING, bare, metered]
+    document = through_json(documents.loadings_document(loadings, left_out=4, unmeasured=5))
 
-    assert documents.loadings_of(document) == (LOADING, bare)
+    assert documents.loadings_of(document) == (LOADING, bare, metered)
     assert (document["left_out"], document["unmeasured"]) == (4, 5)
     assert document["version"] == documents.VERSION
 
@@ -51,6 +71,14 @@ def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
     document = documents.loadings_document([Loading("m", "raw", 0, 0.0, sql=sql)], 0, 0)
 
     assert document["loadings"][0]["sql"] == stored
+
+
+def test_a_loading_stored_before_there_was_a_meter_is_read():
+    document = through_json(documents.loadings_document([LOADING], left_out=0, unmeasured=0))
+    for name in ("allocated", "peak", "alive", "retained"):
+        del document["loadings"][0][name]
+
+    assert documents.loadings_of(document) == (LOADING,)
 
 
 def test_an_empty_document_is_an_empty_table():

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,13 +10,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
-from django_memsize import storage
+from django_memsize import engine, rendering, storage
 from django_memsize.models import Report
 from tests.app.models import Account, Author
+from tests.visits import create_accounts
 
 PROJECT = Path(__file__).parent.parent
 
-pytestmark = [pytest.mark.django_db(databases=["default", "other"]), pytest.mark.census]
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+metered = pytest.mark.skipif(engine.Window is None, reason="there is no meter")
 
 
 @pytest.fixture
@@ -152,6 +155,7 @@ def test_run_uses_the_method_asked_for(memprofile):
     assert Report.objects.get().method == "POST"
 
 
+@pytest.mark.census
 def test_run_of_code_shows_what_its_value_holds(memprofile, authors):
     text = memprofile("run", "--code", "list(Author.objects.all())")
 
@@ -162,6 +166,64 @@ def test_run_of_code_shows_what_its_value_holds(memprofile, authors):
     assert dict(loading.types.rows)["tests.app.models.Author"].count == 30
     assert dict(stored.summary().types.rows)["tests.app.models.Author"].count == 30
     assert "Loading 30 app.Author at <code>:1 put " in text
+
+
+@metered
+def test_run_of_code_shows_what_its_value_keeps(memprofile, authors):
+    text = memprofile("run", "--code", "list(Author.objects.all())")
+
+    summary = Report.objects.get().summary()
+    (loading,) = summary.loadings
+    assert dict(summary.types.rows)["tests.app.models.Author"].count == 30
+    assert dict(summary.moment.types.rows)["tests.app.models.Author"].count == 30
+    assert loading.alive >= loading.retained > 30 * 48
+    assert re.search(r"Peak [\d.]+ KB loading 30 app.Author at <code>:1; [\d.]+ KB kept\.", text)
+    assert "The value of the last expression is still held" in text
+
+
+@metered
+def test_run_tells_what_is_dead_from_what_is_kept(memprofile):
+    create_accounts(200)
+
+    memprofile("run", "/accounts/template/")
+
+    summary = Report.objects.get().summary()
+    assert dict(summary.dead_types.rows)["tests.app.models.Account"].count == 200
+    assert "tests.app.models.Account" not in dict(summary.types.rows)
+    assert rendering.sentence(summary).endswith(
+        " dead, waiting for Python's collector; nothing kept."
+    )
+
+
+@metered
+@pytest.mark.parametrize("url", ["/accounts/", "/accounts/response/", "/accounts/stream/"])
+def test_the_response_of_a_run_is_gone_before_what_is_left_is_told(memprofile, url):
+    create_accounts(200)
+
+    memprofile("run", url)
+
+    summary = Report.objects.get().summary()
+    assert summary.peak.bytes > 50_000
+    assert "tests.app.models.Account" not in dict(summary.types.rows)
+    assert rendering.sentence(summary).endswith("; nothing kept.")
+
+
+@metered
+def test_several_runs_are_a_table_of_peaks_and_of_what_is_left(memprofile):
+    header = memprofile("run", "/nothing/", "--repeat", "2").splitlines()[0]
+
+    assert [cell.strip() for cell in header.split(" | ")] == [
+        *("run", "peak", "retained", "dead", "rows", "duration")
+    ]
+
+
+@pytest.mark.census
+def test_several_runs_that_a_census_counted_are_a_table_of_net_figures(memprofile):
+    header = memprofile("run", "/nothing/", "--repeat", "2").splitlines()[0]
+
+    assert [cell.strip() for cell in header.split(" | ")] == [
+        *("run", "net", "largest load", "rows", "duration")
+    ]
 
 
 def test_run_of_code_takes_several_lines(memprofile):

@@ -2,7 +2,7 @@ import pytest
 from django.core.management import call_command
 
 from django_memsize.models import Report
-from django_memsize.values import TopTypes
+from django_memsize.values import Amount, TopTypes
 
 pytestmark = pytest.mark.django_db
 
@@ -47,6 +47,31 @@ def test_routes_are_summed_up_each_by_its_method():
     assert (get["method"], get["reports"], get["average_net_bytes"]) == ("GET", 2, 200)
     assert (get["largest_net_bytes"], get["most_rows"], get["latest"]) == (300, 7, latest.pk)
     assert (post["method"], post["reports"]) == ("POST", 1)
+
+
+def test_routes_have_what_a_meter_knows_apart_from_what_a_census_counted():
+    report(net_bytes=100, retained_bytes=100, dead_bytes=40, peak_bytes=900)
+    report(net_bytes=300, retained_bytes=300, dead_bytes=60, peak_bytes=700)
+    report(net_bytes=5000)
+    report(route="/counted/", net_bytes=60)
+
+    mixed, counted = Report.objects.by_route()
+
+    assert (mixed["average_retained_bytes"], mixed["largest_retained_bytes"]) == (200, 300)
+    assert (mixed["average_dead_bytes"], mixed["largest_peak_bytes"]) == (50, 900)
+    assert (mixed["average_net_bytes"], mixed["largest_net_bytes"]) == (5000, 5000)
+    assert counted["average_growth_bytes"] == counted["average_net_bytes"] == 60
+    assert (counted["average_retained_bytes"], counted["largest_peak_bytes"]) == (None, None)
+
+
+def test_a_report_knows_what_a_meter_knew():
+    summary = report(peak_bytes=900, peak_blocks=9, retained_bytes=10, retained_blocks=1).summary()
+
+    assert summary.is_metered
+    assert summary.peak == Amount(9, 900)
+    assert summary.retained == Amount(1, 10)
+    assert summary.dead is None
+    assert not report().summary().is_metered
 
 
 def test_a_report_without_documents_has_a_summary():

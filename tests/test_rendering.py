@@ -1,7 +1,9 @@
 import dataclasses
 
+import pytest
+
 from django_memsize import rendering
-from django_memsize.values import Loading, Site, Summary, TopTypes, TypeTotal
+from django_memsize.values import Amount, Loading, Site, Summary, TopMoment, TopTypes, TypeTotal
 
 ACCOUNTS = Loading(
     "bank.Account",
@@ -175,6 +177,9 @@ def test_routes_are_a_table():
             "route": "/accounts/",
             "method": "GET",
             "reports": 12,
+            "average_retained_bytes": None,
+            "average_dead_bytes": None,
+            "largest_peak_bytes": None,
             "average_net_bytes": 2048.5,
             "largest_net_bytes": 4096,
             "largest_evaluation_bytes": None,
@@ -191,4 +196,174 @@ def test_routes_are_a_table():
         "             -",
         "  3,090",
         "          7",
+    ]
+
+
+# What a meter knows
+
+
+def amount(size):
+    return Amount(size // 64, size)
+
+
+METERED = but(
+    instrument="meter",
+    engine="compiled",
+    types=TopTypes((("str", TypeTotal(2, 1000)),)),
+    loadings=(
+        dataclasses.replace(
+            ACCOUNTS, allocated=20_000_000, peak=4_200_000, alive=3_000_000, retained=120
+        ),
+    ),
+    allocated=amount(21_000_000),
+    peak=amount(4_300_000),
+    alive=amount(3_201_000),
+    retained=amount(1000),
+    dead=amount(3_100_000),
+    parked=amount(100_000),
+    dead_types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_100_000)),)),
+    parked_types=TopTypes((("tuple", TypeTotal(100, 100_000)),)),
+    moment=TopMoment("bank.Account", 3090, ACCOUNTS.site, ACCOUNTS.types),
+)
+
+
+def metered(**changes):
+    return dataclasses.replace(METERED, **changes)
+
+
+def kept(size):
+    return {"retained": amount(size), "types": grown(size), "dead": amount(0)}
+
+
+def test_the_sentence_of_a_meter_tells_peak_dead_and_kept():
+    assert rendering.sentence(METERED) == (
+        "Peak 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
+        "3.0 MB dead, waiting for Python's collector; nothing kept."
+    )
+    assert rendering.sentence(metered(**kept(2_500_000))) == (
+        "Peak 4.1 MB loading 3,090 bank.Account at bank/views.py:41; 2.4 MB kept."
+    )
+
+
+def test_a_loading_that_did_not_make_the_peak_is_told_apart_from_it():
+    small = dataclasses.replace(METERED.loadings[0], peak=1_000_000)
+
+    assert rendering.sentence(metered(loadings=(small,), rows=3100, dead=amount(0))) == (
+        "Peak 4.1 MB; loading 3,090 bank.Account at bank/views.py:41 (10 more rows were loaded by "
+        "other queries) took 976.6 KB at its highest; nothing kept."
+    )
+
+
+def test_the_sentence_of_a_meter_without_rows_says_so():
+    assert rendering.sentence(metered(loadings=(), rows=0, dead=amount(0))) == (
+        "Peak 4.1 MB, no rows loaded; nothing kept."
+    )
+
+
+def test_what_was_not_seen_to_its_end_is_not_said_to_keep_nothing():
+    cut = metered(incomplete=True, alive=None, retained=None, dead=None, parked=None)
+
+    assert rendering.sentence(cut) == (
+        "Peak at least 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
+        "what is left of it is not known."
+    )
+    assert {value for name, value, _ in rendering.figures(cut) if name in ("retained", "dead")} == {
+        "not known"
+    }
+    assert any("tracemalloc" in note for note in rendering.notes(cut))
+
+
+@pytest.mark.parametrize(("kind", "nothing"), [("request", 16), ("block", 1), ("code", 1)])
+def test_how_little_counts_as_nothing_is_said(kind, nothing):
+    at = metered(kind=kind, **kept(nothing * 1024))
+    under = metered(kind=kind, **kept(nothing * 1024 - 1))
+
+    assert rendering.sentence(at).endswith(" kept.")
+    assert rendering.sentence(under).endswith("; nothing kept.")
+    meanings = {name: meaning for name, _, meaning in rendering.figures(at)}
+    assert f"Under {nothing} KB counts as nothing" in meanings["retained"]
+
+
+def test_the_figures_of_a_meter_have_a_meaning_each():
+    figures = {name: (value, meaning) for name, value, meaning in rendering.figures(METERED)}
+
+    assert figures["peak"][0] == "4.1 MB, 67,187 blocks"
+    assert figures["allocated"][0] == "20.0 MB, 328,125 blocks"
+    assert figures["retained"][0] == "1000 B, 15 blocks"
+    assert figures["dead"][0] == "3.0 MB, 48,437 blocks"
+    assert figures["parked"][0] == "97.7 KB, 1,562 blocks"
+    assert figures["RSS"][0] == "103.0 MB (+3.0 MB)"
+    assert figures["outside Python"][0] == "-54.0 KB"
+    assert "credited to its own request" in figures["overlapping"][1]
+    assert "net" not in figures
+    assert all(meaning for _, meaning in figures.values())
+
+
+def test_a_metered_report_of_which_nothing_is_left_has_no_notes():
+    nothing = {"dead": amount(0), "parked": amount(0), **kept(100)}
+
+    assert rendering.notes(metered(overlapping=3, collected_objects=9000, **nothing)) == []
+
+
+def test_each_figure_of_a_meter_that_needs_a_word_has_a_note():
+    notes = {
+        "The first request of its kind": metered(cold=True),
+        "value of the last expression": metered(kind="code"),
+        "Retained: something outside": metered(**kept(20_000)),
+        "Dead: ": METERED,
+        "Parked: ": METERED,
+        "(buffers): ": metered(types=TopTypes((("(buffers)", TypeTotal(1, 100)),))),
+        "(free lists): ": metered(parked_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))),
+        "2 evaluations were told in sum": metered(loadings_unmeasured=2),
+    }
+
+    for text, summary in notes.items():
+        assert [note for note in rendering.notes(summary) if text in note], text
+
+
+def test_a_metered_report_has_the_largest_moment_and_what_is_left():
+    text = rendering.report(metered(**kept(20_000) | {"dead": amount(3_100_000)}), 15, "Report 7")
+
+    places = [
+        text.index(part)
+        for part in (
+            "19.1 MB allocated, 4.0 MB at its highest, 2.9 MB at its end, 120 B kept, 30.0 ms",
+            "The largest moment: 2.9 MB of the request alive after loading 3,090 bank.Account",
+            "Retained:\n",
+            "Dead, waiting for Python's collector:\n",
+            "Notes:",
+        )
+    ]
+    assert places == sorted(places)
+
+
+def test_tables_of_what_counts_as_nothing_are_left_out():
+    text = rendering.report(metered(dead=amount(100)), 15, "Report 7")
+
+    assert "Retained:\n" not in text
+    assert "Dead, waiting" not in text
+
+
+def test_the_routes_of_a_meter_show_what_is_retained_and_the_peak():
+    route = {
+        "route": "/accounts/",
+        "method": "GET",
+        "reports": 12,
+        "average_retained_bytes": 2048.5,
+        "average_dead_bytes": 0,
+        "largest_peak_bytes": 4096,
+        "average_net_bytes": None,
+        "largest_net_bytes": None,
+        "largest_evaluation_bytes": 3072,
+        "most_rows": 3090,
+        "latest": 7,
+    }
+    header, _, row = rendering.routes_table([route]).splitlines()
+
+    assert [cell.strip() for cell in header.split(" | ")] == [
+        *("route", "reports", "average retained", "largest peak", "average dead", "largest load"),
+        *("rows", "latest ID"),
+    ]
+    assert [cell.strip() for cell in row.split(" | ")] == [
+        *("GET /accounts/", "12", "2.0 KB", "4.0 KB", "0 B", "3.0 KB", "3,090", "7")
     ]

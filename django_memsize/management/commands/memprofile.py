@@ -15,7 +15,7 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError, connections, reset_queries, transaction
 from django.db.models import Sum
 from django.test import Client
 from django.urls import Resolver404, resolve
@@ -132,6 +132,8 @@ class Command(RichCommand):
                     _request(client, options["method"], path)
                 except Exception as error:
                     raise CommandError(_told(error, f"{path} raised")) from error
+                reset_queries()  # the log of DEBUG: the next request would begin with that
+                storage.settle()
                 _drop_the_warm_up(collected, options, number)
         if not collected:
             raise CommandError("Nothing was measured: the request did not reach MemsizeMiddleware.")
@@ -155,8 +157,9 @@ class Command(RichCommand):
                         recording.abandon()
                         raise CommandError(_told(error, "The code raised")) from error
                     recording.close()
-                del value
+                # Before the value goes: what it holds is the answer.
                 storage.keep(recording, storage.Facts(" ".join(options["code"].split())))
+                del value
                 _drop_the_warm_up(collected, options, number)
         return collected
 
@@ -247,6 +250,8 @@ def _request(client: Client, method: str, path: str) -> None:
     if response.streaming:
         for _ in response:
             pass
+    # Refers to the response, which would then stay, with all it holds, until a collection.
+    vars(response).pop("json", None)
 
 
 def _drop_the_warm_up(collected: list[Report], options: dict[str, Any], number: int) -> None:
