@@ -140,12 +140,12 @@ debit(window *born_in, Py_ssize_t bytes)
 void
 meter_gone(const void *address)
 {
-    block_slot *found = blocks_find(&table, address);
-    if (found) {
-        const block *freed = blocks_at(&table, found->number);
+    uint32_t number = blocks_find(&table, address);
+    if (number) {
+        const block *freed = blocks_at(&table, number);
         window *born_in = windows[freed->window].used;
         Py_ssize_t bytes = (Py_ssize_t)freed->size;
-        blocks_remove(&table, found, &born_in->first);
+        blocks_remove(&table, number, &born_in->first);
         debit(born_in, bytes);
     }
 }
@@ -360,8 +360,7 @@ meter_forget(window *outermost)
     told_windows--;
     for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
         while (each->first) {
-            const block *known = blocks_at(&table, each->first);
-            blocks_remove(&table, blocks_find(&table, (const void *)known->address), &each->first);
+            blocks_remove(&table, each->first, &each->first);
         }
     }
     forget_windows(outermost);

@@ -242,9 +242,9 @@ list_parts(parts *found, window *outer, search *under_way)
     for (window *each = outer; each; each = meter_next_in(outer, each)) {
         for (uint32_t number = each->first; number && found->count < room;) {
             const block *known = blocks_at(table, number);
-            MEMSIZE_PREFETCH((const void *)known->address);
+            MEMSIZE_PREFETCH((const void *)block_address(known));
             found->at[found->count++] = (part){
-                .address = known->address,
+                .address = block_address(known),
                 .bytes = (Py_ssize_t)known->size,
                 .window = known->window,
                 .owner = known->is_raw, /* until it is known what it is */
