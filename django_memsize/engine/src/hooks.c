@@ -7,8 +7,9 @@ typedef struct installation installation;
 /* One domain's hook. */
 typedef struct {
     PyMemAllocatorEx below;
-    PyMemAllocatorDomain domain;
+    bool is_raw; /* of the domain that no object is allocated in */
     installation *of;
+    size_t calls;
 } layer;
 
 /* The hooks of one time. Never freed: whoever was on top of them may go on calling them. */
@@ -20,7 +21,6 @@ struct installation {
 
 static installation *current, *spares;
 static PyInterpreterState *metered;
-static size_t object_calls, mem_calls;
 
 #if PY_VERSION_HEX < 0x030D0000
 #define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
@@ -35,26 +35,20 @@ tells(const layer *hook)
         return false;
     }
     PyThreadState *here = PyThreadState_GetUnchecked();
-    return here && PyThreadState_GetInterpreter(here) == metered;
+    return here && here->interp == metered;
 }
 
 MEMSIZE_INLINE void
-tell_born(const layer *hook, const void *address, size_t size)
+tell_born(layer *hook, const void *address, size_t size)
 {
-    bool is_raw = hook->domain == PYMEM_DOMAIN_MEM;
-    if (is_raw) {
-        mem_calls++;
-    }
-    else {
-        object_calls++;
-    }
-    meter_born(address, size, is_raw);
+    hook->calls++;
+    meter_born(address, size, hook->is_raw);
 }
 
 static void *
 hooked_malloc(void *context, size_t size)
 {
-    const layer *hook = context;
+    layer *hook = context;
     void *address = hook->below.malloc(hook->below.ctx, size);
     if (address && tells(hook)) {
         tell_born(hook, address, size);
@@ -65,7 +59,7 @@ hooked_malloc(void *context, size_t size)
 static void *
 hooked_calloc(void *context, size_t number, size_t size)
 {
-    const layer *hook = context;
+    layer *hook = context;
     void *address = hook->below.calloc(hook->below.ctx, number, size);
     if (address && tells(hook)) {
         tell_born(hook, address, number * size);
@@ -76,7 +70,7 @@ hooked_calloc(void *context, size_t number, size_t size)
 static void *
 hooked_realloc(void *context, void *old, size_t size)
 {
-    const layer *hook = context;
+    layer *hook = context;
     void *address = hook->below.realloc(hook->below.ctx, old, size);
     if (address && tells(hook)) {
         if (old) {
@@ -125,7 +119,7 @@ uncover(PyMemAllocatorDomain domain)
 static void
 put_on_top(layer *hook, PyMemAllocatorDomain domain, installation *of)
 {
-    hook->domain = domain;
+    hook->is_raw = domain == PYMEM_DOMAIN_MEM;
     hook->of = of;
     PyMem_GetAllocator(domain, &hook->below);
     PyMemAllocatorEx ours = {
@@ -186,16 +180,16 @@ hooks_work(void)
     if (!current) {
         return false;
     }
-    size_t mem_before = mem_calls, object_before = object_calls;
+    size_t before_mem = current->mem.calls, before_object = current->object.calls;
     meter_pause();
     PyMem_Free(PyMem_Malloc(1));
     PyObject_Free(PyObject_Malloc(1));
     meter_resume();
-    return mem_calls != mem_before && object_calls != object_before;
+    return current->mem.calls != before_mem && current->object.calls != before_object;
 }
 
 size_t
 hooks_count(void)
 {
-    return object_calls + mem_calls;
+    return current ? current->mem.calls + current->object.calls : 0;
 }
