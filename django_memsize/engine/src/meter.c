@@ -275,7 +275,7 @@ forget_windows(window *outermost)
         each->first = 0;
         each->alive = (meter_total){0, 0};
     }
-    free_lists_refill(&outermost->drained);
+    free_lists_release(&outermost->drained);
     destroy_what_is_left(outermost);
 }
 
@@ -344,7 +344,7 @@ meter_close(window *closed)
     for (window *each = closed; each; each = meter_next_in(closed, each)) {
         each->is_open = false;
     }
-    free_lists_refill(&closed->drained);
+    free_lists_release(&closed->drained);
 }
 
 void
