@@ -134,15 +134,20 @@ attributes_allocation_of_dict(PyObject *dict)
     return proven ? allocation_of(((PyDictObject *)dict)->ma_values) : NULL;
 }
 
-Py_ssize_t
-attributes_inline(PyTypeObject *type, const void *values)
+/* Each of the first instances of a class has one slot more than it tells: dictobject.c,
+   _PyObject_InitInlineValues. */
+bool
+attributes_fit(PyTypeObject *type, const void *values, Py_ssize_t bytes)
 {
 #if PY_VERSION_HEX >= 0x030D0000
-    bool has_them = proven && type->tp_flags & Py_TPFLAGS_INLINE_VALUES;
-    return has_them ? block_of(slots_in(values, NULL)) : 0;
+    if (!proven || !(type->tp_flags & Py_TPFLAGS_INLINE_VALUES)) {
+        return false;
+    }
+    Py_ssize_t slots = slots_in(values, NULL);
+    return bytes == block_of(slots) || bytes == block_of(slots + 1);
 #else
-    (void)type, (void)values;
-    return 0;
+    (void)type, (void)values, (void)bytes;
+    return false;
 #endif
 }
 

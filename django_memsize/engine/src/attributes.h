@@ -24,9 +24,8 @@ const void *attributes_allocation(PyObject *instance);
 /* The same of a dict's. */
 const void *attributes_allocation_of_dict(PyObject *dict);
 
-/* Bytes of the values at an address behind an instance of a type, 0 where the type has none there.
- */
-Py_ssize_t attributes_inline(PyTypeObject *type, const void *values);
+/* Whether so many bytes behind an instance of a type, at that address, may be its values. */
+bool attributes_fit(PyTypeObject *type, const void *values, Py_ssize_t bytes);
 
 /* Bytes that ``dict.__sizeof__`` leaves out, less those it adds too many, of the block of values
    that is a dict's: it takes the slots of every block for those of the next to be made. */

@@ -15,6 +15,13 @@
 #define BLOCKS_WINDOWS_MOST (((uint32_t)1 << BLOCK_WINDOW_BITS) - 1)
 #define BLOCK_NUMBER_BITS 28
 
+/* What asked for a block: it bounds what may be in it. */
+typedef enum {
+    BLOCK_OF_MEMORY,  /* of the domain that no object is allocated in */
+    BLOCK_OF_OBJECTS, /* of the other one */
+    BLOCK_RESIZED,    /* of that one too, by a change of its size: few objects ever have theirs */
+} block_origin;
+
 /* A pointer to a block has no more bits in use, nor fewer zeros at its end. */
 #define BLOCK_ADDRESS_BITS 48
 #define BLOCK_ADDRESS_ZEROS 3
@@ -29,7 +36,7 @@ typedef struct {
     uint64_t next : BLOCK_NUMBER_BITS; /* of the same window; 0 where there is none */
     uint64_t previous : BLOCK_NUMBER_BITS;
     uint64_t chained : BLOCK_NUMBER_BITS; /* the next one in the same place of the hash table */
-    uint64_t is_raw : 1;                  /* of the domain that no object is allocated in */
+    uint64_t origin : 2;
 } block;
 
 #define BLOCKS_CHUNK_BITS 10
@@ -94,19 +101,24 @@ blocks_find(const block_table *table, const void *address)
     return number;
 }
 
-/* Add a block to a window's list. False, with no exception and nothing changed, without memory, or
-   where no block is ever expected to be. */
-MEMSIZE_INLINE bool
-blocks_add(block_table *table, const void *address, size_t size, uint32_t window, bool is_raw,
-           uint32_t *first)
+typedef enum { BLOCK_ADDED, BLOCK_KNOWN, BLOCK_NOT_KEPT } block_outcome;
+
+/* Add a block to a window's list. Changes nothing where there is one at that address already, nor,
+   with no exception, without memory, or where no block is ever expected to be. */
+MEMSIZE_INLINE block_outcome
+blocks_add(block_table *table, const void *address, size_t size, uint32_t window,
+           block_origin origin, uint32_t *first)
 {
     uintptr_t start = (uintptr_t)address;
     if (MEMSIZE_RARELY((start & BLOCK_ADDRESS_ODD) != 0)) {
-        return false;
+        return BLOCK_NOT_KEPT;
     }
     bool is_full = table->used >= table->room || (!table->spare && table->never_used >= table->end);
     if (MEMSIZE_RARELY(is_full) && !blocks_make_room(table)) {
-        return false;
+        return BLOCK_NOT_KEPT;
+    }
+    if (MEMSIZE_RARELY(blocks_find(table, address) != 0)) {
+        return BLOCK_KNOWN;
     }
     uint32_t number = table->spare;
     block *added;
@@ -125,7 +137,7 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
         .size = size,
         .next = *first,
         .chained = *head,
-        .is_raw = is_raw,
+        .origin = origin,
     };
     *head = number;
     if (*first) {
@@ -133,7 +145,7 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
     }
     *first = number;
     table->used++;
-    return true;
+    return BLOCK_ADDED;
 }
 
 /* Take a block out of the table and of its window's list. */

@@ -70,9 +70,10 @@ drain(free_lists *drained, maker make, Py_ssize_t number)
         size_t before = hooks_count();
         PyObject *made = make(number);
         was_kept = made && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
-            Py_XDECREF(made);
-            return;
+        /* The last one as well: let go of, it would be the first on the list. */
+        if (made && !hold(drained, made)) {
+            Py_DECREF(made);
+            was_kept = false;
         }
     }
 }
@@ -87,9 +88,9 @@ drain_keys(free_lists *drained)
         PyObject *made = PyDict_New();
         size_t before = hooks_count();
         was_kept = made && PyDict_SetItem(made, key, Py_None) == 0 && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
-            Py_XDECREF(made);
-            break;
+        if (made && !hold(drained, made)) {
+            Py_DECREF(made);
+            was_kept = false;
         }
     }
     Py_XDECREF(key);

@@ -16,6 +16,7 @@ typedef struct {
 struct installation {
     layer mem, object;
     bool tells;          /* only the newest one does */
+    bool was_called;     /* while it did not */
     installation *spare; /* the next of those that nobody knows any more */
 };
 
@@ -32,6 +33,7 @@ MEMSIZE_INLINE bool
 tells(const layer *hook)
 {
     if (MEMSIZE_RARELY(!hook->of->tells)) {
+        hook->of->was_called = true;
         return false;
     }
     PyThreadState *here = PyThreadState_GetUnchecked();
@@ -39,10 +41,10 @@ tells(const layer *hook)
 }
 
 MEMSIZE_INLINE void
-tell_born(layer *hook, const void *address, size_t size)
+tell_born(layer *hook, const void *address, size_t size, block_origin of_objects)
 {
     hook->calls++;
-    meter_born(address, size, hook->is_raw);
+    meter_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects);
 }
 
 static void *
@@ -51,7 +53,7 @@ hooked_malloc(void *context, size_t size)
     layer *hook = context;
     void *address = hook->below.malloc(hook->below.ctx, size);
     if (address && tells(hook)) {
-        tell_born(hook, address, size);
+        tell_born(hook, address, size, BLOCK_OF_OBJECTS);
     }
     return address;
 }
@@ -62,7 +64,7 @@ hooked_calloc(void *context, size_t number, size_t size)
     layer *hook = context;
     void *address = hook->below.calloc(hook->below.ctx, number, size);
     if (address && tells(hook)) {
-        tell_born(hook, address, number * size);
+        tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
     }
     return address;
 }
@@ -76,7 +78,7 @@ hooked_realloc(void *context, void *old, size_t size)
         if (old) {
             meter_gone(old);
         }
-        tell_born(hook, address, size);
+        tell_born(hook, address, size, BLOCK_RESIZED);
     }
     return address;
 }
@@ -132,19 +134,39 @@ put_on_top(layer *hook, PyMemAllocatorDomain domain, installation *of)
     PyMem_SetAllocator(domain, &ours);
 }
 
+/* Whether another tool put hooks in place above these and has them still, or again: on top of those
+   they would call themselves. */
+static bool
+are_in_use(installation *spare)
+{
+    spare->was_called = false;
+    PyMem_Free(PyMem_Malloc(1));
+    PyObject_Free(PyObject_Malloc(1));
+    return spare->was_called;
+}
+
+/* NULL where there is none. One that is in use is never spare again. */
+static installation *
+take_spare(void)
+{
+    installation *taken;
+    do {
+        taken = spares;
+        spares = taken ? taken->spare : NULL;
+    } while (taken && are_in_use(taken));
+    return taken;
+}
+
 bool
 hooks_install(void)
 {
-    installation *made = spares;
-    if (made) {
-        spares = made->spare;
-    }
-    else if (!(made = PyMem_RawMalloc(sizeof(installation)))) {
+    uncover(PYMEM_DOMAIN_MEM);
+    uncover(PYMEM_DOMAIN_OBJ);
+    installation *made = take_spare();
+    if (!made && !(made = PyMem_RawMalloc(sizeof(installation)))) {
         return false;
     }
     *made = (installation){.tells = true};
-    uncover(PYMEM_DOMAIN_MEM);
-    uncover(PYMEM_DOMAIN_OBJ);
     put_on_top(&made->mem, PYMEM_DOMAIN_MEM, made);
     put_on_top(&made->object, PYMEM_DOMAIN_OBJ, made);
     current = made;

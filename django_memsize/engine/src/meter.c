@@ -150,10 +150,29 @@ meter_gone(const void *address)
     }
 }
 
-void
-meter_born(const void *address, size_t size, bool is_raw)
+/* Windows up to the outermost one have not seen something. */
+static void
+mark_incomplete(window *innermost)
 {
-    if (size >= LEAST_CLASS && !is_raw) {
+    for (window *each = innermost; each; each = each->parent) {
+        each->is_incomplete = true;
+    }
+}
+
+/* A block is known where another one is now: another tool, or another interpreter, freed it unseen.
+ */
+static void
+forget_unseen(const void *address)
+{
+    const block *known = blocks_at(&table, blocks_find(&table, address));
+    mark_incomplete(windows[known->window].used);
+    meter_gone(address);
+}
+
+void
+meter_born(const void *address, size_t size, block_origin origin)
+{
+    if (size >= LEAST_CLASS && origin == BLOCK_OF_OBJECTS) {
         saw_a_class = true;
     }
     if (paused || !told_windows) {
@@ -164,10 +183,14 @@ meter_born(const void *address, size_t size, bool is_raw)
         return;
     }
     size_t bytes = Py_MIN(size, BLOCK_SIZE_MOST);
-    if (MEMSIZE_RARELY(!blocks_add(&table, address, bytes, here->number, is_raw, &here->first))) {
-        for (window *each = here; each; each = each->parent) {
-            each->is_incomplete = true;
-        }
+    block_outcome outcome
+        = blocks_add(&table, address, bytes, here->number, origin, &here->first);
+    if (MEMSIZE_RARELY(outcome == BLOCK_KNOWN)) {
+        forget_unseen(address);
+        outcome = blocks_add(&table, address, bytes, here->number, origin, &here->first);
+    }
+    if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
+        mark_incomplete(here);
         return;
     }
     credit(here, (Py_ssize_t)bytes);
@@ -326,6 +349,8 @@ meter_open(window *opened, window *parent)
     opened->was_opened = true;
     link_into(opened, parent ? &parent->latest : &all_outermost);
     if (!parent) {
+        /* Classes may have come while nobody watched. */
+        saw_a_class |= !told_windows;
         told_windows++;
         meter_pause();
         free_lists_drain(&opened->drained);
@@ -369,8 +394,8 @@ meter_forget(window *outermost)
 void
 meter_release(window *left)
 {
+    meter_close(left); /* which destroys nothing that has a handle */
     left->has_handle = false;
-    meter_close(left);
     if (!left->parent && left->was_opened && !left->is_forgotten) {
         meter_forget(left);
     }

@@ -95,7 +95,7 @@ window *meter_window(uint32_t number);
 window *meter_next_in(window *outer, window *last);
 
 /* What the hooks call. */
-void meter_born(const void *address, size_t size, bool is_raw);
+void meter_born(const void *address, size_t size, block_origin origin);
 void meter_gone(const void *address);
 
 #endif

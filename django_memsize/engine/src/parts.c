@@ -105,6 +105,14 @@ is_int_of(const PyObject *object, Py_ssize_t bytes)
            && bytes >= head_bytes + 4 * digits;
 }
 
+/* Types of a variable size whose objects do not say how many items they have. */
+static bool
+has_frame(PyTypeObject *type)
+{
+    return type == &PyGen_Type || type == &PyCoro_Type || type == &PyAsyncGen_Type
+           || type == &PyFrame_Type;
+}
+
 /* Whether an object of that type may take so many bytes, those in front of it left out. */
 static bool
 size_fits(PyTypeObject *type, PyObject *object, Py_ssize_t bytes)
@@ -120,7 +128,10 @@ size_fits(PyTypeObject *type, PyObject *object, Py_ssize_t bytes)
         Py_ssize_t more = bytes - basic;
         return !more || (more > 0 && more < WORD && bytes % WORD == 0)
                || bytes == anatomy_least_bytes(type)
-               || (more > 0 && more == attributes_inline(type, (const char *)object + basic));
+               || (more > 0 && attributes_fit(type, (const char *)object + basic, more));
+    }
+    if (has_frame(type)) {
+        return bytes >= basic && bytes % WORD == 0;
     }
     if (bytes < (Py_ssize_t)sizeof(PyVarObject)) {
         return false;
@@ -132,6 +143,14 @@ size_fits(PyTypeObject *type, PyObject *object, Py_ssize_t bytes)
     Py_ssize_t more = bytes - basic - items * item;
     bool is_exact = type == &PyTuple_Type || type == &PyBytes_Type;
     return is_exact ? !more : more >= -item && more <= ITEMS_HIDDEN * item + WORD;
+}
+
+/* Whether CPython changes the size of an object of that type. An array of bytes that is older than
+   the window has its content resized in it, and that may look like anything. */
+static bool
+may_be_resized(PyTypeObject *type)
+{
+    return type == &PyUnicode_Type || type == &PyBytes_Type || type == &PyTuple_Type;
 }
 
 /* Words that were taken for classes and are none: not every pass is to learn all classes anew for
@@ -189,7 +208,9 @@ try_offset(search *under_way, part *one, Py_ssize_t offset)
         }
         return false;
     }
-    if (offset_of(type) != offset || !size_fits(type, object, one->bytes - offset)) {
+    if (offset_of(type) != offset || !size_fits(type, object, one->bytes - offset)
+        || (one->origin == BLOCK_RESIZED && !may_be_resized(type)))
+    {
         return false;
     }
     one->object = object;
@@ -201,27 +222,27 @@ try_offset(search *under_way, part *one, Py_ssize_t offset)
 /* Whether a block is one of CPython's own on a free list, without its class: a float, or a table of
    keys of the size that dicts begin with (pycore_dict.h: struct _dictkeysobject). */
 static bool
-is_parked(const part *one, bool is_raw)
+is_parked(const part *one)
 {
     const uint8_t *bytes = (const uint8_t *)one->address;
     if (one->bytes < (Py_ssize_t)sizeof(PyFloatObject) || head_of((PyObject *)bytes) != HEAD_PARKED)
     {
         return false;
     }
-    bool is_float = !is_raw && one->bytes == (Py_ssize_t)sizeof(PyFloatObject);
+    bool is_float = one->origin == BLOCK_OF_OBJECTS && one->bytes == (Py_ssize_t)sizeof(PyFloatObject);
     return is_float || (one->bytes > 40 && bytes[8] == 3 && bytes[9] == 3 && bytes[10] < 3);
 }
 
 static void
-identify(search *under_way, part *one, bool is_raw)
+identify(search *under_way, part *one)
 {
-    for (Py_ssize_t offset = 0; !is_raw && offset <= 2 * HEADER; offset += HEADER) {
+    if (one->origin == BLOCK_OF_MEMORY) {
+        return;
+    }
+    for (Py_ssize_t offset = 0; offset <= 2 * HEADER; offset += HEADER) {
         if (try_offset(under_way, one, offset)) {
             return;
         }
-    }
-    if (is_parked(one, is_raw)) {
-        one->state = PART_PARKED;
     }
 }
 
@@ -247,7 +268,7 @@ list_parts(parts *found, window *outer, search *under_way)
                 .address = block_address(known),
                 .bytes = (Py_ssize_t)known->size,
                 .window = known->window,
-                .owner = known->is_raw, /* until it is known what it is */
+                .origin = known->origin,
             };
             number = known->next;
         }
@@ -257,9 +278,7 @@ list_parts(parts *found, window *outer, search *under_way)
         if (at + AHEAD < found->count) {
             MEMSIZE_PREFETCH((const void *)found->at[at + AHEAD].address);
         }
-        bool is_raw = one->owner;
-        one->owner = 0;
-        identify(under_way, one, is_raw);
+        identify(under_way, one);
     }
     return 0;
 }
@@ -267,11 +286,6 @@ list_parts(parts *found, window *outer, search *under_way)
 static int
 learn_classes(search *under_way)
 {
-    if (meter_saw_a_class()) {
-        for (size_t at = 0; at < NO_CLASSES; at++) {
-            no_classes[at] = NULL;
-        }
-    }
     if (classes_learn() < 0) {
         return -1;
     }
@@ -289,18 +303,20 @@ index_place(const parts *found, const void *address)
 }
 
 static const void *
-indexed_address(const part *one)
+indexed_address(const parts *found, const part *one)
 {
-    return one->state == PART_OBJECT ? (const void *)one->object : (const void *)one->address;
+    return found->by_object ? (const void *)one->object : (const void *)one->address;
 }
 
-int
-parts_index(parts *found, part_state state)
+/* Index the parts that the filter lets through, by object or by block. -1 with an exception. */
+static int
+index_parts(parts *found, part_filter wanted_ones, bool by_object)
 {
     size_t wanted = 0;
     for (size_t at = 0; at < found->count; at++) {
-        wanted += found->at[at].state == state;
+        wanted += wanted_ones(found->at + at);
     }
+    found->by_object = by_object;
     PyMem_RawFree(found->index);
     found->index_bits = 4;
     while ((size_t)1 << found->index_bits < 2 * wanted) {
@@ -313,8 +329,8 @@ parts_index(parts *found, part_state state)
         return -1;
     }
     for (size_t at = 0; at < found->count; at++) {
-        if (found->at[at].state == state) {
-            size_t place = index_place(found, indexed_address(found->at + at));
+        if (wanted_ones(found->at + at)) {
+            size_t place = index_place(found, indexed_address(found, found->at + at));
             while (found->index[place]) {
                 place = (place + 1) & mask;
             }
@@ -332,11 +348,35 @@ parts_at(const parts *found, const void *address)
          place = (place + 1) & mask)
     {
         part *one = found->at + found->index[place] - 1;
-        if (indexed_address(one) == address) {
+        if (indexed_address(found, one) == address) {
             return one;
         }
     }
     return NULL;
+}
+
+static bool
+is_object(const part *one)
+{
+    return one->state == PART_OBJECT;
+}
+
+static bool
+is_buffer(const part *one)
+{
+    return one->state == PART_BUFFER;
+}
+
+static bool
+is_of_objects(const part *one)
+{
+    return one->origin != BLOCK_OF_MEMORY;
+}
+
+int
+parts_index_objects(parts *found)
+{
+    return index_parts(found, is_object, true);
 }
 
 /* Let the part own the buffer at an address, if there is one that nobody owns. Otherwise NULL. */
@@ -410,30 +450,61 @@ own_buffers(const parts *found, const part *owner)
                  !(type->tp_flags & FLAGS_OF_PLAIN_OWNERS));
 }
 
-/* What an array of bytes has may look like anything: it is its buffer for certain. -1 with an
-   exception. */
+/* What an object has of bytes or characters in blocks of their own: where each begins, or NULL. */
+typedef struct {
+    const void *characters, *encoded;
+} contents;
+
+static contents
+contents_of(const part *one)
+{
+    if (one->type->tp_flags & Py_TPFLAGS_UNICODE_SUBCLASS) {
+        const PyASCIIObject *text = (const PyASCIIObject *)one->object;
+        if (text->state.compact && text->state.ascii) {
+            return (contents){NULL, NULL};
+        }
+        return (contents){
+            .characters
+            = text->state.compact ? NULL : ((const PyUnicodeObject *)one->object)->data.any,
+            .encoded = ((const PyCompactUnicodeObject *)one->object)->utf8,
+        };
+    }
+    if (PyType_IsSubtype(one->type, &PyByteArray_Type)) {
+        return (contents){.characters = ((const PyByteArrayObject *)one->object)->ob_bytes};
+    }
+    return (contents){NULL, NULL};
+}
+
+static void
+own_content(const parts *found, const part *owner, const void *start)
+{
+    part *content = start ? parts_at(found, start) : NULL;
+    if (content && content != owner) {
+        content->state = PART_OWNED;
+        content->owner = (uint32_t)(owner - found->at);
+        content->object = NULL;
+        content->type = NULL;
+    }
+}
+
+/* What the program has written there may look like anything: it is its owner's for certain. -1 with
+   an exception. */
 static int
-own_arrays(parts *found)
+own_contents(parts *found)
 {
     bool is_indexed = false;
     for (size_t at = 0; at < found->count; at++) {
-        part *one = found->at + at;
-        if (one->state != PART_OBJECT || !PyType_IsSubtype(one->type, &PyByteArray_Type)) {
+        const part *one = found->at + at;
+        contents has = one->state == PART_OBJECT ? contents_of(one) : (contents){NULL, NULL};
+        if (!has.characters && !has.encoded) {
             continue;
         }
-        if (!is_indexed && parts_index(found, PART_OBJECT) < 0) {
+        if (!is_indexed && index_parts(found, is_of_objects, false) < 0) {
             return -1;
         }
         is_indexed = true;
-        uintptr_t start = (uintptr_t)((PyByteArrayObject *)one->object)->ob_bytes;
-        for (Py_ssize_t offset = 0; start && offset <= 2 * HEADER; offset += HEADER) {
-            part *content = parts_at(found, (const void *)(start + (uintptr_t)offset));
-            if (content && content->address == start) {
-                content->state = PART_OWNED;
-                content->owner = (uint32_t)at;
-                content->object = NULL;
-            }
-        }
+        own_content(found, one, has.characters);
+        own_content(found, one, has.encoded);
     }
     return 0;
 }
@@ -443,6 +514,11 @@ parts_find(parts *found, window *outer)
 {
     *found = (parts){.at = NULL};
     search under_way = {.class = NULL};
+    if (meter_saw_a_class()) {
+        for (size_t at = 0; at < NO_CLASSES; at++) {
+            no_classes[at] = NULL;
+        }
+    }
     if (list_parts(found, outer, &under_way) < 0) {
         return -1;
     }
@@ -452,12 +528,17 @@ parts_find(parts *found, window *outer)
     {
         return -1;
     }
-    if (own_arrays(found) < 0 || parts_index(found, PART_BUFFER) < 0) {
+    if (own_contents(found) < 0 || index_parts(found, is_buffer, false) < 0) {
         return -1;
     }
     for (size_t at = 0; at < found->count; at++) {
         if (found->at[at].state == PART_OBJECT) {
             own_buffers(found, found->at + at);
+        }
+    }
+    for (size_t at = 0; at < found->count; at++) {
+        if (found->at[at].state == PART_BUFFER && is_parked(found->at + at)) {
+            found->at[at].state = PART_PARKED;
         }
     }
     return 0;
@@ -496,7 +577,10 @@ parts_columns(const parts *found, part_filter wanted, PyObject **objects, PyObje
     *objects = *bytes = NULL;
     for (size_t at = 0; !failed && at < found->count; at++) {
         const part *one = found->at + at;
-        const part *owner = one->state == PART_OWNED ? found->at + one->owner : one;
+        const part *owner = one;
+        while (owner->state == PART_OWNED) {
+            owner = found->at + owner->owner;
+        }
         if (!wanted(owner)) {
             continue;
         }

@@ -24,7 +24,8 @@ typedef struct {
     Py_ssize_t references; /* for reachability.c */
     uint32_t owner;
     uint32_t window;
-    uint8_t state;
+    uint8_t state;  /* a part_state */
+    uint8_t origin; /* a block_origin */
     bool is_retained;
 } part;
 
@@ -32,9 +33,13 @@ typedef struct {
     part *at;
     size_t count;
     tally kinds;     /* what is known of their types; counts nothing */
-    uint32_t *index; /* by address of object or buffer: 1 + place of the part, 0 where empty */
+    uint32_t *index; /* by address of object or block: 1 + place of the part, 0 where empty */
     unsigned index_bits;
+    bool by_object; /* the index */
 } parts;
+
+/* Which of the parts are meant. */
+typedef bool (*part_filter)(const part *one);
 
 /* Find out what a window's live blocks are, those of windows in it included. The collector must be
    off, and nothing is to be credited. -1 with an exception; parts_clear is due either way. */
@@ -42,15 +47,11 @@ int parts_find(parts *found, window *outer);
 
 void parts_clear(parts *found);
 
-/* Index the parts in that state by their objects, or where they are none by their addresses. -1
-   with an exception. */
-int parts_index(parts *found, part_state state);
+/* Index the parts that are objects, by these. -1 with an exception. */
+int parts_index_objects(parts *found);
 
 /* The part at an address that is indexed, or NULL. */
 part *parts_at(const parts *found, const void *address);
-
-/* Which of the parts a table is to have. */
-typedef bool (*part_filter)(const part *one);
 
 /* Name -> objects and name -> bytes, as two new dicts; buffers count with their owners, and by
    themselves as "(buffers)". -1 with an exception. */

@@ -143,7 +143,7 @@ int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = parts_index(found, PART_OBJECT);
+    int failed = parts_index_objects(found);
     under_way.pending = failed ? NULL : PyMem_RawMalloc((found->count + 1) * sizeof(uint32_t));
     if (!under_way.pending) {
         if (!failed) {
