@@ -32,7 +32,7 @@ PATHS = {
 }
 LEAST_SECONDS = 0.02  # a clock that ticks in microseconds, and interruptions
 OTHERS = 3_000_000
-BLOCKS_OF_AN_ACCOUNT = 9
+BLOCKS_OF_AN_ACCOUNT = 12
 
 
 def main():

@@ -31,12 +31,13 @@ make_heads(block_table *table)
         return false;
     }
     for (size_t at = 0; at < table->room; at++) {
-        for (uint32_t number = table->heads[at], after; number; number = after) {
+        uint32_t after;
+        for (uint32_t number = table->heads[at] & BLOCKS_NUMBER; number; number = after) {
             block *moved = blocks_at(table, number);
-            uint32_t *head = blocks_head(&larger, block_address(moved));
+            block_chain chain = blocks_chain(&larger, block_address(moved));
             after = moved->chained;
-            moved->chained = *head;
-            *head = number;
+            moved->chained = *chain.head & BLOCKS_NUMBER;
+            *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
         }
     }
     PyMem_RawFree(table->heads);

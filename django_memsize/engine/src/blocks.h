@@ -43,7 +43,7 @@ typedef struct {
 #define BLOCKS_CHUNK ((uint32_t)1 << BLOCKS_CHUNK_BITS)
 
 typedef struct {
-    uint32_t *heads; /* each the number of the first block of a chain; 0 where there is none */
+    uint32_t *heads; /* of chains; 0 where there is none */
     size_t room;     /* of heads: a power of two, or 0 */
     size_t used;
     block **chunks;
@@ -74,13 +74,43 @@ block_address(const block *known)
     return (uintptr_t)known->place << BLOCK_ADDRESS_ZEROS;
 }
 
-/* The head of an address's chain. Those of neighbours share a line of the cache: what is mixed are
-   the pages of the heap, not the places in one. */
-MEMSIZE_INLINE uint32_t *
-blocks_head(const block_table *table, uintptr_t address)
+/* A chain's head: the number of its first block, and above it one bit of four for each block that
+   may be in it, which tells most that are not without a look at any. */
+#define BLOCKS_NUMBER (((uint32_t)1 << BLOCK_NUMBER_BITS) - 1)
+
+typedef struct {
+    uint32_t *head;
+    uint32_t sign; /* the bit */
+} block_chain;
+
+/* The chain of an address. The heads of neighbours share a line of the cache: what is mixed are the
+   pages of the heap, not the places in one. */
+MEMSIZE_INLINE block_chain
+blocks_chain(const block_table *table, uintptr_t address)
 {
-    uint64_t page = ((uint64_t)(address >> 14) * UINT64_C(0x9E3779B97F4A7C15)) >> 32;
-    return table->heads + ((page ^ (address >> 4)) & (table->room - 1));
+    uint64_t page = (uint64_t)(address >> 14) * UINT64_C(0x9E3779B97F4A7C15);
+    return (block_chain){
+        .head = table->heads + (((page >> 32) ^ (address >> 4)) & (table->room - 1)),
+        .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),
+    };
+}
+
+/* The number of the block at an address, if it is in a chain; otherwise 0. */
+MEMSIZE_INLINE uint32_t
+blocks_in_chain(const block_table *table, block_chain chain, uintptr_t address)
+{
+    if (!(*chain.head & chain.sign)) {
+        return 0;
+    }
+    uint32_t number = *chain.head & BLOCKS_NUMBER;
+    while (number) {
+        const block *known = blocks_at(table, number);
+        if (block_address(known) == address) {
+            break;
+        }
+        number = known->chained;
+    }
+    return number;
 }
 
 /* The number of the block at an address; 0 where none is known. */
@@ -90,15 +120,8 @@ blocks_find(const block_table *table, const void *address)
     if (!table->used) {
         return 0;
     }
-    uint32_t number = *blocks_head(table, (uintptr_t)address);
-    while (number) {
-        const block *known = blocks_at(table, number);
-        if (block_address(known) == (uintptr_t)address) {
-            break;
-        }
-        number = known->chained;
-    }
-    return number;
+    uintptr_t start = (uintptr_t)address;
+    return blocks_in_chain(table, blocks_chain(table, start), start);
 }
 
 typedef enum { BLOCK_ADDED, BLOCK_KNOWN, BLOCK_NOT_KEPT } block_outcome;
@@ -117,7 +140,8 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
     if (MEMSIZE_RARELY(is_full) && !blocks_make_room(table)) {
         return BLOCK_NOT_KEPT;
     }
-    if (MEMSIZE_RARELY(blocks_find(table, address) != 0)) {
+    block_chain chain = blocks_chain(table, start);
+    if (MEMSIZE_RARELY(blocks_in_chain(table, chain, start) != 0)) {
         return BLOCK_KNOWN;
     }
     uint32_t number = table->spare;
@@ -130,16 +154,15 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
         number = table->never_used++;
         added = blocks_at(table, number);
     }
-    uint32_t *head = blocks_head(table, start);
     *added = (block){
         .place = start >> BLOCK_ADDRESS_ZEROS,
         .window = window,
         .size = size,
         .next = *first,
-        .chained = *head,
+        .chained = *chain.head & BLOCKS_NUMBER,
         .origin = origin,
     };
-    *head = number;
+    *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
     if (*first) {
         blocks_at(table, *first)->previous = number;
     }
@@ -153,12 +176,12 @@ MEMSIZE_INLINE void
 blocks_remove(block_table *table, uint32_t number, uint32_t *first)
 {
     block *removed = blocks_at(table, number);
-    uint32_t *head = blocks_head(table, block_address(removed));
-    if (*head == number) {
-        *head = removed->chained;
+    uint32_t *head = blocks_chain(table, block_address(removed)).head;
+    if ((*head & BLOCKS_NUMBER) == number) {
+        *head = removed->chained ? (*head & ~BLOCKS_NUMBER) | removed->chained : 0;
     }
     else {
-        block *before = blocks_at(table, *head);
+        block *before = blocks_at(table, *head & BLOCKS_NUMBER);
         while (before->chained != number) {
             before = blocks_at(table, before->chained);
         }

@@ -153,9 +153,11 @@ reachability_tell(parts *found)
     }
     for (size_t at = 0; at < found->count; at++) {
         part *one = found->at + at;
+        parts_look_ahead(found, at);
         one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
     }
     for (size_t at = 0; !failed && at < found->count; at++) {
+        parts_look_ahead(found, at);
         if (found->at[at].state == PART_OBJECT) {
             failed = show_part(&under_way, found->at + at, account_for);
         }
