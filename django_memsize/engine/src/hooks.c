@@ -7,7 +7,8 @@ typedef struct installation installation;
 /* One domain's hook. */
 typedef struct {
     PyMemAllocatorEx below;
-    bool is_raw; /* of the domain that no object is allocated in */
+    PyMemAllocatorDomain domain;
+    bool is_raw; /* of the one that no object is allocated in */
     installation *of;
     size_t calls;
 } layer;
@@ -20,7 +21,7 @@ struct installation {
     installation *spare; /* the next of those that nobody knows any more */
 };
 
-static installation *current, *spares;
+static installation *current, *spares, *latest;
 static PyInterpreterState *metered;
 
 #if PY_VERSION_HEX < 0x030D0000
@@ -40,6 +41,18 @@ tells(const layer *hook)
     return here && here->interp == metered;
 }
 
+/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any of
+   them may free what another one allocated. */
+MEMSIZE_INLINE bool
+tells_of_end(const layer *hook)
+{
+#if PY_VERSION_HEX >= 0x030C0000
+    return tells(hook);
+#else
+    return hook->of->tells && PyThreadState_GetUnchecked();
+#endif
+}
+
 MEMSIZE_INLINE void
 tell_born(layer *hook, const void *address, size_t size, block_origin of_objects)
 {
@@ -47,10 +60,18 @@ tell_born(layer *hook, const void *address, size_t size, block_origin of_objects
     meter_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects);
 }
 
+/* An interpreter with a GIL of its own may call us as we are put in place, with the context of what
+   was there before: NULL, of CPython's own allocator, which both domains have. */
+MEMSIZE_INLINE layer *
+layer_of(void *context)
+{
+    return MEMSIZE_RARELY(!context) ? &latest->object : context;
+}
+
 static void *
 hooked_malloc(void *context, size_t size)
 {
-    layer *hook = context;
+    layer *hook = layer_of(context);
     void *address = hook->below.malloc(hook->below.ctx, size);
     if (address && tells(hook)) {
         tell_born(hook, address, size, BLOCK_OF_OBJECTS);
@@ -61,7 +82,7 @@ hooked_malloc(void *context, size_t size)
 static void *
 hooked_calloc(void *context, size_t number, size_t size)
 {
-    layer *hook = context;
+    layer *hook = layer_of(context);
     void *address = hook->below.calloc(hook->below.ctx, number, size);
     if (address && tells(hook)) {
         tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
@@ -72,12 +93,12 @@ hooked_calloc(void *context, size_t number, size_t size)
 static void *
 hooked_realloc(void *context, void *old, size_t size)
 {
-    layer *hook = context;
+    layer *hook = layer_of(context);
     void *address = hook->below.realloc(hook->below.ctx, old, size);
+    if (old && address && tells_of_end(hook)) {
+        meter_gone(old);
+    }
     if (address && tells(hook)) {
-        if (old) {
-            meter_gone(old);
-        }
         tell_born(hook, address, size, BLOCK_RESIZED);
     }
     return address;
@@ -86,8 +107,8 @@ hooked_realloc(void *context, void *old, size_t size)
 static void
 hooked_free(void *context, void *address)
 {
-    const layer *hook = context;
-    if (address && tells(hook)) {
+    const layer *hook = layer_of(context);
+    if (address && tells_of_end(hook)) {
         meter_gone(address);
     }
     hook->below.free(hook->below.ctx, address);
@@ -118,12 +139,19 @@ uncover(PyMemAllocatorDomain domain)
     }
 }
 
+/* Whoever is in one that is spare, in another thread, must find it whole at any time. */
 static void
-put_on_top(layer *hook, PyMemAllocatorDomain domain, installation *of)
+prepare(layer *hook, PyMemAllocatorDomain domain, installation *of)
 {
+    hook->domain = domain;
     hook->is_raw = domain == PYMEM_DOMAIN_MEM;
     hook->of = of;
     PyMem_GetAllocator(domain, &hook->below);
+}
+
+static void
+put_on_top(layer *hook)
+{
     PyMemAllocatorEx ours = {
         .ctx = hook,
         .malloc = hooked_malloc,
@@ -131,7 +159,7 @@ put_on_top(layer *hook, PyMemAllocatorDomain domain, installation *of)
         .realloc = hooked_realloc,
         .free = hooked_free,
     };
-    PyMem_SetAllocator(domain, &ours);
+    PyMem_SetAllocator(hook->domain, &ours);
 }
 
 /* Whether another tool put hooks in place above these and has them still, or again: on top of those
@@ -163,13 +191,15 @@ hooks_install(void)
     uncover(PYMEM_DOMAIN_MEM);
     uncover(PYMEM_DOMAIN_OBJ);
     installation *made = take_spare();
-    if (!made && !(made = PyMem_RawMalloc(sizeof(installation)))) {
+    if (!made && !(made = PyMem_RawCalloc(1, sizeof(installation)))) {
         return false;
     }
-    *made = (installation){.tells = true};
-    put_on_top(&made->mem, PYMEM_DOMAIN_MEM, made);
-    put_on_top(&made->object, PYMEM_DOMAIN_OBJ, made);
-    current = made;
+    prepare(&made->mem, PYMEM_DOMAIN_MEM, made);
+    prepare(&made->object, PYMEM_DOMAIN_OBJ, made);
+    made->tells = true;
+    latest = current = made;
+    put_on_top(&made->mem);
+    put_on_top(&made->object);
     return true;
 }
 
