@@ -7,40 +7,19 @@ behind is collected before the next begins, outside the time taken.
 """
 
 import argparse
-import datetime
-import decimal
 import gc
 import importlib
 import json
-import platform
 import statistics
 import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "example_project")]
+import django
+from example import loaded, origin
 
-import django  # noqa: E402 - found by way of the path above, like the rest
-from django.conf import settings  # noqa: E402
-
-settings.configure(
-    INSTALLED_APPS=[
-        "django.contrib.admin",
-        "django.contrib.auth",
-        "django.contrib.contenttypes",
-        "django.contrib.messages",
-        "django.contrib.sessions",
-        "bank",
-    ],
-    DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-)
-django.setup()
-
-from bank.models import Account  # noqa: E402
-
-from django_memsize import engine  # noqa: E402
-from django_memsize.engine import twin  # noqa: E402
+from django_memsize import engine
+from django_memsize.engine import twin
 
 PARTS = 10  # instance, state and dict; number, two texts, amount, date and two moments
 MEASURED = 3090
@@ -89,29 +68,6 @@ def parse(arguments):
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the results there, too")
     return parser.parse_args(arguments)
-
-
-def origin():
-    """Return whose build of Python this is: distributions optimise theirs by a profile."""
-    if sys.base_prefix != "/usr":
-        return "built from source"
-    return f"{platform.freedesktop_os_release()['NAME'].split()[0]}'s build"
-
-
-def loaded(number):
-    """Return an account as the ORM makes it from a row."""
-    day = 1 + number % 28
-    values = {
-        "id": number + 1000,
-        "holder": f"holder {number}",
-        "branch_id": None,
-        "balance": decimal.Decimal(number),
-        "birth_date": datetime.date(1980, 1, day),
-        "opened_at": datetime.datetime(2024, 1, day, 9),
-        "last_seen_at": datetime.datetime(2024, 1, day, 17),
-        "notes": f"notes on {number}",
-    }
-    return Account.from_db("default", list(values), list(values.values()))
 
 
 def census():

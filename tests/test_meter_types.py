@@ -101,7 +101,7 @@ def settled(window):
     assert not window.incomplete
     (held, parked), tables = window.held(), window.settle()
     assert total(held, parked) == total(*tables) == alive[1]
-    assert window.alive == (0, 0)
+    assert window.alive == alive
     for counts, sizes in (held, parked, *tables):
         assert counts.keys() == sizes.keys()
     return tables

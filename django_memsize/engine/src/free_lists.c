@@ -114,11 +114,29 @@ free_lists_drain(free_lists *drained)
     PyErr_Clear(); /* for want of memory: no more is taken */
 }
 
+/* Let a tuple of ours go: not to its free list, which may have had thousands, for the next window
+   to take them all again. It is untracked, so nobody else ever had it. */
+static void
+free_tuple(PyObject *made)
+{
+    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(made); at++) {
+        Py_DECREF(PyTuple_GET_ITEM(made, at));
+    }
+    PyObject_GC_Del(made);
+}
+
 void
-free_lists_refill(free_lists *drained)
+free_lists_release(free_lists *drained)
 {
     while (drained->count) {
-        Py_DECREF(drained->taken[--drained->count]);
+        PyObject *made = drained->taken[--drained->count];
+#if !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS)
+        if (PyTuple_CheckExact(made)) {
+            free_tuple(made);
+            continue;
+        }
+#endif
+        Py_DECREF(made);
     }
     PyMem_RawFree(drained->taken);
     *drained = (free_lists){.taken = NULL};

@@ -14,7 +14,7 @@ typedef struct {
    in place. Raises nothing: without memory some may be left. */
 void free_lists_drain(free_lists *drained);
 
-/* Give it back. */
-void free_lists_refill(free_lists *drained);
+/* Let it go: little of it returns to the lists. */
+void free_lists_release(free_lists *drained);
 
 #endif

@@ -8,7 +8,9 @@ typedef struct installation installation;
 typedef struct {
     PyMemAllocatorEx below;
     PyMemAllocatorDomain domain;
+    bool is_raw; /* of the one that no object is allocated in */
     installation *of;
+    size_t calls;
 } layer;
 
 /* The hooks of one time. Never freed: whoever was on top of them may go on calling them. */
@@ -21,7 +23,6 @@ struct installation {
 
 static installation *current, *spares, *latest;
 static PyInterpreterState *metered;
-static size_t object_calls, mem_calls;
 
 #if PY_VERSION_HEX < 0x030D0000
 #define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
@@ -37,11 +38,11 @@ tells(const layer *hook)
         return false;
     }
     PyThreadState *here = PyThreadState_GetUnchecked();
-    return here && PyThreadState_GetInterpreter(here) == metered;
+    return here && here->interp == metered;
 }
 
-/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any of
-   them may free what another one allocated. */
+/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any
+   of them may free what another one allocated. */
 MEMSIZE_INLINE bool
 tells_of_end(const layer *hook)
 {
@@ -53,21 +54,15 @@ tells_of_end(const layer *hook)
 }
 
 MEMSIZE_INLINE void
-tell_born(const layer *hook, const void *address, size_t size, block_origin of_objects)
+tell_born(layer *hook, const void *address, size_t size, block_origin of_objects)
 {
-    if (hook->domain == PYMEM_DOMAIN_MEM) {
-        mem_calls++;
-        meter_born(address, size, BLOCK_OF_MEMORY);
-    }
-    else {
-        object_calls++;
-        meter_born(address, size, of_objects);
-    }
+    hook->calls++;
+    meter_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects);
 }
 
 /* An interpreter with a GIL of its own may call us as we are put in place, with the context of what
    was there before: NULL, of CPython's own allocator, which both domains have. */
-MEMSIZE_INLINE const layer *
+MEMSIZE_INLINE layer *
 layer_of(void *context)
 {
     return MEMSIZE_RARELY(!context) ? &latest->object : context;
@@ -76,7 +71,7 @@ layer_of(void *context)
 static void *
 hooked_malloc(void *context, size_t size)
 {
-    const layer *hook = layer_of(context);
+    layer *hook = layer_of(context);
     void *address = hook->below.malloc(hook->below.ctx, size);
     if (address && tells(hook)) {
         tell_born(hook, address, size, BLOCK_OF_OBJECTS);
@@ -87,7 +82,7 @@ hooked_malloc(void *context, size_t size)
 static void *
 hooked_calloc(void *context, size_t number, size_t size)
 {
-    const layer *hook = layer_of(context);
+    layer *hook = layer_of(context);
     void *address = hook->below.calloc(hook->below.ctx, number, size);
     if (address && tells(hook)) {
         tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
@@ -98,7 +93,7 @@ hooked_calloc(void *context, size_t number, size_t size)
 static void *
 hooked_realloc(void *context, void *old, size_t size)
 {
-    const layer *hook = layer_of(context);
+    layer *hook = layer_of(context);
     void *address = hook->below.realloc(hook->below.ctx, old, size);
     if (old && address && tells_of_end(hook)) {
         meter_gone(old);
@@ -149,6 +144,7 @@ static void
 prepare(layer *hook, PyMemAllocatorDomain domain, installation *of)
 {
     hook->domain = domain;
+    hook->is_raw = domain == PYMEM_DOMAIN_MEM;
     hook->of = of;
     PyMem_GetAllocator(domain, &hook->below);
 }
@@ -236,16 +232,16 @@ hooks_work(void)
     if (!current) {
         return false;
     }
-    size_t mem_before = mem_calls, object_before = object_calls;
+    size_t before_mem = current->mem.calls, before_object = current->object.calls;
     meter_pause();
     PyMem_Free(PyMem_Malloc(1));
     PyObject_Free(PyObject_Malloc(1));
     meter_resume();
-    return mem_calls != mem_before && object_calls != object_before;
+    return current->mem.calls != before_mem && current->object.calls != before_object;
 }
 
 size_t
 hooks_count(void)
 {
-    return object_calls + mem_calls;
+    return current ? current->mem.calls + current->object.calls : 0;
 }

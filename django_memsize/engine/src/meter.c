@@ -140,12 +140,12 @@ debit(window *born_in, Py_ssize_t bytes)
 void
 meter_gone(const void *address)
 {
-    block_slot *found = blocks_find(&table, address);
-    if (found) {
-        const block *freed = blocks_at(&table, found->number);
+    uint32_t number = blocks_find(&table, address);
+    if (number) {
+        const block *freed = blocks_at(&table, number);
         window *born_in = windows[freed->window].used;
         Py_ssize_t bytes = (Py_ssize_t)freed->size;
-        blocks_remove(&table, found, &born_in->first);
+        blocks_remove(&table, number, &born_in->first);
         debit(born_in, bytes);
     }
 }
@@ -164,8 +164,8 @@ mark_incomplete(window *innermost)
 static void
 forget_unseen(const void *address)
 {
-    const block_slot *known = blocks_find(&table, address);
-    mark_incomplete(windows[blocks_at(&table, known->number)->window].used);
+    const block *known = blocks_at(&table, blocks_find(&table, address));
+    mark_incomplete(windows[known->window].used);
     meter_gone(address);
 }
 
@@ -296,7 +296,7 @@ forget_windows(window *outermost)
         each->is_forgotten = true;
         each->first = 0;
     }
-    free_lists_refill(&outermost->drained);
+    free_lists_release(&outermost->drained);
     destroy_what_is_left(outermost);
 }
 
@@ -367,7 +367,7 @@ meter_close(window *closed)
     for (window *each = closed; each; each = meter_next_in(closed, each)) {
         each->is_open = false;
     }
-    free_lists_refill(&closed->drained);
+    free_lists_release(&closed->drained);
 }
 
 void
@@ -383,8 +383,7 @@ meter_forget(window *outermost)
     told_windows--;
     for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
         while (each->first) {
-            const block *known = blocks_at(&table, each->first);
-            blocks_remove(&table, blocks_find(&table, (const void *)known->address), &each->first);
+            blocks_remove(&table, each->first, &each->first);
         }
     }
     forget_windows(outermost);

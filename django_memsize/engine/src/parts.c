@@ -13,8 +13,6 @@
 #define LEAST_POINTER ((uintptr_t)4096)
 #define MOST_REFERENCES UINT64_C(0xFFFFFFFF)
 
-#define AHEAD 12
-
 /* Items more or less than an object says that it has: a sentinel, hidden fields. */
 #define ITEMS_HIDDEN 16
 
@@ -264,9 +262,8 @@ list_parts(parts *found, window *outer, search *under_way)
     for (window *each = outer; each; each = meter_next_in(outer, each)) {
         for (uint32_t number = each->first; number && found->count < room;) {
             const block *known = blocks_at(table, number);
-            MEMSIZE_PREFETCH((const void *)known->address);
             found->at[found->count++] = (part){
-                .address = known->address,
+                .address = block_address(known),
                 .bytes = (Py_ssize_t)known->size,
                 .window = known->window,
                 .origin = known->origin,
@@ -276,8 +273,8 @@ list_parts(parts *found, window *outer, search *under_way)
     }
     for (size_t at = 0; at < found->count; at++) {
         part *one = found->at + at;
-        if (at + AHEAD < found->count) {
-            MEMSIZE_PREFETCH((const void *)found->at[at + AHEAD].address);
+        if (at + PARTS_AHEAD < found->count) {
+            MEMSIZE_PREFETCH((const void *)found->at[at + PARTS_AHEAD].address);
         }
         identify(under_way, one);
     }
@@ -496,6 +493,7 @@ own_contents(parts *found)
     bool is_indexed = false;
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
+        parts_look_ahead(found, at);
         contents has = one->state == PART_OBJECT ? contents_of(one) : (contents){NULL, NULL};
         if (!has.characters && !has.encoded) {
             continue;
@@ -533,6 +531,7 @@ parts_find(parts *found, window *outer)
         return -1;
     }
     for (size_t at = 0; at < found->count; at++) {
+        parts_look_ahead(found, at);
         if (found->at[at].state == PART_OBJECT) {
             own_buffers(found, found->at + at);
         }

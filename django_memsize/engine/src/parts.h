@@ -50,6 +50,18 @@ void parts_clear(parts *found);
 /* Index the parts that are objects, by these. -1 with an exception. */
 int parts_index_objects(parts *found);
 
+/* How many parts ahead of their turn the cache is told that they will be read. */
+#define PARTS_AHEAD 12
+
+/* Say that the object of the part that is so many after this one will be read. */
+static inline void
+parts_look_ahead(const parts *found, size_t at)
+{
+    if (at + PARTS_AHEAD < found->count) {
+        MEMSIZE_PREFETCH(found->at[at + PARTS_AHEAD].object);
+    }
+}
+
 /* The part at an address that is indexed, or NULL. */
 part *parts_at(const parts *found, const void *address);
 

@@ -203,10 +203,12 @@ account(trial *under_way)
     parts *found = under_way->found;
     for (size_t at = 0; at < found->count; at++) {
         part *one = found->at + at;
+        parts_look_ahead(found, at);
         one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
     }
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
+        parts_look_ahead(found, at);
         if (one->state == PART_OBJECT && show_object(under_way, one->object, account_for) < 0) {
             return -1;
         }

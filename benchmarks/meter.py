@@ -1,0 +1,319 @@
+"""What the meter costs: requests with a window beside the same without, in turn, in one process.
+
+    python benchmarks/meter.py [--rounds 41] [--closings 5] [--blocks 1000000] [--json results.json]
+
+Prints medians, and asserts nothing. Times are those of the processor. A request's cost is a
+multiple of what the plain request took in the same round; the second plain one says how far such
+multiples are to be trusted.
+"""
+
+import argparse
+import contextvars
+import gc
+import importlib
+import json
+import os
+import statistics
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+import django
+from example import loaded, origin, served
+
+from django_memsize.engine import compiled
+
+PATHS = {
+    "template, 300 rows": "/some/",
+    "list view, 3,090 rows": "/accounts/list/",
+    "JSON of `values()`, 3,090 rows": "/accounts/values/",
+    "nothing": "/nothing/",
+}
+LEAST_SECONDS = 0.02  # a clock that ticks in microseconds, and interruptions
+OTHERS = 3_000_000
+BLOCKS_OF_AN_ACCOUNT = 12
+
+
+def main():
+    """Measure requests, then the closing of windows, and print both."""
+    options = parse(sys.argv[1:])
+    tables = {
+        **requests(options.rounds),
+        **closings(options.blocks, options.closings),
+    }
+    results = {"python": f"{sys.version.split()[0]}, {origin()}", "tables": tables}
+    print(f"Python {results['python']}, Django {django.__version__}, {options.rounds} rounds")
+    for title, rows in tables.items():
+        print(f"\n{title}")
+        for name, value, unit in rows:
+            print(f"    {name:<72} {value:>12,.3f} {unit}")
+    if options.json:
+        options.json.write_text(json.dumps(results))
+
+
+def parse(arguments):
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=41)
+    parser.add_argument("--closings", type=int, default=5, help="0 leaves them out")
+    parser.add_argument("--blocks", type=int, default=1_000_000, help="of the largest window")
+    parser.add_argument("--json", type=Path, help="write the results there, too")
+    return parser.parse_args(arguments)
+
+
+def requests(rounds):
+    """Return a table of multiples for each kind of request."""
+    if not rounds:
+        return {}
+    answer, kept = served(), []
+    contestants = {
+        "plain": plain,
+        "plain, again": plain,
+        "in a window": armed,
+        "in a window, settled": settled,
+        "while another is in a window": beside(kept),
+        "tracemalloc": traced,
+        "memray": tracked(),
+        "memray, Python's allocators": tracked(trace_python_allocators=True),
+    }
+    contestants = {name: run for name, run in contestants.items() if run}
+    tables = {}
+    for title, path in PATHS.items():
+        answer(path)
+        blocks = allocated(answer, path)
+        times = how_often(answer, path)
+        seconds = compare(contestants, rounds, answer, path, times)
+        ratios = {name: median_ratio(each, seconds["plain"]) for name, each in seconds.items()}
+        plain_ms = statistics.median(seconds["plain"]) / times * 1000
+        extra = (ratios["in a window"] - 1) * plain_ms * 1e6 / blocks
+        tables[title] = [
+            ("plain", plain_ms, "ms"),
+            ("allocations", blocks, ""),
+            ("an allocation in a window", extra, "ns"),
+            *((name, ratio, "times") for name, ratio in ratios.items() if name != "plain"),
+        ]
+    return tables
+
+
+def compare(contestants, rounds, *arguments):
+    """Return the seconds of each round by name; each round begins with another contestant."""
+    seconds = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            gc.collect()
+            seconds[name].append(contestants[name](*arguments))
+    return seconds
+
+
+def median_ratio(seconds, plain_seconds):
+    """Return the median of the multiples, each of the same round."""
+    return statistics.median(
+        each / plain_each for each, plain_each in zip(seconds, plain_seconds, strict=True)
+    )
+
+
+def how_often(answer, path):
+    """Return how many requests take long enough to be timed."""
+    times = 1
+    while plain(answer, path, times) < LEAST_SECONDS:
+        times *= 2
+    return times
+
+
+def allocated(answer, path):
+    """Return how many blocks a request allocates."""
+    window = entered()
+    answer(path)
+    left(window)
+    return window.allocated[0]
+
+
+def entered():
+    """Open a window around what follows."""
+    window = compiled.Window()
+    window.open()
+    compiled.switch_window(window)
+    return window
+
+
+def left(window):
+    """Close it."""
+    window.close()
+    compiled.switch_window(None)
+
+
+def plain(answer, path, times):
+    """Time requests by themselves."""
+    began = time.process_time()
+    for _ in range(times):
+        answer(path)
+    return time.process_time() - began
+
+
+def armed(answer, path, times):
+    """Time requests with a window around each, its opening and closing included."""
+    began = time.process_time()
+    for _ in range(times):
+        window = entered()
+        answer(path)
+        left(window)
+        window.forget()
+    return time.process_time() - began
+
+
+def settled(answer, path, times):
+    """Time the same, told what is left after each, too."""
+    began = time.process_time()
+    for _ in range(times):
+        window = entered()
+        answer(path)
+        left(window)
+        window.held()
+        window.settle()
+    return time.process_time() - began
+
+
+def beside(kept):
+    """Return what times requests while another one, with its 3,090 rows, is in its window."""
+
+    def other():
+        window = entered()
+        kept.extend(map(loaded, range(3090)))
+        return window
+
+    def timed(answer, path, times):
+        window = contextvars.copy_context().run(other)
+        seconds = plain(answer, path, times)
+        kept.clear()
+        window.close()
+        return seconds
+
+    return timed
+
+
+def traced(answer, path, times):
+    """Time requests under tracemalloc."""
+    tracemalloc.start()
+    seconds = plain(answer, path, times)
+    tracemalloc.stop()
+    return seconds
+
+
+def tracked(**options):
+    """Return what times requests under memray, whose file is thrown away; None without it."""
+    try:
+        memray = importlib.import_module("memray")
+    except ImportError:
+        return None
+
+    def timed(answer, path, times):
+        destination = memray.FileDestination(os.devnull, overwrite=True, compress_on_exit=False)
+        with memray.Tracker(destination=destination, **options):
+            return plain(answer, path, times)
+
+    return timed
+
+
+def closings(most, rounds):
+    """Return tables of what closing takes, with few and with many other objects alive."""
+    if not rounds:
+        return {}
+    few = closing(most, rounds)
+    others = ["%047d" % number for number in range(2 * OTHERS)]  # noqa: UP031 - quick
+    del others[::2]
+    many = closing(most, rounds)
+    del others
+    return {"Closing": few, f"Closing, with {OTHERS:,} other objects alive": many}
+
+
+def closing(most, rounds):
+    """Return a table for windows of several sizes."""
+    rows = []
+    for blocks in sorted({most // 100, most // 10, most}):
+        rows += sized(blocks, 1, rounds)
+    rows += sized(most // 10, 1000, rounds)
+    filled(3090, 1)[0][0].settle()
+    took = []
+    for _ in range(max(rounds, 9)):
+        (outer, _), accounts = filled(3090, 1)
+        took.append(timed(outer.settle)[0] * 1000)
+        del accounts
+    rows.append(("3,090 accounts, settling", statistics.median(took), "ms"))
+    rows.append(("an allocation in a window", allocation(max(rounds, 9)), "ns"))
+    return rows
+
+
+def sized(blocks, inner, rounds):
+    """Return rows for windows of about so many blocks, in so many windows inside."""
+    found = {"closing and `held()`, a block": [], "settling, a block": [], "own bytes, a block": []}
+    for _ in range(rounds):
+        (outer, alive), accounts = filled(blocks // BLOCKS_OF_AN_ACCOUNT, inner)
+        bytes_a_block = compiled.meter_bytes() / alive
+        closed, _ = timed(outer.close)
+        held, _ = timed(outer.held)
+        settling, _ = timed(outer.settle)
+        found["closing and `held()`, a block"].append((closed + held) / alive * 1e9)
+        found["settling, a block"].append(settling / alive * 1e9)
+        found["own bytes, a block"].append(bytes_a_block)
+        del accounts, outer
+    after = compiled.meter_bytes()
+    title = f"{blocks:,} blocks" + (f", {inner:,} windows inside" if inner > 1 else "")
+    units = {"own bytes, a block": "bytes"}
+    return [
+        *(
+            (f"{title}: {name}", statistics.median(each), units.get(name, "ns"))
+            for name, each in found.items()
+        ),
+        (f"{title}: own bytes afterwards", after, "bytes"),
+    ]
+
+
+def filled(number, inner):
+    """Return an open window and its live blocks, and the accounts loaded in windows inside."""
+    gc.collect()
+    outer, accounts = entered(), []
+    for begin in range(0, number, -(-number // inner)):
+        window = compiled.Window() if inner > 1 else None
+        if window:
+            window.open()
+            compiled.switch_window(window)
+        accounts.extend(map(loaded, range(begin, min(number, begin + -(-number // inner)))))
+        if window:
+            window.close()
+            compiled.switch_window(outer)
+    compiled.switch_window(None)
+    if inner == 1:
+        outer.close()
+    return (outer, outer.alive[0]), accounts
+
+
+def timed(call):
+    """Return the seconds of the processor that a call takes, and its result."""
+    began = time.process_time()
+    result = call()
+    return time.process_time() - began, result
+
+
+def allocation(rounds):
+    """Return what an allocation takes more in a window, where nothing but accounts are made."""
+    took = {True: [], False: []}
+    for number in range(2 * rounds):
+        in_window = number % 2 == 0
+        gc.collect()
+        window = entered() if in_window else None
+        began = time.process_time()
+        for begin in range(10):
+            list(map(loaded, range(1000 * begin, 1000 * begin + 1000)))
+        took[in_window].append(time.process_time() - began)
+        if window:
+            left(window)
+            blocks = window.allocated[0]
+            window.forget()
+    return (statistics.median(took[True]) - statistics.median(took[False])) / blocks * 1e9
+
+
+if __name__ == "__main__":
+    main()
