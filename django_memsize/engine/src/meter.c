@@ -295,6 +295,7 @@ forget_windows(window *outermost)
         each->is_open = false;
         each->is_forgotten = true;
         each->first = 0;
+        each->alive = (meter_total){0, 0};
     }
     free_lists_release(&outermost->drained);
     destroy_what_is_left(outermost);

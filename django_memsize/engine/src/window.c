@@ -193,7 +193,9 @@ window_settle(PyObject *self, PyObject *Py_UNUSED(none))
     }
     PyObject *tables = told(asked, true, filters, 3);
     if (!asked->parent) {
+        meter_total alive = asked->alive;
         meter_forget(asked);
+        asked->alive = alive; /* as it was told */
     }
     return tables;
 }
