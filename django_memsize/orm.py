@@ -87,34 +87,14 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
             with _contained:
                 evaluation = _evaluation(self, streamed=True)
                 if evaluation is not None:
-                    return _streamed(rows, evaluation)
+                    return _streamed(evaluation.stream(rows))
         return rows
 
     return _iterator
 
 
-def _streamed(rows: Iterator[Any], evaluation: Evaluation) -> Iterator[Any]:
-    count = 0
-    with _contained:
-        evaluation.open()
-    try:
-        while True:
-            try:
-                # Only while Django works: what the loop's body does is not the evaluation's.
-                with _contained.entering(within, evaluation):
-                    row = next(rows)
-            except StopIteration:
-                break
-            count += 1
-            yield row
-            del row
-    finally:
-        # Another's patch may have put a plain iterator in its place.
-        close = getattr(rows, "close", None)
-        if close is not None:
-            close()
-        with _contained:
-            evaluation.close(count)
+def _streamed(rows: Iterator[Any]) -> Iterator[Any]:
+    yield from rows  # a generator, as it is without us
 
 
 def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar
 
 import psutil
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .engine.compiled import Window
 
 __all__ = ["Evaluation", "Recording"]
+
+_Row = TypeVar("_Row")
 
 Kind: TypeAlias = Literal["request", "block", "code"]
 
@@ -536,6 +538,19 @@ class Evaluation:
                     for stretch in recording.and_around():
                         stretch.look(self)
         recording.add(self)
+
+    def stream(self, rows: Iterator[_Row]) -> Iterator[_Row]:
+        """Return the rows: what makes them is the evaluation, not what is done in between."""
+        return engine.Stream(rows, _current, self, self._begin, self._end)
+
+    def _begin(self) -> Window | None:
+        with _contained:
+            self.open()
+        return self.window
+
+    def _end(self, rows: int) -> None:
+        with _contained:
+            self.close(rows)
 
     def settle(self) -> None:
         """Learn what is left of it, now that its recording knows."""

@@ -14,6 +14,7 @@ from typing import Any
 from .tree import Node, tree
 
 __all__ = [
+    "Stream",
     "Window",
     "census",
     "forget_windows",
@@ -32,6 +33,7 @@ if name != "python":
     try:
         from .compiled import (
             Sizing,
+            Stream,
             Window,
             census,
             instances,
@@ -55,7 +57,13 @@ if name != "python":
             )
 if name == "python":
     from .twin import Sizing, census, instances, sizeof  # type: ignore[assignment]
-    from .unmetered import Window, forget_windows, meter_bytes, switch_window  # type: ignore[assignment]
+    from .unmetered import (  # type: ignore[assignment]
+        Stream,
+        Window,
+        forget_windows,
+        meter_bytes,
+        switch_window,
+    )
 
 
 def sized(root: Any, depth: int) -> Node:

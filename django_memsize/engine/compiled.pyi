@@ -1,5 +1,9 @@
-from collections.abc import Collection, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextvars import ContextVar
+from typing import Any, TypeAlias, TypeVar
+
+_S = TypeVar("_S")
+_T = TypeVar("_T")
 
 _Table: TypeAlias = tuple[dict[str, int], dict[str, int]]
 
@@ -38,6 +42,19 @@ class Window:
     def forget(self) -> None: ...
     def held(self) -> tuple[_Table, _Table]: ...
     def settle(self) -> tuple[_Table, _Table, _Table]: ...
+
+class Stream(Iterator[_T]):
+    def __init__(
+        self,
+        rows: Iterator[_T],
+        variable: ContextVar[_S],
+        stretch: _S,
+        begin: Callable[[], Window | None],
+        end: Callable[[int], object],
+        /,
+    ) -> None: ...
+    def __next__(self) -> _T: ...
+    def close(self) -> None: ...
 
 def switch_window(window: Window | None, /) -> Window | None: ...
 def meter_bytes() -> int: ...

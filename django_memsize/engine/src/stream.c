@@ -1,0 +1,248 @@
+#include "stream.h"
+
+#include "meter.h"
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *rows;     /* NULL once it has ended */
+    PyObject *variable; /* the ContextVar that says whose statements run */
+    PyObject *stretch;  /* its value while a row is made */
+    PyObject *begin;    /* called before the first row: returns the window, or None */
+    PyObject *end;      /* called once, with the number of rows */
+    PyObject *window;   /* NULL before the first row */
+    Py_ssize_t count;
+} stream;
+
+static PyObject *
+stream_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *rows, *variable, *stretch, *begin, *end;
+    if (!PyArg_ParseTuple(args, "OO!OOO:Stream", &rows, &PyContextVar_Type, &variable, &stretch,
+                          &begin, &end))
+    {
+        return NULL;
+    }
+    if (!PyIter_Check(rows)) {
+        PyErr_SetString(PyExc_TypeError, "expected an iterator");
+        return NULL;
+    }
+    stream *self = (stream *)type->tp_alloc(type, 0);
+    if (self) {
+        self->rows = Py_NewRef(rows);
+        self->variable = Py_NewRef(variable);
+        self->stretch = Py_NewRef(stretch);
+        self->begin = Py_NewRef(begin);
+        self->end = Py_NewRef(end);
+    }
+    return (PyObject *)self;
+}
+
+static int
+stream_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    stream *one = (stream *)self;
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(one->rows);
+    Py_VISIT(one->variable);
+    Py_VISIT(one->stretch);
+    Py_VISIT(one->begin);
+    Py_VISIT(one->end);
+    Py_VISIT(one->window);
+    return 0;
+}
+
+static int
+stream_clear(PyObject *self)
+{
+    stream *one = (stream *)self;
+    Py_CLEAR(one->rows);
+    Py_CLEAR(one->variable);
+    Py_CLEAR(one->stretch);
+    Py_CLEAR(one->begin);
+    Py_CLEAR(one->end);
+    Py_CLEAR(one->window);
+    return 0;
+}
+
+/* A fault of who listens is no business of who iterates; an exit or an interrupt is. */
+static void
+swallow_fault(void)
+{
+    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
+        PyErr_Clear();
+    }
+}
+
+/* Have the end heard of, once. Whatever is pending stays so. */
+static void
+say_the_end(stream *self)
+{
+    PyObject *end = self->end;
+    if (!end) {
+        return;
+    }
+    self->end = NULL;
+    raised pending = raised_put_by();
+    PyObject *heard = PyObject_CallFunction(end, "n", self->count);
+    swallow_fault();
+    if (PyErr_Occurred()) {
+        PyErr_WriteUnraisable(end);
+    }
+    Py_XDECREF(heard);
+    Py_DECREF(end);
+    raised_restore(pending);
+}
+
+/* Set a variable; the token that undoes it, or NULL without an exception: then it stays as it is.
+ */
+static PyObject *
+set(PyObject *variable, PyObject *value)
+{
+    PyObject *token = PyContextVar_Set(variable, value);
+    if (!token) {
+        PyErr_Clear();
+    }
+    return token;
+}
+
+/* In another context than where it was set there is nothing to undo. */
+static void
+undo(PyObject *variable, PyObject *token)
+{
+    if (token && PyContextVar_Reset(variable, token) < 0) {
+        PyErr_Clear();
+    }
+    Py_XDECREF(token);
+}
+
+static PyObject *
+next_row(stream *self)
+{
+    PyObject *rows = Py_NewRef(self->rows);
+    PyObject *of_stretch = set(self->variable, self->stretch);
+    PyObject *of_window = self->window ? set(meter_variable, self->window) : NULL;
+    PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
+    raised pending = raised_put_by();
+    undo(meter_variable, of_window);
+    undo(self->variable, of_stretch);
+    raised_restore(pending);
+    Py_DECREF(rows);
+    return row;
+}
+
+static PyObject *
+stream_next(PyObject *object)
+{
+    stream *self = (stream *)object;
+    if (!self->rows) {
+        return NULL;
+    }
+    if (self->begin) {
+        PyObject *begin = self->begin;
+        self->begin = NULL;
+        self->window = PyObject_CallNoArgs(begin);
+        Py_DECREF(begin);
+        swallow_fault();
+        if (PyErr_Occurred()) {
+            return NULL;
+        }
+    }
+    PyObject *row = next_row(self);
+    if (row) {
+        self->count++;
+        return row;
+    }
+    Py_CLEAR(self->rows);
+    say_the_end(self);
+    return NULL;
+}
+
+/* Close the rows, which may be another's plain iterator without a close(). -1 with an exception. */
+static int
+close_rows(stream *self)
+{
+    PyObject *rows = self->rows;
+    if (!rows) {
+        return 0;
+    }
+    self->rows = NULL;
+    PyObject *close = PyObject_GetAttrString(rows, "close");
+    PyObject *closed = close ? PyObject_CallNoArgs(close) : NULL;
+    if (!close && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+    }
+    int failed = PyErr_Occurred() ? -1 : 0;
+    Py_XDECREF(closed);
+    Py_XDECREF(close);
+    Py_DECREF(rows);
+    return failed;
+}
+
+PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd it, and the rows with it.");
+
+static PyObject *
+stream_close(PyObject *self, PyObject *Py_UNUSED(none))
+{
+    int failed = close_rows((stream *)self);
+    say_the_end((stream *)self);
+    return failed ? NULL : Py_NewRef(Py_None);
+}
+
+static void
+stream_finalize(PyObject *self)
+{
+    raised pending = raised_put_by();
+    if (close_rows((stream *)self) < 0) {
+        PyErr_WriteUnraisable(self);
+    }
+    say_the_end((stream *)self);
+    raised_restore(pending);
+}
+
+static void
+stream_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    if (PyObject_CallFinalizerFromDealloc(self) < 0) {
+        return; /* somebody has it again */
+    }
+    PyObject_GC_UnTrack(self);
+    (void)stream_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef stream_methods[] = {
+    {"close", stream_close, METH_NOARGS, close_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(stream_doc,
+             "Stream(rows, variable, stretch, begin, end, /)\n--\n\n"
+             "Iterates over rows. While one is made the ContextVar is the stretch, and the window\n"
+             "that ``begin()`` returns is the innermost; ``end(count)`` is called after the last\n"
+             "one, or when no more are wanted.");
+
+static PyType_Slot stream_slots[] = {
+    {Py_tp_doc, (void *)stream_doc},   {Py_tp_new, stream_new},
+    {Py_tp_traverse, stream_traverse}, {Py_tp_clear, stream_clear},
+    {Py_tp_finalize, stream_finalize}, {Py_tp_dealloc, stream_dealloc},
+    {Py_tp_iter, PyObject_SelfIter},   {Py_tp_iternext, stream_next},
+    {Py_tp_methods, stream_methods},   {0, NULL},
+};
+
+static PyType_Spec stream_spec = {
+    .name = "django_memsize.engine.compiled.Stream",
+    .basicsize = sizeof(stream),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = stream_slots,
+};
+
+int
+stream_add_to(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &stream_spec, NULL);
+    int added = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
+    Py_XDECREF(type);
+    return added;
+}
