@@ -93,8 +93,12 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
     return _iterator
 
 
-def _streamed(rows: Iterator[Any]) -> Iterator[Any]:
-    yield from rows  # a generator, as it is without us
+def _streamed(rows: Any) -> Iterator[Any]:
+    # A generator, as it is without us.
+    try:
+        yield from rows
+    finally:
+        rows.close()
 
 
 def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:

@@ -56,6 +56,9 @@ class Stream:
 
     def close(self) -> None:
         """End it, and the rows with it."""
+        if self._begin is not None:  # what has not begun does not end either
+            self._end = None
+            return
         rows, self._rows = self._rows, None
         try:
             close = getattr(rows, "close", None)

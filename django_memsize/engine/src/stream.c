@@ -157,11 +157,16 @@ stream_next(PyObject *object)
     return NULL;
 }
 
-/* Close the rows, which may be another's plain iterator without a close(). -1 with an exception. */
+/* Close the rows, which may be another's plain iterator without a close(). What has not begun does
+   not end either, as with a generator. -1 with an exception. */
 static int
 close_rows(stream *self)
 {
     PyObject *rows = self->rows;
+    if (self->begin) {
+        Py_CLEAR(self->end);
+        return 0;
+    }
     if (!rows) {
         return 0;
     }
