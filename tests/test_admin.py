@@ -526,6 +526,7 @@ def test_the_page_of_a_meter_has_a_table_for_all_that_is_left(admin_client, mete
     assert "dead.Type 3 2.9 KB 100%" in text
     assert "parked.Type 5 97.7 KB 100%" in text
     assert "against its start" not in text
+    assert "What the words mean Retained: something outside of this request refers to it" in text
 
 
 def test_the_table_of_the_largest_moment_stands_open_and_no_evaluation_repeats_it(
