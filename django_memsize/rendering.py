@@ -106,7 +106,7 @@ def _rss_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
         yield (
             "outside Python",
             signed_size(change - summary.alive.bytes),
-            "that change less what is retained, dead and parked: C libraries, other requests",
+            "change of RSS less what is retained, dead, parked: C libraries, other requests",
         )
 
 
