@@ -61,7 +61,8 @@ hold(free_lists *drained, PyObject *made)
     return true;
 }
 
-/* Make objects until the allocator is asked for one. */
+/* Make objects until the allocator is asked for one. That one is kept as well: let go, it would be
+   what the free list has, and the first that a window takes from there. */
 static void
 drain(free_lists *drained, maker make, Py_ssize_t number)
 {
@@ -70,7 +71,7 @@ drain(free_lists *drained, maker make, Py_ssize_t number)
         size_t before = hooks_count();
         PyObject *made = make(number);
         was_kept = made && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
+        if (!made || !hold(drained, made)) {
             Py_XDECREF(made);
             return;
         }
@@ -86,8 +87,9 @@ drain_keys(free_lists *drained)
     for (int most = MOST_OF_A_KIND; most && was_kept; most--) {
         PyObject *made = PyDict_New();
         size_t before = hooks_count();
-        was_kept = made && PyDict_SetItem(made, key, Py_None) == 0 && hooks_count() == before;
-        if (!was_kept || !hold(drained, made)) {
+        bool is_set = made && PyDict_SetItem(made, key, Py_None) == 0;
+        was_kept = is_set && hooks_count() == before;
+        if (!is_set || !hold(drained, made)) {
             Py_XDECREF(made);
             break;
         }
