@@ -177,7 +177,6 @@ class ReportAdmin(_Admin):
         "peak",
         "retained",
         "dead",
-        "largest_loading",
         "rows_loaded",
         "took",
         "ran_beside",
@@ -222,16 +221,15 @@ class ReportAdmin(_Admin):
         return f"{localtime(began) if is_aware(began) else began:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(
-        description="Largest load", ordering=Coalesce("largest_evaluation_bytes", Value(0))
+        description="Peak",
+        ordering=Coalesce("peak_bytes", "largest_evaluation_bytes", Value(0)),
     )
-    def largest_loading(self, report: Report) -> str | None:
-        """Return what the evaluation of most bytes put on the heap."""
-        return _optional(report.largest_evaluation_bytes)
-
-    @admin.display(description="Peak", ordering=Coalesce("peak_bytes", Value(0)))
     def peak(self, report: Report) -> str | None:
-        """Return the most that was alive at once."""
-        return _optional(report.peak_bytes)
+        """Return the most that was alive at once, or where a census counted the largest load."""
+        if report.peak_bytes is not None:
+            return human_size(report.peak_bytes)
+        size = report.largest_evaluation_bytes
+        return None if size is None else f"{human_size(size)} load"
 
     @admin.display(description="Retained", ordering=Coalesce("net_bytes", Value(0)))
     def retained(self, report: Report) -> str | None:
@@ -243,7 +241,7 @@ class ReportAdmin(_Admin):
     @admin.display(description="Dead", ordering=Coalesce("dead_bytes", Value(0)))
     def dead(self, report: Report) -> str | None:
         """Return what waits for Python's collector."""
-        return _optional(report.dead_bytes)
+        return None if report.dead_bytes is None else human_size(report.dead_bytes)
 
     @admin.display(description="Rows", ordering="rows")
     def rows_loaded(self, report: Report) -> str:
@@ -255,7 +253,7 @@ class ReportAdmin(_Admin):
         """Return how long it took."""
         return human_duration(report.duration)
 
-    @admin.display(description="Overlapping", ordering="overlapping")
+    @admin.display(description="Over\N{SOFT HYPHEN}lapping", ordering="overlapping")
     def ran_beside(self, report: Report) -> str | None:
         """Return how many other requests were under way."""
         return f"{report.overlapping:,}" if report.overlapping else None
@@ -329,7 +327,3 @@ class ReportAdmin(_Admin):
                 "media": _STYLES,
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
-
-
-def _optional(size: int | None) -> str | None:
-    return None if size is None else human_size(size)

@@ -161,6 +161,7 @@ class ReportPage:
     left_out: str
     thing: str
     is_metered: bool
+    words: list[str]
     tables: list[TableSection]
 
     @classmethod
@@ -180,6 +181,7 @@ class ReportPage:
                 left_out="",
                 thing="",
                 is_metered=False,
+                words=[],
                 tables=[],
             )
 
@@ -194,6 +196,7 @@ class ReportPage:
             left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
             thing=rendering.thing(summary),
             is_metered=summary.is_metered,
+            words=rendering.words(summary),
             tables=[section for section in _tables(summary) if section.types.rows],
         )
 

@@ -271,10 +271,10 @@ class Recording:
         self._started = time.perf_counter()
         # Before the census, which would find the context changed by entering it.
         with within(self):
-            with _Work(self):
-                self._gauge.open(None if outer is None else outer.window)
             self._collected_before = _collected()
             self.rss_before = _rss()
+            with _Work(self):
+                self._gauge.open(None if outer is None else outer.window)
             self._wall_cost = 0.0
             self._started = time.perf_counter()
 

@@ -46,8 +46,12 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
     return [
         ("duration", human_duration(summary.duration), "without our own work"),
         *(_metered_figures(summary) if summary.is_metered else _net_figures(summary)),
-        ("rows", f"{summary.rows:,}", "loaded from the database by the ORM"),
-        ("evaluations", f"{_number_of_loadings(summary):,}", "loadings of rows"),
+        (
+            "rows",
+            f"{summary.rows:,}",
+            "loaded from the database by the ORM, in "
+            + counted(len(summary.loadings) + summary.loadings_left_out, "evaluation"),
+        ),
         *_rss_figures(summary),
         (
             "overlapping",
@@ -102,13 +106,18 @@ def _rss_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
         yield (
             "outside Python",
             signed_size(change - summary.alive.bytes),
-            "that change less what is retained, dead and parked: C libraries, other requests",
+            "change of RSS less what is retained, dead, parked: C libraries, other requests",
         )
 
 
 def notes(summary: Summary) -> list[str]:
     """Return what a reader of this report should know about its figures, most serious first."""
     return list(_metered_notes(summary) if summary.is_metered else _notes(summary))
+
+
+def words(summary: Summary) -> list[str]:
+    """Return what words in this report mean, where they matter in it."""
+    return list(_words(summary)) if summary.is_metered else []
 
 
 def _metered_notes(summary: Summary) -> Iterator[str]:
@@ -128,7 +137,16 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
         yield (
             "The value of the last expression is still held at the end, and counted as retained."
         )
-    elif is_kept(summary):
+    if summary.loadings_unmeasured:
+        yield (
+            f"{counted(summary.loadings_unmeasured, 'evaluation')} were told in sum, without a "
+            "table by type: that would have taken more than MAX_OVERHEAD allows."
+        )
+
+
+def _words(summary: Summary) -> Iterator[str]:
+    what = thing(summary)
+    if is_kept(summary) and summary.kind != "code":
         yield (
             f"Retained: something outside of this {what} refers to it: a list or a cache of the "
             "program, or with DEBUG the connection's log of queries, which the next request "
@@ -140,8 +158,6 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
             "one), and are freed only when Python's collector comes. No leak; but until then "
             f"the dead of one {what} add to those of the one before."
         )
-    if is_worth_a_word(summary.parked):
-        yield "Parked: Python takes the next objects of these types from there. No growth."
     names = _names(summary)
     if _BUFFERS in names:
         yield (
@@ -149,11 +165,9 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
             "object that is older, a list that grows, say. Counted as retained."
         )
     if _FREE_LISTS in names:
-        yield f"{_FREE_LISTS}: freed objects that Python keeps for the next of their types."
-    if summary.loadings_unmeasured:
         yield (
-            f"{counted(summary.loadings_unmeasured, 'evaluation')} were told in sum, without a "
-            "table by type: that would have taken more than MAX_OVERHEAD allows."
+            f"{_FREE_LISTS}: what is parked. Freed objects of a few types, from which Python makes "
+            "the next ones: no growth."
         )
 
 
@@ -224,7 +238,7 @@ def report(summary: Summary, top: int, heading: str) -> str:
         parts.append("Evaluations:\n" + _indented(evaluation_lines(summary)))
     tables = _metered_tables(summary) if summary.is_metered else _tables(summary)
     parts += [f"{title}:\n\n{types.table(top)}" for title, types in tables]
-    said = notes(summary)
+    said = [*notes(summary), *words(summary)]
     if said:
         parts.append("Notes:\n" + _indented(said))
     return "\n\n".join(parts)
@@ -413,10 +427,6 @@ def _end(summary: Summary) -> str:
     direction = "more" if change > 0 else "less"
     size = human_size(abs(change))
     return f"{size} {direction} on the heap at the end of the {what} than at its start"
-
-
-def _number_of_loadings(summary: Summary) -> int:
-    return len(summary.loadings) + summary.loadings_left_out
 
 
 def _figures_block(summary: Summary) -> str:

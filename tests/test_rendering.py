@@ -302,23 +302,33 @@ def test_the_figures_of_a_meter_have_a_meaning_each():
 def test_a_metered_report_of_which_nothing_is_left_has_no_notes():
     nothing = {"dead": amount(0), "parked": amount(0), **kept(100)}
 
-    assert rendering.notes(metered(overlapping=3, collected_objects=9000, **nothing)) == []
+    quiet = metered(overlapping=3, collected_objects=9000, **nothing)
+
+    assert rendering.notes(quiet) == rendering.words(quiet) == []
 
 
-def test_each_figure_of_a_meter_that_needs_a_word_has_a_note():
+def test_what_blurs_a_metered_report_has_a_note():
     notes = {
         "The first request of its kind": metered(cold=True),
         "value of the last expression": metered(kind="code"),
-        "Retained: something outside": metered(**kept(20_000)),
-        "Dead: ": METERED,
-        "Parked: ": METERED,
-        "(buffers): ": metered(types=TopTypes((("(buffers)", TypeTotal(1, 100)),))),
-        "(free lists): ": metered(parked_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))),
         "2 evaluations were told in sum": metered(loadings_unmeasured=2),
     }
 
     for text, summary in notes.items():
         assert [note for note in rendering.notes(summary) if text in note], text
+
+
+def test_words_are_explained_where_they_matter():
+    meanings = {
+        "Retained: something outside": metered(**kept(20_000)),
+        "Dead: ": METERED,
+        "(buffers): ": metered(types=TopTypes((("(buffers)", TypeTotal(1, 100)),))),
+        "(free lists): ": metered(parked_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))),
+    }
+
+    for text, summary in meanings.items():
+        assert [one for one in rendering.words(summary) if one.startswith(text)], text
+    assert rendering.words(SUMMARY) == []
 
 
 def test_a_metered_report_has_the_largest_moment_and_what_is_left():
