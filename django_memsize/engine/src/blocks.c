@@ -61,8 +61,7 @@ place_for(const block_table *table, uint32_t tag, const void *address)
     for (;;) {
         const block_slot *slot = table->slots + at;
         if (!slot->number
-            || (slot->tag == tag
-                && blocks_at(table, slot->number)->address == (uintptr_t)address))
+            || (slot->tag == tag && blocks_at(table, slot->number)->address == (uintptr_t)address))
         {
             return at;
         }

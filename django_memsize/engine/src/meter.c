@@ -183,8 +183,7 @@ meter_born(const void *address, size_t size, block_origin origin)
         return;
     }
     size_t bytes = Py_MIN(size, BLOCK_SIZE_MOST);
-    block_outcome outcome
-        = blocks_add(&table, address, bytes, here->number, origin, &here->first);
+    block_outcome outcome = blocks_add(&table, address, bytes, here->number, origin, &here->first);
     if (MEMSIZE_RARELY(outcome == BLOCK_KNOWN)) {
         forget_unseen(address);
         outcome = blocks_add(&table, address, bytes, here->number, origin, &here->first);
