@@ -180,6 +180,7 @@ PyDoc_STRVAR(settle_doc,
              "Tell what of a window is retained, dead, and parked, in three pairs of\n"
              "name -> objects, name -> bytes. What was allocated in an outermost one is then\n"
              "forgotten.\n\n"
+             "Nothing is told of a window that was forgotten, or whose hooks were taken off.\n"
              "Raises RuntimeError unless it is closed.");
 
 static PyObject *
