@@ -1,0 +1,463 @@
+"""Windows as programs open and close them: nested, across threads and tasks, in any order."""
+
+import asyncio
+import contextvars
+import os
+import sys
+import threading
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+compiled = pytest.importorskip(
+    "django_memsize.engine.compiled",
+    reason="the engine in C is not built: its twin has no meter",
+    exc_type=ImportError,
+)
+
+from tests.programs import ended_well  # noqa: E402
+from tests.windows import inside, metered, no_collector, total  # noqa: E402
+
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
+SIZE = 1_000_000
+BLOCK = sys.getsizeof(bytes(SIZE))
+
+
+@pytest.fixture(autouse=True)
+def _without_collector():
+    with no_collector():
+        yield
+
+
+def blocks(bytes_):
+    """Return how many of the big blocks there are in so many bytes: all else is small."""
+    return round(bytes_ / BLOCK)
+
+
+def test_a_window_counts_what_is_allocated_in_it_and_what_is_left():
+    outside = bytes(SIZE)
+    with metered() as window:
+        kept = [bytes(SIZE) for _ in range(10)]
+        del kept[5:]
+        del outside  # nothing of this window
+    after = bytes(SIZE)
+
+    assert blocks(window.allocated[1]) == blocks(window.peak[1]) == 10
+    assert blocks(window.alive[1]) == len(kept) == 5
+    kept.clear()
+    assert blocks(window.alive[1]) == 0
+    assert after
+    window.forget()
+
+
+def test_a_block_that_grows_is_freed_and_allocated():
+    with metered() as window:
+        grown = bytearray(SIZE)
+        for _ in range(3):
+            grown *= 2
+    assert window.alive[1] == pytest.approx(sys.getsizeof(grown), rel=0.01)
+    assert window.allocated[1] == pytest.approx(SIZE * (1 + 2 + 4 + 8), rel=0.2)
+    window.forget()
+
+
+def test_what_a_window_inside_allocates_counts_in_both():
+    with metered() as outer:
+        kept = [bytes(SIZE)]
+        with metered() as inner:
+            kept += [bytes(SIZE), bytes(SIZE)]
+        kept.append(bytes(SIZE))
+
+    assert (blocks(inner.allocated[1]), blocks(outer.allocated[1])) == (2, 4)
+    assert not inner.outermost
+    assert outer.outermost
+    kept.clear()
+    assert (blocks(inner.alive[1]), blocks(outer.alive[1])) == (0, 0)
+    outer.forget()
+
+
+def test_a_window_closes_the_windows_in_it():
+    with metered() as outer, metered() as inner:
+        outer.close()
+        kept = bytes(SIZE)
+        assert not inner.is_open
+
+    assert kept
+    assert blocks(outer.allocated[1]) == blocks(inner.allocated[1]) == 0
+    outer.forget()
+
+
+def test_in_a_closed_window_s_context_the_one_around_it_is_current():
+    with metered() as outer, metered() as inner:
+        inner.close()
+        kept = bytes(SIZE)
+        following = compiled.Window()
+        following.open()
+
+    assert kept
+    assert (blocks(inner.alive[1]), blocks(outer.alive[1])) == (0, 1)
+    assert not following.outermost
+    assert not following.is_open
+    outer.forget()
+
+
+def test_a_window_opens_once_and_only_an_outermost_one_that_is_closed_is_settled():
+    with metered() as outer, metered() as inner:
+        with pytest.raises(RuntimeError, match="opens once"):
+            inner.open()
+        for window in (outer, inner, compiled.Window()):
+            with pytest.raises(RuntimeError, match="only a closed outermost"):
+                window.settle()
+        inner.close()
+        inner.close()
+        with pytest.raises(RuntimeError, match="only a closed outermost"):
+            inner.settle()
+    outer.settle()
+    outer.close()
+    assert outer.settle() == (({}, {}),) * 3
+    with pytest.raises(RuntimeError, match="opens once"):
+        outer.open()
+    never = compiled.Window()
+    never.close()
+    never.forget()
+    assert never.held() == (({}, {}),) * 2
+    assert not compiled.meter_is_armed()
+
+
+def test_only_a_window_is_made_the_innermost():
+    for wrong in (object(), 1, compiled.Window):
+        with pytest.raises(TypeError):
+            compiled.switch_window(wrong)
+    with pytest.raises(TypeError):
+        compiled.Window(1)
+    with pytest.raises(TypeError):
+        compiled.Window(name=1)
+
+
+def test_a_window_whose_handle_is_dropped_is_over():
+    with metered() as outer:
+        inner = compiled.Window()
+        inner.open()
+        with inside(inner):
+            kept = bytes(SIZE)
+        del inner
+        assert blocks(outer.alive[1]) == 1
+        more = bytes(SIZE)
+    assert kept
+    assert more
+    assert blocks(outer.held()[0][1]["bytes"]) == 2
+    del outer
+    assert not compiled.meter_is_armed()
+
+
+def test_a_thousand_windows_one_in_another_count_the_same():
+    windows = []
+    with inside(None):
+        for _ in range(1000):
+            window = compiled.Window()
+            window.open()
+            compiled.switch_window(window)
+            windows.append(window)
+        kept = bytes(SIZE)
+        compiled.switch_window(None)
+    assert kept
+    assert all(blocks(window.allocated[1]) == 1 for window in windows)
+    assert blocks(windows[0].held()[0][1]["bytes"]) == 1
+    windows[500].close()
+    assert [window.is_open for window in windows] == [True] * 500 + [False] * 500
+    windows[0].close()
+    windows[0].settle()
+    # From the middle, from the outermost one, and from the innermost one.
+    del windows[300:400], windows[:100], windows[-100:], window
+    assert windows[0].held() == (({}, {}),) * 2
+    windows.clear()
+    assert not compiled.meter_is_armed()
+
+
+def test_a_thread_with_a_copied_context_is_credited_and_others_are_not():
+    kept = []
+
+    def allocate():
+        kept.append(bytes(SIZE))
+
+    with metered() as window:
+        copied = contextvars.copy_context()
+        threads = [
+            threading.Thread(target=copied.run, args=(allocate,)),
+            *(threading.Thread(target=allocate) for _ in range(3)),
+        ]
+        for thread in threads:
+            thread.start()
+            thread.join()
+
+    assert len(kept) == 4
+    assert blocks(window.alive[1]) == 1
+    window.forget()
+
+
+def test_a_window_is_closed_and_settled_by_another_thread():
+    with metered() as window:
+        kept = [bytes(SIZE) for _ in range(5)]
+        told = []
+
+        def close():
+            window.close()
+            told.append(window.settle())
+
+        thread = threading.Thread(target=close)
+        thread.start()
+        thread.join()
+        more = bytes(SIZE)
+
+    assert more
+    assert told[0][0][0]["bytes"] == len(kept)
+    assert blocks(window.allocated[1]) == 5
+
+
+def test_each_task_is_credited_with_its_own():
+    async def work(number):
+        with metered() as window:
+            kept = []
+            for _ in range(number):
+                kept.append(bytes(SIZE))
+                await asyncio.sleep(0)
+            await asyncio.to_thread(lambda: kept.append(bytes(SIZE)))
+        return window, kept
+
+    async def everything():
+        return await asyncio.gather(*(work(number) for number in range(10)))
+
+    ended = asyncio.run(everything())
+
+    for number, (window, kept) in enumerate(ended):
+        assert blocks(window.alive[1]) == len(kept) == number + 1
+        window.forget()
+    assert not compiled.meter_is_armed()
+
+
+def test_an_exception_that_is_pending_stays_what_it_was():
+    ended_well(
+        """
+import sys
+from tests.windows import metered
+
+def deeper(depth):
+    # Where it ends, objects are made, with the exception under way.
+    return [depth, [], {}, object(), deeper(depth + 1)]
+
+class Last:
+    def __del__(self):
+        seen.append([object() for _ in range(10)])
+
+def raising():
+    last = Last()
+    raise KeyError("mine", [last])
+
+seen = []
+for limit in (80, 150, 400, 1000):
+    sys.setrecursionlimit(limit)
+    with metered() as window:
+        for _ in range(50):
+            try:
+                deeper(0)
+            except RecursionError as error:
+                assert error.__context__ is None
+            else:
+                raise AssertionError("no limit")
+            try:
+                raising()
+            except KeyError as error:
+                kept = [object() for _ in range(10)]
+                assert error.args[0] == "mine" and error.__context__ is None
+                with metered() as inner:
+                    more = [object() for _ in range(10)]
+                assert inner.allocated[0] >= 10
+                assert sys.exc_info()[1] is error
+    window.held()
+    window.settle()
+
+def open_at_the_limit(depth):
+    try:
+        open_at_the_limit(depth + 1)
+    except RecursionError:
+        with metered() as window:
+            kept = [object() for _ in range(10)]
+        opened.append(window.allocated[0])
+        raise
+opened = []
+try:
+    open_at_the_limit(0)
+except RecursionError:
+    pass
+assert max(opened) >= 10
+"""
+    )
+
+
+def test_millions_of_allocations_while_windows_switch():
+    ended_well(
+        """
+import random, sys, threading
+from django_memsize.engine import compiled
+from tests.windows import inside, metered
+
+def work(seed):
+    chance = random.Random(seed)
+    windows, kept, made = [], [], 0
+    while made < number:
+        step = chance.random()
+        if step < 0.1 and len(windows) < 20:
+            window = compiled.Window()
+            window.open()
+            windows.append(window)
+        elif step < 0.2 and windows:
+            chance.choice(windows).close()
+        elif step < 0.25 and windows:
+            window = windows.pop(chance.randrange(len(windows)))
+            if window.outermost and not window.is_open:
+                window.held()
+                window.settle()
+            del window
+        compiled.switch_window(chance.choice(windows) if windows else None)
+        kept.append([[each, {}, str(each)] for each in range(50)])
+        made += 150
+        if len(kept) > 100:
+            del kept[:: chance.randint(1, 5)]
+    compiled.switch_window(None)
+    for window in windows:
+        assert window.alive[0] >= 0 and window.alive[1] >= 0
+        assert window.peak[1] >= window.alive[1]
+
+number = int(sys.argv[1])
+sys.setswitchinterval(1e-4)
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not compiled.meter_is_armed()
+""",
+        "4000000" if IS_LONG else "60000",
+        timeout=600,
+    )
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["open", "close", "switch", "make", "grow", "drop", "raise", "thread"]),
+        st.integers(0, 20),
+    ),
+    max_size=60,
+)
+
+
+class Model:
+    """What windows should tell, of big blocks alone."""
+
+    def __init__(self):
+        self.windows, self.parents, self.is_open = [], [], []
+        self.allocated, self.alive, self.peak = [], [], []
+        self.current = None
+
+    def innermost(self):
+        found = self.current
+        while found is not None and not self.is_open[found]:
+            found = self.parents[found]
+        return found
+
+    def around(self, window):
+        while window is not None:
+            yield window
+            window = self.parents[window]
+
+    def open(self, window):
+        self.windows.append(window)
+        self.parents.append(self.innermost())
+        self.is_open.append(True)
+        self.allocated.append(0)
+        self.alive.append(0)
+        self.peak.append(0)
+
+    def close(self, number):
+        for each in range(len(self.windows)):
+            if number in self.around(each):
+                self.is_open[each] = False
+
+    def born(self):
+        for each in self.around(self.innermost()):
+            self.allocated[each] += 1
+            self.alive[each] += 1
+            self.peak[each] = max(self.peak[each], self.alive[each])
+        return self.innermost()
+
+    def gone(self, born_in):
+        for each in self.around(born_in):
+            self.alive[each] -= 1
+
+
+@given(steps=STEPS)
+@settings(max_examples=150, deadline=None)
+def test_any_program_is_told_as_a_simple_model_tells_it(steps):
+    model, made = Model(), []
+
+    def make():
+        made.append((bytes(SIZE), model.born()))
+
+    with inside(None):
+        for step, number in steps:
+            if step == "open":
+                window = compiled.Window()
+                window.open()
+                model.open(window)
+            elif step == "close" and model.windows:
+                number %= len(model.windows)
+                model.windows[number].close()
+                model.close(number)
+            elif step == "switch" and model.windows:
+                model.current = number % len(model.windows) if number % 4 else None
+                compiled.switch_window(
+                    None if model.current is None else model.windows[model.current]
+                )
+            elif step == "drop" and made:
+                model.gone(made.pop(number % len(made))[1])
+            elif step == "thread":
+                thread = threading.Thread(target=contextvars.copy_context().run, args=(make,))
+                thread.start()
+                thread.join()
+            elif step == "raise":
+                with pytest.raises(ZeroDivisionError):
+                    made.append((bytes(SIZE), model.born(), 1 / 0))
+                model.gone(model.innermost())
+            elif step in ("make", "grow"):
+                make()
+    for number, window in enumerate(model.windows):
+        assert window.is_open == model.is_open[number]
+        assert blocks(window.alive[1]) == model.alive[number]
+        assert blocks(window.allocated[1]) == model.allocated[number]
+        assert blocks(window.peak[1]) == model.peak[number]
+        assert blocks(window.held()[0][1].get("bytes", 0)) == model.alive[number]
+    for window in model.windows:
+        window.close()
+        assert not window.incomplete
+        if window.outermost:
+            alive = window.alive[1]
+            assert total(*window.settle()) == alive
+    made.clear()
+    model.windows.clear()
+    window = None
+    assert not compiled.meter_is_armed()
+
+
+def test_what_a_window_takes_from_lists_that_another_filled_is_all_that_it_misses():
+    with metered() as first, metered() as second:
+        pass
+    first.forget()
+    with metered() as outer:
+        made = [[] for _ in range(1000)]
+        with metered() as inner:
+            made.clear()  # CPython keeps some of these for later
+            kept = [[] for _ in range(1000)]
+        told = inner.held()[0][0].get("list", 0)
+    assert second
+    # Never more than there are, and fewer by no more than CPython keeps of a kind.
+    assert 1000 - 80 <= told <= len(kept) + 1
+    assert outer.held()[0][0]["list"] >= len(kept)
+    outer.forget()
