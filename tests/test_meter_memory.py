@@ -131,8 +131,8 @@ while succeeded < 10:
     _testcapi.set_nomemory(number, number + 1 if stop else 0)
     try:
         answer = call()
-    except MemoryError as caught:
-        error = caught
+    except MemoryError:
+        error = True
     finally:
         _testcapi.remove_mem_hooks()
     if error:

@@ -41,8 +41,8 @@ tells(const layer *hook)
     return here && here->interp == metered;
 }
 
-/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any of
-   them may free what another one allocated. */
+/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any
+   of them may free what another one allocated. */
 MEMSIZE_INLINE bool
 tells_of_end(const layer *hook)
 {

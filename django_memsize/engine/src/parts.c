@@ -227,7 +227,8 @@ is_parked(const part *one)
     {
         return false;
     }
-    bool is_float = one->origin == BLOCK_OF_OBJECTS && one->bytes == (Py_ssize_t)sizeof(PyFloatObject);
+    bool is_float
+        = one->origin == BLOCK_OF_OBJECTS && one->bytes == (Py_ssize_t)sizeof(PyFloatObject);
     return is_float || (one->bytes > 40 && bytes[8] == 3 && bytes[9] == 3 && bytes[10] < 3);
 }
 

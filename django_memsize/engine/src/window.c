@@ -170,7 +170,8 @@ PyDoc_STRVAR(settle_doc,
              "settle()\n--\n\n"
              "Tell what of an outermost window is retained, dead, and parked, in three pairs of\n"
              "name -> objects, name -> bytes; then forget what was allocated in it.\n\n"
-             "Raises RuntimeError unless it is closed, and not settled.");
+             "Nothing is told of a window that was forgotten, or whose hooks were taken off.\n"
+             "Raises RuntimeError unless it is an outermost one, and closed.");
 
 static PyObject *
 window_settle(PyObject *self, PyObject *Py_UNUSED(none))
