@@ -11,6 +11,7 @@ import argparse
 import contextvars
 import gc
 import importlib
+import itertools
 import json
 import os
 import statistics
@@ -38,16 +39,14 @@ BLOCKS_OF_AN_ACCOUNT = 12
 def main():
     """Measure requests, then the closing of windows, and print both."""
     options = parse(sys.argv[1:])
-    tables = {
-        **requests(options.rounds),
-        **closings(options.blocks, options.closings),
-    }
-    results = {"python": f"{sys.version.split()[0]}, {origin()}", "tables": tables}
+    results = {"python": f"{sys.version.split()[0]}, {origin()}", "tables": {}}
     print(f"Python {results['python']}, Django {django.__version__}, {options.rounds} rounds")
-    for title, rows in tables.items():
+    measured = (requests(options.rounds), closings(options.blocks, options.closings))
+    for title, rows in itertools.chain(*measured):
+        results["tables"][title] = rows
         print(f"\n{title}")
         for name, value, unit in rows:
-            print(f"    {name:<72} {value:>12,.3f} {unit}")
+            print(f"    {name:<72} {value:>12,.3f} {unit}", flush=True)
     if options.json:
         options.json.write_text(json.dumps(results))
 
@@ -63,9 +62,9 @@ def parse(arguments):
 
 
 def requests(rounds):
-    """Return a table of multiples for each kind of request."""
+    """Yield a table of multiples for each kind of request, as soon as there is one."""
     if not rounds:
-        return {}
+        return
     answer, kept = served(), []
     contestants = {
         "plain": plain,
@@ -78,7 +77,6 @@ def requests(rounds):
         "memray, Python's allocators": tracked(trace_python_allocators=True),
     }
     contestants = {name: run for name, run in contestants.items() if run}
-    tables = {}
     for title, path in PATHS.items():
         answer(path)
         blocks = allocated(answer, path)
@@ -87,13 +85,13 @@ def requests(rounds):
         ratios = {name: median_ratio(each, seconds["plain"]) for name, each in seconds.items()}
         plain_ms = statistics.median(seconds["plain"]) / times * 1000
         extra = (ratios["in a window"] - 1) * plain_ms * 1e6 / blocks
-        tables[title] = [
+        rows = [
             ("plain", plain_ms, "ms"),
             ("allocations", blocks, ""),
             ("an allocation in a window", extra, "ns"),
             *((name, ratio, "times") for name, ratio in ratios.items() if name != "plain"),
         ]
-    return tables
+        yield title, rows
 
 
 def compare(contestants, rounds, *arguments):
@@ -218,20 +216,20 @@ def tracked(**options):
 
 
 def closings(most, rounds):
-    """Return tables of what closing takes, with few and with many other objects alive."""
+    """Yield tables of what closing takes, with few and with many other objects alive."""
     if not rounds:
-        return {}
-    few = closing(most, rounds)
+        return
+    yield "Closing", closing(most, rounds)
     others = ["%047d" % number for number in range(2 * OTHERS)]  # noqa: UP031 - quick
     del others[::2]
-    many = closing(most, rounds)
+    yield f"Closing, with {OTHERS:,} other objects alive", closing(most, rounds)
     del others
-    return {"Closing": few, f"Closing, with {OTHERS:,} other objects alive": many}
 
 
 def closing(most, rounds):
     """Return a table for windows of several sizes."""
     rows = []
+    filled(most // 100, 1)[0][0].held()  # the classes are learnt once
     for blocks in sorted({most // 100, most // 10, most}):
         rows += sized(blocks, 1, rounds)
     rows += sized(most // 10, 1000, rounds)

@@ -31,12 +31,12 @@ make_heads(block_table *table)
         return false;
     }
     for (size_t at = 0; at < table->room; at++) {
-        uint32_t after;
-        for (uint32_t number = table->heads[at] & BLOCKS_NUMBER; number; number = after) {
+        for (uint32_t link = table->heads[at], after; link; link = after) {
+            uint32_t number = link & BLOCKS_NUMBER;
             block *moved = blocks_at(table, number);
             block_chain chain = blocks_chain(&larger, block_address(moved));
             after = moved->chained;
-            moved->chained = *chain.head & BLOCKS_NUMBER;
+            moved->chained = *chain.head;
             *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
         }
     }

@@ -35,7 +35,7 @@ typedef struct {
     uint64_t size : BLOCK_SIZE_BITS;
     uint64_t next : BLOCK_NUMBER_BITS; /* of the same window; 0 where there is none */
     uint64_t previous : BLOCK_NUMBER_BITS;
-    uint64_t chained : BLOCK_NUMBER_BITS; /* the next one in the same place of the hash table */
+    uint64_t chained : 32; /* the link to the next in its chain; a spare one's, a number */
     uint64_t origin : 2;
 } block;
 
@@ -43,7 +43,7 @@ typedef struct {
 #define BLOCKS_CHUNK ((uint32_t)1 << BLOCKS_CHUNK_BITS)
 
 typedef struct {
-    uint32_t *heads; /* of chains; 0 where there is none */
+    uint32_t *heads; /* the links to the first of each chain */
     size_t room;     /* of heads: a power of two, or 0 */
     size_t used;
     block **chunks;
@@ -74,8 +74,8 @@ block_address(const block *known)
     return (uintptr_t)known->place << BLOCK_ADDRESS_ZEROS;
 }
 
-/* A chain's head: the number of its first block, and above it one bit of four for each block that
-   may be in it, which tells most that are not without a look at any. */
+/* A link in a chain: the number of the next block, and above it one bit of four for each block from
+   there on. So most that are not there are told from it, without a look at any. 0: the end. */
 #define BLOCKS_NUMBER (((uint32_t)1 << BLOCK_NUMBER_BITS) - 1)
 
 typedef struct {
@@ -99,18 +99,15 @@ blocks_chain(const block_table *table, uintptr_t address)
 MEMSIZE_INLINE uint32_t
 blocks_in_chain(const block_table *table, block_chain chain, uintptr_t address)
 {
-    if (!(*chain.head & chain.sign)) {
-        return 0;
-    }
-    uint32_t number = *chain.head & BLOCKS_NUMBER;
-    while (number) {
-        const block *known = blocks_at(table, number);
+    uint32_t link = *chain.head;
+    while (link & chain.sign) {
+        const block *known = blocks_at(table, link & BLOCKS_NUMBER);
         if (block_address(known) == address) {
-            break;
+            return link & BLOCKS_NUMBER;
         }
-        number = known->chained;
+        link = known->chained;
     }
-    return number;
+    return 0;
 }
 
 /* The number of the block at an address; 0 where none is known. */
@@ -159,7 +156,7 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
         .window = window,
         .size = size,
         .next = *first,
-        .chained = *chain.head & BLOCKS_NUMBER,
+        .chained = *chain.head,
         .origin = origin,
     };
     *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
@@ -178,12 +175,12 @@ blocks_remove(block_table *table, uint32_t number, uint32_t *first)
     block *removed = blocks_at(table, number);
     uint32_t *head = blocks_chain(table, block_address(removed)).head;
     if ((*head & BLOCKS_NUMBER) == number) {
-        *head = removed->chained ? (*head & ~BLOCKS_NUMBER) | removed->chained : 0;
+        *head = removed->chained;
     }
     else {
         block *before = blocks_at(table, *head & BLOCKS_NUMBER);
-        while (before->chained != number) {
-            before = blocks_at(table, before->chained);
+        while ((before->chained & BLOCKS_NUMBER) != number) {
+            before = blocks_at(table, before->chained & BLOCKS_NUMBER);
         }
         before->chained = removed->chained;
     }

@@ -41,7 +41,7 @@ innermost_open(window *found)
 
 /* Look the context up, with no exception set. What is pending is none of its business, and what it
    raises, near the recursion limit, is none of the program's. */
-static window *
+MEMSIZE_INLINE window *
 looked_up(void)
 {
     PyObject *value = NULL;
@@ -57,8 +57,8 @@ looked_up(void)
     return innermost_open(found);
 }
 
-window *
-meter_here(void)
+MEMSIZE_INLINE window *
+here(void)
 {
     paused++;
     window *found;
@@ -72,6 +72,12 @@ meter_here(void)
     }
     paused--;
     return found;
+}
+
+window *
+meter_here(void)
+{
+    return here();
 }
 
 /* All around an open window are open as well. */
@@ -178,21 +184,22 @@ meter_born(const void *address, size_t size, block_origin origin)
     if (paused || !told_windows) {
         return;
     }
-    window *here = meter_here();
-    if (!here) {
+    window *born_in = here();
+    if (!born_in) {
         return;
     }
     size_t bytes = Py_MIN(size, BLOCK_SIZE_MOST);
-    block_outcome outcome = blocks_add(&table, address, bytes, here->number, origin, &here->first);
-    if (MEMSIZE_RARELY(outcome == BLOCK_KNOWN)) {
+    block_outcome outcome;
+    while ((outcome = blocks_add(&table, address, bytes, born_in->number, origin, &born_in->first))
+           == BLOCK_KNOWN)
+    {
         forget_unseen(address);
-        outcome = blocks_add(&table, address, bytes, here->number, origin, &here->first);
     }
     if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
-        mark_incomplete(here);
+        mark_incomplete(born_in);
         return;
     }
-    credit(here, (Py_ssize_t)bytes);
+    credit(born_in, (Py_ssize_t)bytes);
 }
 
 window *
