@@ -21,6 +21,7 @@ from django.views.generic import ListView
 
 import django_memsize as memsize
 from django_memsize import engine, settling, storage
+from django_memsize.recording import within
 from tests.app import views
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
@@ -381,3 +382,19 @@ def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, s
 
     assert reports == []
     assert not meter_is_armed()
+
+
+def test_what_another_recording_takes_off_the_free_lists_is_parked_all_the_same():
+    first = memsize.Recording("first")
+    first.open()
+    with within(first):
+        dropped = [(object(),) * size for size in range(1, 20) for _ in range(500)]
+        del dropped
+    first.close()
+    second = memsize.Recording("second")
+    second.open()
+    first.settle()
+    second.abandon()
+
+    assert first.retained.bytes < 1024
+    assert first.parked.types["tuple"].count > 1000

@@ -258,6 +258,12 @@ link_into(window *opened, window **latest)
     *latest = opened;
 }
 
+const window *
+meter_latest_outermost(void)
+{
+    return all_outermost;
+}
+
 window *
 meter_next_in(window *outer, window *last)
 {

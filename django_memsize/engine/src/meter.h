@@ -91,6 +91,9 @@ const block_table *meter_blocks(void);
 /* The window of that number: one that blocks were born in. */
 window *meter_window(uint32_t number);
 
+/* The outermost window that was opened last; ``older`` leads to the others. */
+const window *meter_latest_outermost(void);
+
 /* The next window in one, itself first; NULL after the last. */
 window *meter_next_in(window *outer, window *last);
 

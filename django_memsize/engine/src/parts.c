@@ -545,6 +545,19 @@ parts_find(parts *found, window *outer)
 }
 
 void
+parts_park_what_is_drained(parts *found)
+{
+    for (const window *each = meter_latest_outermost(); each; each = each->older) {
+        for (size_t at = 0; at < each->drained.count; at++) {
+            part *one = parts_at(found, each->drained.taken[at]);
+            if (one && one->state == PART_OBJECT) {
+                one->state = PART_PARKED;
+            }
+        }
+    }
+}
+
+void
 parts_clear(parts *found)
 {
     tally_clear(&found->kinds);

@@ -62,6 +62,10 @@ parts_look_ahead(const parts *found, size_t at)
     }
 }
 
+/* Take for parked what other windows hold that have taken it off the free lists, once objects are
+   indexed. */
+void parts_park_what_is_drained(parts *found);
+
 /* The part at an address that is indexed, or NULL. */
 part *parts_at(const parts *found, const void *address);
 

@@ -220,7 +220,11 @@ int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = parts_index_objects(found) < 0 || account(&under_way) < 0 ? -1 : 0;
+    int failed = parts_index_objects(found);
+    if (!failed) {
+        parts_park_what_is_drained(found);
+        failed = account(&under_way);
+    }
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
