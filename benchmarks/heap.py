@@ -1,6 +1,6 @@
 """The whole heap of a Django process: ours beside other tools, in turn, in one process.
 
-    python benchmarks/heap.py [--objects 700000] [--rounds 7] [--json results.json]
+    python benchmarks/heap.py [--objects 1000000] [--rounds 7] [--json results.json]
 
 Prints medians, and asserts nothing: times on a shared machine prove little. What one tool leaves
 behind is collected before the next begins, outside the time taken.
@@ -64,7 +64,7 @@ def main():
 def parse(arguments):
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--objects", type=int, default=700_000)
+    parser.add_argument("--objects", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="write the results there, too")
     return parser.parse_args(arguments)
