@@ -80,6 +80,25 @@ meter_here(void)
     return here();
 }
 
+/* The youngest blocks are not in the table yet, each in a place by its address: most blocks are
+   freed before another takes theirs. */
+#define YOUNGEST 256
+
+typedef struct {
+    uintptr_t address; /* 0: none */
+    window *born_in;
+    Py_ssize_t bytes;
+    block_origin origin;
+} young;
+
+static young youngest[YOUNGEST];
+
+MEMSIZE_INLINE young *
+young_place(uintptr_t address)
+{
+    return youngest + (((address >> 4) ^ (address >> 14)) & (YOUNGEST - 1));
+}
+
 /* All around an open window are open as well. */
 static void
 credit(window *born_in, Py_ssize_t bytes)
@@ -98,7 +117,7 @@ credit(window *born_in, Py_ssize_t bytes)
 static bool
 is_left(const window *one)
 {
-    return !one->has_handle && !one->latest && !one->first;
+    return !one->has_handle && !one->latest && (one->is_forgotten || !one->alive.blocks);
 }
 
 static void
@@ -138,7 +157,7 @@ debit(window *born_in, Py_ssize_t bytes)
         each->alive.bytes -= bytes;
         each = each->parent;
     } while (each);
-    if (MEMSIZE_RARELY(!born_in->first)) {
+    if (MEMSIZE_RARELY(!born_in->alive.blocks)) {
         destroy_if_left(born_in);
     }
 }
@@ -146,6 +165,12 @@ debit(window *born_in, Py_ssize_t bytes)
 void
 meter_gone(const void *address)
 {
+    young *place = young_place((uintptr_t)address);
+    if (place->address == (uintptr_t)address) {
+        place->address = 0;
+        debit(place->born_in, place->bytes);
+        return;
+    }
     uint32_t number = blocks_find(&table, address);
     if (number) {
         const block *freed = blocks_at(&table, number);
@@ -175,6 +200,36 @@ forget_unseen(const void *address)
     meter_gone(address);
 }
 
+/* Put a young block into the table; what finds no room there is not known any more. */
+static void
+let_grow_up(young *place)
+{
+    young grown = *place;
+    place->address = 0;
+    const void *address = (const void *)grown.address;
+    block_outcome outcome;
+    while ((outcome = blocks_add(&table, address, (size_t)grown.bytes, grown.born_in->number,
+                                 grown.origin, &grown.born_in->first))
+           == BLOCK_KNOWN)
+    {
+        forget_unseen(address);
+    }
+    if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
+        mark_incomplete(grown.born_in);
+        debit(grown.born_in, grown.bytes);
+    }
+}
+
+static void
+let_all_grow_up(void)
+{
+    for (size_t at = 0; at < YOUNGEST; at++) {
+        if (youngest[at].address) {
+            let_grow_up(youngest + at);
+        }
+    }
+}
+
 void
 meter_born(const void *address, size_t size, block_origin origin)
 {
@@ -188,18 +243,21 @@ meter_born(const void *address, size_t size, block_origin origin)
     if (!born_in) {
         return;
     }
-    size_t bytes = Py_MIN(size, BLOCK_SIZE_MOST);
-    block_outcome outcome;
-    while ((outcome = blocks_add(&table, address, bytes, born_in->number, origin, &born_in->first))
-           == BLOCK_KNOWN)
-    {
-        forget_unseen(address);
+    young *place = young_place((uintptr_t)address);
+    if (place->address == (uintptr_t)address) { /* freed unseen */
+        mark_incomplete(place->born_in);
+        meter_gone(address);
     }
-    if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
-        mark_incomplete(born_in);
-        return;
+    else if (place->address) {
+        let_grow_up(place);
     }
-    credit(born_in, (Py_ssize_t)bytes);
+    *place = (young){
+        .address = (uintptr_t)address,
+        .born_in = born_in,
+        .bytes = (Py_ssize_t)Py_MIN(size, BLOCK_SIZE_MOST),
+        .origin = origin,
+    };
+    credit(born_in, place->bytes);
 }
 
 window *
@@ -319,6 +377,9 @@ static void
 forget_everything(void)
 {
     hooks_remove();
+    for (size_t at = 0; at < YOUNGEST; at++) {
+        youngest[at].address = 0;
+    }
     blocks_clear(&table);
     told_windows = 0;
     for (window *each = all_outermost, *older; each; each = older) {
@@ -395,6 +456,7 @@ meter_forget(window *outermost)
         return;
     }
     told_windows--;
+    let_all_grow_up();
     for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
         while (each->first) {
             blocks_remove(&table, each->first, &each->first);
@@ -463,5 +525,6 @@ meter_own_bytes(void)
 const block_table *
 meter_blocks(void)
 {
+    let_all_grow_up();
     return &table;
 }
