@@ -1,21 +1,11 @@
 """Real servers answer the same with us as without us, and end as they would."""
 
 import contextlib
-import http.client
-import importlib.util
-import os
 import signal
-import socket
-import sqlite3
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PATIENCE = 20
+from tests.serving import COMMANDS, Server, prepare, require
 
 SETTINGS = """
 from tests.settings import *
@@ -67,141 +57,22 @@ urlpatterns = [
 ]
 """
 
-APPLICATIONS = """
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
-
-asgi, wsgi = get_asgi_application(), get_wsgi_application()
-"""
-
-PREPARE = """
-import django
-
-django.setup()
-from django.core.management import call_command
-from django.utils import timezone
-from tests.app.models import Account
-
-call_command("migrate", verbosity=0, run_syncdb=True)
-now = timezone.now()
-Account.objects.bulk_create(
-    Account(name=f"account {n}", created_at=now, updated_at=now) for n in range(50)
-)
-"""
-
-COMMANDS = {
-    "gunicorn": [
-        *("gunicorn", "--bind=fd://{fd}", "--worker-class=gthread", "--workers=1", "--threads=2"),
-        *("--no-control-socket", "--worker-tmp-dir={folder}", "applications:wsgi"),
-    ],
-    "uvicorn": ["uvicorn", "--fd={fd}", "--no-access-log", "applications:asgi"],
-}
-
 ASKED = ["/nothing/", "/accounts/1/", "/accounts/async/", "/file/", "/no/such/page/"]
 STREAMED = {"gunicorn": "/accounts/stream/", "uvicorn": "/accounts/stream/async/"}
 LONG = {"gunicorn": "/long/", "uvicorn": "/long/async/"}
 
 
-class Server:
-    """A server of the tests' project on a port of its own, and its database."""
-
-    def __init__(self, name, folder, *, measured):
-        self.name = name
-        self.database = folder / f"{name}-{measured}.sqlite3"
-        self.database.write_bytes((folder / "prepared.sqlite3").read_bytes())
-        self.log = folder / f"{name}-{measured}.log"
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        fd = self.listening.fileno()
-        command = [part.format(fd=fd, folder=folder) for part in COMMANDS[name]]
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=folder,
-                env=environment(folder, self.database, measured=measured),
-                pass_fds=[fd],
-                stdout=log,
-                stderr=log,
-            )
-
-    def get(self, url):
-        """Return all that a client sees of an answer, but for the date."""
-        address, port = self.listening.getsockname()
-        with contextlib.closing(http.client.HTTPConnection(address, port, timeout=PATIENCE)) as to:
-            to.request("GET", url)
-            response = to.getresponse()
-            headers = [(name, value) for name, value in response.getheaders() if name != "Date"]
-            return response.status, [h for h in headers if h[0] != "date"], response.read()
-
-    def leave_half_way(self, url):
-        """Ask, read the beginning of the answer, and hang up."""
-        with socket.create_connection(self.listening.getsockname(), PATIENCE) as to:
-            to.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-            read = b""
-            while b"...." not in read:
-                part = to.recv(1000)
-                assert part, read
-                read += part
-        return read
-
-    def reports(self):
-        """Return (route, status, overlapping, pid) of each report, in their order."""
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            return connection.execute(
-                "SELECT route, status, overlapping, pid FROM django_memsize_report ORDER BY id"
-            ).fetchall()
-
-    def wait_for(self, number):
-        """Return so many reports once they are there: they are written after the answer."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self.reports()) < number and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return self.reports()
-
-    def stop(self):
-        """End it as an operator would, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(PATIENCE)
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(PATIENCE)
-        self.listening.close()
-
-
-def environment(folder, database, *, measured=True):
-    ours = {
-        "DJANGO_SETTINGS_MODULE": "served",
-        "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-        "SERVED_DATABASE": str(database),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | ours | ({} if measured else {"WITHOUT_MEMSIZE": "1"})
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    (folder / "served.py").write_text(SETTINGS)
-    (folder / "served_urls.py").write_text(URLS)
-    (folder / "applications.py").write_text(APPLICATIONS)
-    subprocess.run(
-        [sys.executable, "-c", PREPARE],
-        cwd=folder,
-        env=environment(folder, folder / "prepared.sqlite3"),
-        check=True,
-        timeout=60,
-    )
+    prepare(folder, SETTINGS, URLS)
     return folder
 
 
 @pytest.fixture(scope="module", params=COMMANDS)
 def servers(request, folder):
     """The same server twice: without us, and with us."""
-    if importlib.util.find_spec(request.param) is None:
-        missing = f"{request.param} is not installed"
-        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    require(request.param)
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(

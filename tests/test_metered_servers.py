@@ -1,0 +1,192 @@
+"""What the meter says of requests that a real server answers at the same time."""
+
+import contextlib
+import json
+import os
+import random
+import statistics
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import pytest
+
+from django_memsize import engine
+from tests.serving import Server, prepare, require
+
+pytestmark = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
+
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
+ROUNDS = 20 if IS_LONG else 4
+EACH = 10  # requests for either page in a round: at its end what is kept is dropped
+CLIENTS = 4
+WARM = 8
+"""Reports of either page that may have come while modules were imported and caches filled."""
+
+MILLION = 1_000_000
+KEPT = 10 * MILLION + sys.getsizeof([each for each in range(10)])  # noqa: C416 - it grows as there
+
+NOTHING = 1024
+TAKEN = 4 * 1024
+"""Of small tuples, lists and dicts that went to CPython's free lists, and that another request,
+under way when this one was settled, has taken from there: alive, and born in this one."""
+CIRCLE = 16 * 1024
+"""Django's handler of async requests leaves the request in a circle, with what it refers to. None
+of that was allocated in the request: what hangs on it looks retained until the collector comes."""
+
+SETTINGS = """
+from tests.settings import *
+
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SERVED_DATABASE"]}
+}
+ROOT_URLCONF = "served_urls"
+MEMSIZE = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "RETENTION": 100_000}
+"""
+
+URLS = """
+import asyncio, sys
+from django.http import HttpResponse
+from django.urls import path
+
+LEAK = []
+SIZE = 1_000_000 - sys.getsizeof(b"")
+
+
+class Passing:
+    def __init__(self):
+        self.own = bytearray(1000)
+
+
+def keeping(request):
+    LEAK.append([bytes(SIZE) for _ in range(10)])
+    return HttpResponse("kept")
+
+
+def passing(request):
+    for _ in range(10):
+        [Passing() for _ in range(100)]
+    return HttpResponse("passed")
+
+
+async def keeping_async(request):
+    kept = []
+    for _ in range(10):
+        kept.append(bytes(SIZE))
+        await asyncio.sleep(0)
+    LEAK.append(kept)
+    return HttpResponse("kept")
+
+
+async def passing_async(request):
+    for _ in range(10):
+        passing = [Passing() for _ in range(100)]
+        await asyncio.sleep(0)
+    return HttpResponse("passed")
+
+
+def dropping(request):
+    LEAK.clear()
+    return HttpResponse("dropped")
+
+
+async def dropping_async(request):
+    return dropping(request)
+
+
+urlpatterns = [
+    path("gunicorn/keeping/", keeping),
+    path("gunicorn/passing/", passing),
+    path("gunicorn/dropping/", dropping),
+    path("uvicorn/keeping/", keeping_async),
+    path("uvicorn/passing/", passing_async),
+    path("uvicorn/dropping/", dropping_async),
+]
+"""
+
+
+class Told(NamedTuple):
+    """A report."""
+
+    route: str
+    incomplete: int
+    dropped: int
+    overlapping: int
+    peak_bytes: int
+    retained_bytes: int
+    types: str
+
+    def tables(self):
+        """Return name -> (objects, bytes) of what is retained, dead and parked."""
+        document = json.loads(self.types)
+        return [
+            {name: (count, size) for name, count, size in table["rows"]}
+            for table in (document, document["dead"], document["parked"])
+        ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("metered")
+    prepare(folder, SETTINGS, URLS)
+    return folder
+
+
+def ask(folder, name):
+    """Return the reports of both pages, once warm: several clients ask at the same time."""
+    require(name)
+    order = random.Random(0)
+    both = [f"/{name}/keeping/", f"/{name}/passing/"] * EACH
+    with (
+        contextlib.closing(Server(name, folder, threads=CLIENTS)) as server,
+        ThreadPoolExecutor(CLIENTS) as clients,
+    ):
+        number = 0
+        for urls in [both, [f"/{name}/dropping/"]] * ROUNDS:
+            answers = list(clients.map(server.get, order.sample(urls, len(urls))))
+            assert all(status == 200 for status, _, _ in answers)
+            # Before what they keep is dropped.
+            number += len(urls)
+            assert len(server.wait_for(number)) == number
+        told = [Told(*row) for row in server.columns(*Told._fields)]
+        log = server.log.read_text()
+    assert "django-memsize" not in log
+    assert "Traceback" not in log
+    assert not any(report.incomplete or report.dropped for report in told)
+    assert any(report.overlapping for report in told)
+    keeping, passing = of(told, "keeping"), of(told, "passing")
+    assert len(keeping) == len(passing) == EACH * ROUNDS
+    return keeping[WARM:], passing[WARM:]
+
+
+def of(told, page):
+    return [report for report in told if report.route.endswith(f"/{page}/")]
+
+
+def assert_each_is_credited_with_its_own(keeping, passing):
+    for report in keeping:
+        retained, dead, parked = report.tables()
+        assert report.retained_bytes == pytest.approx(KEPT, rel=0.001)
+        assert report.peak_bytes == pytest.approx(KEPT, rel=0.003)
+        assert retained["bytes"][1] == pytest.approx(10 * MILLION, abs=500)
+        assert not {"served_urls.Passing", "bytearray"} & {*retained, *dead, *parked}
+    for report in passing:
+        retained, dead, parked = report.tables()
+        assert 100_000 < report.peak_bytes < 400_000
+        assert all(table.get("bytes", (0, 0))[1] < 500 for table in (retained, dead, parked))
+        assert not {"served_urls.Passing", "bytearray"} & {*retained, *dead, *parked}
+
+
+def test_threads_of_a_server_are_credited_each_with_its_own(folder):
+    keeping, passing = ask(folder, "gunicorn")
+
+    assert_each_is_credited_with_its_own(keeping, passing)
+    assert statistics.median(report.retained_bytes for report in passing) < NOTHING
+    assert max(report.retained_bytes for report in passing) < TAKEN
+
+
+def test_tasks_of_a_server_are_credited_each_with_its_own(folder):
+    keeping, passing = ask(folder, "uvicorn")
+
+    assert_each_is_credited_with_its_own(keeping, passing)
+    assert max(report.retained_bytes for report in passing) < CIRCLE
