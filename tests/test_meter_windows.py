@@ -461,3 +461,16 @@ def test_what_a_window_takes_from_lists_that_another_filled_is_all_that_it_misse
     assert 1000 - 80 <= told <= len(kept) + 1
     assert outer.held()[0][0]["list"] >= len(kept)
     outer.forget()
+
+
+def test_what_another_window_took_off_the_lists_is_in_use_by_nobody():
+    with metered() as window:
+        made = [[] for _ in range(60)]
+        floats = [number + 0.25 for number in range(60)]
+        del made, floats
+        other = compiled.Window()
+        with inside(None):
+            other.open()
+        in_use, _parked = window.held()
+    other.close()
+    assert in_use[0].get("list", 0) + in_use[0].get("float", 0) < 10

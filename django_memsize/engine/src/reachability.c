@@ -220,11 +220,7 @@ int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = parts_index_objects(found);
-    if (!failed) {
-        parts_park_what_is_drained(found);
-        failed = account(&under_way);
-    }
+    int failed = account(&under_way);
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {

@@ -6,7 +6,8 @@
 
 #include "parts.h"
 
-/* Set ``is_retained`` of each object. Changes nothing but the parts. -1 with an exception. */
+/* Set ``is_retained`` of each object, once objects are indexed. Changes nothing but the parts. -1
+   with an exception. */
 int reachability_tell(parts *found);
 
 #endif

@@ -115,6 +115,16 @@ undo(PyObject *variable, PyObject *token)
     Py_XDECREF(token);
 }
 
+/* The same for the window. The hooks must not look for it meanwhile: where it was not set before,
+   CPython would remember what they find, and not forget it with what is taken away. */
+static void
+undo_window(PyObject *token)
+{
+    meter_pause();
+    undo(meter_variable, token);
+    meter_resume();
+}
+
 static PyObject *
 next_row(stream *self)
 {
@@ -123,7 +133,7 @@ next_row(stream *self)
     PyObject *of_window = self->window ? set(meter_variable, self->window) : NULL;
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
     raised pending = raised_put_by();
-    undo(meter_variable, of_window);
+    undo_window(of_window);
     undo(self->variable, of_stretch);
     raised_restore(pending);
     Py_DECREF(rows);
@@ -143,7 +153,7 @@ stream_next(PyObject *object)
         self->window = PyObject_CallNoArgs(begin);
         Py_DECREF(begin);
         swallow_fault();
-        if (PyErr_Occurred()) {
+        if (PyErr_Occurred() || !self->rows) { /* closed, or at its end by now */
             return NULL;
         }
     }
@@ -164,7 +174,9 @@ close_rows(stream *self)
 {
     PyObject *rows = self->rows;
     if (self->begin) {
+        Py_CLEAR(self->begin);
         Py_CLEAR(self->end);
+        Py_CLEAR(self->rows);
         return 0;
     }
     if (!rows) {

@@ -145,10 +145,14 @@ told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
 {
     PyObject *tables = NULL;
     parts found = {.at = NULL};
-    int was_enabled = PyGC_Disable();
+    int failed = -1, was_enabled = PyGC_Disable();
     meter_pause();
     (void)meter_is_sound();
-    if (parts_find(&found, asked) == 0 && (!tells || reachability_tell(&found) == 0)) {
+    if (parts_find(&found, asked) == 0 && parts_index_objects(&found) == 0) {
+        parts_park_what_is_drained(&found);
+        failed = tells ? reachability_tell(&found) : 0;
+    }
+    if (!failed) {
         if (tells) {
             sum_up_retained(&found, asked);
         }
