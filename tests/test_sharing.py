@@ -15,10 +15,12 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 import django_memsize as memsize
-from django_memsize import measuring, overlap, recording, storage
+from django_memsize import gauges, measuring, overlap, recording, storage
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from tests.app.models import Author
+
+pytestmark = pytest.mark.census
 
 EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "EVALUATIONS": False}
 
@@ -102,11 +104,11 @@ def test_a_time_limit_that_strikes_while_we_work_reaches_the_program():
 
 @pytest.mark.django_db
 def test_an_interrupt_in_the_census_of_a_query_leaves_the_collector_on(monkeypatch):
-    def interrupted(self):
+    def interrupted(self, around):
         raise KeyboardInterrupt
 
     with memsize.measure("block"), monkeypatch.context() as patch:
-        patch.setattr(recording.Recording, "census", interrupted)
+        patch.setattr(gauges.Census, "open", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(Author.objects.all())
         assert gc.isenabled()

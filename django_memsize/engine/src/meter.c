@@ -8,6 +8,8 @@
 PyTypeObject *meter_handle_type;
 PyObject *meter_variable;
 
+#define RECURSION_ENOUGH 4
+
 static block_table table;
 /* By number. Number 0 is nobody's. */
 static union {
@@ -44,6 +46,12 @@ innermost_open(window *found)
 MEMSIZE_INLINE window *
 looked_up(void)
 {
+#if PY_VERSION_HEX < 0x030C0000
+    /* The error would be made here and now, and making it may set the collector off. */
+    if (MEMSIZE_RARELY(PyThreadState_Get()->recursion_remaining < RECURSION_ENOUGH)) {
+        return NULL;
+    }
+#endif
     PyObject *value = NULL;
     if (PyContextVar_Get(meter_variable, NULL, &value) < 0) {
         PyErr_Clear();
