@@ -45,7 +45,7 @@ MEMSIZE = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "RETENTION": 100_000}
 """
 
 URLS = """
-import asyncio, sys
+import asyncio, gc, sys, threading, time
 from django.http import HttpResponse
 from django.urls import path
 
@@ -94,7 +94,19 @@ async def dropping_async(request):
     return dropping(request)
 
 
+def collecting(request):
+    threading.Thread(target=collect, daemon=True).start()
+    return HttpResponse("collecting")
+
+
+def collect():
+    while True:
+        gc.collect()
+        time.sleep(0.01)
+
+
 urlpatterns = [
+    path("collecting/", collecting),
     path("gunicorn/keeping/", keeping),
     path("gunicorn/passing/", passing),
     path("gunicorn/dropping/", dropping),
@@ -132,7 +144,7 @@ def folder(tmp_path_factory):
     return folder
 
 
-def ask(folder, name):
+def ask(folder, name, *first):
     """Return the reports of both pages, once warm: several clients ask at the same time."""
     require(name)
     order = random.Random(0)
@@ -142,7 +154,7 @@ def ask(folder, name):
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         number = 0
-        for urls in [both, [f"/{name}/dropping/"]] * ROUNDS:
+        for urls in [first, *([both, [f"/{name}/dropping/"]] * ROUNDS)]:
             answers = list(clients.map(server.get, order.sample(urls, len(urls))))
             assert all(status == 200 for status, _, _ in answers)
             # Before what they keep is dropped.
@@ -190,3 +202,10 @@ def test_tasks_of_a_server_are_credited_each_with_its_own(folder):
 
     assert_each_is_credited_with_its_own(keeping, passing)
     assert max(report.retained_bytes for report in passing) < CIRCLE
+
+
+def test_what_a_circle_holds_is_not_retained_once_the_collector_came(folder):
+    _, passing = ask(folder, "uvicorn", "/collecting/")
+
+    assert statistics.median(report.retained_bytes for report in passing) < NOTHING
+    assert max(report.retained_bytes for report in passing) < TAKEN
