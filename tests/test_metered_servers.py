@@ -20,8 +20,6 @@ IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 ROUNDS = 20 if IS_LONG else 4
 EACH = 10  # requests for either page in a round: at its end what is kept is dropped
 CLIENTS = 4
-WARM = 8
-"""Reports of either page that may have come while modules were imported and caches filled."""
 
 MILLION = 1_000_000
 KEPT = 10 * MILLION + sys.getsizeof([each for each in range(10)])  # noqa: C416 - it grows as there
@@ -154,7 +152,7 @@ def ask(folder, name, *first):
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         number = 0
-        for urls in [first, *([both, [f"/{name}/dropping/"]] * ROUNDS)]:
+        for urls in [first, *([both, [f"/{name}/dropping/"]] * (1 + ROUNDS))]:
             answers = list(clients.map(server.get, order.sample(urls, len(urls))))
             assert all(status == 200 for status, _, _ in answers)
             # Before what they keep is dropped.
@@ -167,8 +165,9 @@ def ask(folder, name, *first):
     assert not any(report.incomplete or report.dropped for report in told)
     assert any(report.overlapping for report in told)
     keeping, passing = of(told, "keeping"), of(told, "passing")
-    assert len(keeping) == len(passing) == EACH * ROUNDS
-    return keeping[WARM:], passing[WARM:]
+    assert len(keeping) == len(passing) == EACH * (1 + ROUNDS)
+    # Not the first round: modules were imported, and caches filled.
+    return keeping[EACH:], passing[EACH:]
 
 
 def of(told, page):
