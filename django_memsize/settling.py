@@ -29,17 +29,25 @@ _contained: Final = Contained("django-memsize: settling a recording")
 
 @ours
 class _Ended:
-    __slots__ = ("_over", "_since", "of", "then")
+    __slots__ = ("_gone_since", "_over", "_since", "of", "then")
 
     def __init__(self, over: Over, then: Callable[[], object], of: object) -> None:
         self._over = over
         self._since = time.monotonic()
+        self._gone_since: float | None = None
         self.then = then
         self.of = of
 
     def is_over(self) -> bool:
-        gone = all(reference() is None for reference in self._over)
-        return gone or time.monotonic() - self._since >= _LATEST
+        now = time.monotonic()
+        return now - self._since >= _LATEST or self._is_gone(now)
+
+    def _is_gone(self, now: float) -> bool:
+        # The collector clears weak references first, and frees what they referred to last: in
+        # between it runs finalisers, and with them any thread (Modules/gcmodule.c).
+        if self._gone_since is None and all(reference() is None for reference in self._over):
+            self._gone_since = now
+        return self._gone_since is not None and now - self._gone_since >= _PAUSE
 
 
 @ours

@@ -8,6 +8,7 @@ import statistics
 import threading
 import time
 import tracemalloc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -382,6 +383,26 @@ def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, s
 
     assert reports == []
     assert not meter_is_armed()
+
+
+def test_nothing_is_settled_while_the_collector_still_frees_it():
+    class Held:
+        def __del__(self):
+            settling.settle_what_is_over()
+            during.extend(settled)
+
+    settled, during = [], []
+    held = Held()
+    held.itself = held
+    settling.wait((weakref.ref(held),), lambda: settled.append("settled"))
+    del held
+    gc.collect()
+    assert during == []
+
+    time.sleep(0.05)
+    settling.settle_what_is_over()
+
+    assert settled == ["settled"]
 
 
 def test_what_another_recording_takes_off_the_free_lists_is_parked_all_the_same():
