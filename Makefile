@@ -54,7 +54,7 @@ lint-c: $(VENV)/lint  ## The engine in C alone; HEADERS=... for those of another
 
 # Each in an environment of its own: builds of the same Python differ in what they inline.
 BENCH_PYTHONS ?= $(PYTHON) $(wildcard /usr/bin/python3.11)
-bench:  ## Side by side with pympler, guppy3 and objgraph, into the README; the meter's cost, printed
+bench:  ## Side by side with other tools, into the README
 	@mkdir -p build/bench; rm -f build/bench/*.json
 	@number=0; for python in $(BENCH_PYTHONS); do \
 	    number=$$((number + 1)); venv=build/bench/$$number; \
@@ -62,7 +62,7 @@ bench:  ## Side by side with pympler, guppy3 and objgraph, into the README; the 
 	    $$venv/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
 	    $$venv/bin/python -m pip install --quiet . --group bench && \
 	    $$venv/bin/python benchmarks/heap.py --json build/bench/$$number.json && \
-	    $$venv/bin/python benchmarks/meter.py || exit 1; \
+	    $$venv/bin/python benchmarks/meter.py --json build/bench/meter-$$number.json || exit 1; \
 	done
 	@$(PYTHON) benchmarks/table.py README.md build/bench/*.json
 

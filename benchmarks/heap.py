@@ -47,6 +47,7 @@ def main():
     accounts = [loaded(number) for number in range((options.objects - census()) // PARTS)]
     measured = accounts[:MEASURED]
     results = {
+        "benchmark": "heap",
         "python": f"{sys.version.split()[0]}, {origin()}",
         "engine": engine.name,
         "tables": {

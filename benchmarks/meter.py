@@ -39,7 +39,11 @@ BLOCKS_OF_AN_ACCOUNT = 12
 def main():
     """Measure requests, then the closing of windows, and print both."""
     options = parse(sys.argv[1:])
-    results = {"python": f"{sys.version.split()[0]}, {origin()}", "tables": {}}
+    results = {
+        "benchmark": "meter",
+        "python": f"{sys.version.split()[0]}, {origin()}",
+        "tables": {},
+    }
     print(f"Python {results['python']}, Django {django.__version__}, {options.rounds} rounds")
     measured = (requests(options.rounds), closings(options.blocks, options.closings))
     for title, rows in itertools.chain(*measured):

@@ -2,26 +2,38 @@
 
     python benchmarks/table.py README.md results.json [results.json ...]
 
-One column for each interpreter: our time, and the others' as a multiple of it.
+One column for each interpreter: of the heap our time, and the others' as a multiple of it; of the
+meter what a request costs, as a multiple of the same without.
 """
 
 import json
 import sys
 from pathlib import Path
 
-BEGIN, END = "<!-- benchmark: made by make bench -->\n", "<!-- end of benchmark -->"
+MARKS = {
+    "heap": ("<!-- benchmark: made by make bench -->\n", "<!-- end of benchmark -->"),
+    "meter": (
+        "<!-- benchmark of the meter: made by make bench -->\n",
+        "<!-- end of benchmark of the meter -->",
+    ),
+}
 
 
 def main():
-    """Replace the table in the document."""
+    """Replace the tables in the document."""
     document, *files = map(Path, sys.argv[1:])
     results = [json.loads(file.read_text()) for file in files]
-    before, _, rest = document.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    document.write_text(before + BEGIN + table(results) + END + after)
+    text = document.read_text()
+    for benchmark, (begin, end) in MARKS.items():
+        found = [result for result in results if result["benchmark"] == benchmark]
+        if found:
+            before, _, rest = text.partition(begin)
+            _, _, after = rest.partition(end)
+            text = before + begin + table(found, COLUMNS[benchmark]) + end + after
+    document.write_text(text)
 
 
-def table(results):
+def table(results, column):
     """Return a table in Markdown of what several interpreters found."""
     lines = ["| | " + " | ".join(f"Python {result['python']}" for result in results) + " |"]
     lines.append("|---" * (len(results) + 1) + "|")
@@ -35,12 +47,20 @@ def table(results):
     return "\n".join(lines) + "\n"
 
 
-def column(rows):
+def compared(rows):
     """Return name -> our time, or how many times as long that tool took."""
     (first, ours, _), *others = rows
     times = {name: f"{seconds / ours:.1f} times" for name, seconds, _ in others}
     return {first: f"{ours * 1000:.1f} ms", **times}
 
+
+def measured(rows):
+    """Return name -> its figure in its unit."""
+    forms = {"ms": "{:.1f} ms", "ns": "{:.0f} ns", "times": "{:.2f} times", "": "{:,.0f}"}
+    return {name: forms[unit].format(figure) for name, figure, unit in rows}
+
+
+COLUMNS = {"heap": compared, "meter": measured}
 
 if __name__ == "__main__":
     main()

@@ -29,13 +29,18 @@ def types_document(types: TopTypes) -> dict[str, Any]:
 
 
 def tables_document(
-    types: TopTypes, dead: TopTypes, parked: TopTypes, moment: TopMoment | None
+    types: TopTypes,
+    dead: TopTypes,
+    parked: TopTypes,
+    moment: TopMoment | None,
+    meter_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Return a table of types with those beside it that only a meter can make."""
     return types_document(types) | {
         "dead": types_document(dead),
         "parked": types_document(parked),
         "moment": None if moment is None else _moment_document(moment),
+        "meter_bytes": meter_bytes,
     }
 
 

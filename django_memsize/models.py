@@ -155,6 +155,7 @@ class Report(models.Model):
             dead_types=documents.table_of(self.types, "dead"),
             parked_types=documents.table_of(self.types, "parked"),
             moment=documents.moment_of(self.types),
+            meter_bytes=(self.types or {}).get("meter_bytes"),
         )
 
 

@@ -166,6 +166,7 @@ class Recording:
         "evaluations_unmeasured",
         "incomplete",
         "kind",
+        "meter_bytes",
         "moment",
         "name",
         "overlapping",
@@ -196,6 +197,7 @@ class Recording:
         self.collected_objects = 0
         self.evaluations_left_out = 0
         self.evaluations_unmeasured = 0
+        self.meter_bytes: int | None = None
         self.moment: Moment | None = None
         self.closed = False
         self.settled = False
@@ -284,6 +286,8 @@ class Recording:
             return
         self.closed = True
         self._gauge.stop()
+        if self.window is not None:
+            self.meter_bytes = engine.meter_bytes()
         if self._presence is not None:
             self.overlapping = self._presence.leave()
         self.duration = time.perf_counter() - self._started - self._wall_cost

@@ -60,6 +60,7 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
             + ("; each allocation is credited to its own request" if summary.is_metered else ""),
         ),
         ("own cost", human_duration(summary.own_cost), "CPU time that measuring took"),
+        *_own_memory(summary),
         ("instrument", f"{summary.instrument}, {summary.engine} engine", "who counted, and how"),
     ]
 
@@ -108,6 +109,12 @@ def _rss_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
             signed_size(change - summary.alive.bytes),
             "change of RSS less what is retained, dead, parked: C libraries, other requests",
         )
+
+
+def _own_memory(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    if summary.meter_bytes is not None:
+        size = human_size(summary.meter_bytes)
+        yield ("own memory", size, "what the meter itself took at the end, to be given back")
 
 
 def notes(summary: Summary) -> list[str]:

@@ -317,6 +317,7 @@ def report_of(recording: Recording, facts: Facts) -> Report:
             dead=_top_types(dead, top_types),
             parked=_top_types(parked, top_types),
             moment=None if moment is None else TopMoment.of(moment, top_types),
+            meter_bytes=recording.meter_bytes,
         ),
         evaluations=documents.loadings_document(
             kept,

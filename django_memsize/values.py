@@ -344,6 +344,7 @@ class Summary:
     dead_types: TopTypes = TopTypes()
     parked_types: TopTypes = TopTypes()
     moment: TopMoment | None = None
+    meter_bytes: int | None = None
 
     @property
     def is_metered(self) -> bool:
