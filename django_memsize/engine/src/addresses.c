@@ -24,7 +24,7 @@ static address_page *
 place_of(address_page *pages, unsigned room_bits, uintptr_t number)
 {
     size_t mask = ((size_t)1 << room_bits) - 1;
-    size_t at = (size_t)(((uint64_t)number * UINT64_C(0x9E3779B97F4A7C15)) >> (64 - room_bits));
+    size_t at = (size_t)(((uint64_t)number * MEMSIZE_MIXER) >> (64 - room_bits));
     while (pages[at].number && pages[at].number != number) {
         at = (at + 1) & mask;
     }

@@ -88,7 +88,7 @@ typedef struct {
 MEMSIZE_INLINE block_chain
 blocks_chain(const block_table *table, uintptr_t address)
 {
-    uint64_t page = (uint64_t)(address >> 14) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t page = (uint64_t)(address >> 14) * MEMSIZE_MIXER;
     return (block_chain){
         .head = table->heads + (((page >> 32) ^ (address >> 4)) & (table->room - 1)),
         .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),

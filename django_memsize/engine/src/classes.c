@@ -14,8 +14,7 @@ static known *
 place_of(known *places, unsigned bits, const void *address)
 {
     size_t mask = ((size_t)1 << bits) - 1;
-    uint64_t mixed = ((uint64_t)(uintptr_t)address >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-    size_t at = (size_t)(mixed >> (64 - bits));
+    size_t at = place_by_address(address, bits);
     while (places[at].address && places[at].address != address) {
         at = (at + 1) & mask;
     }

@@ -13,8 +13,7 @@ static guest *
 place_of(guest *table, unsigned room_bits, const PyObject *object)
 {
     size_t mask = ((size_t)1 << room_bits) - 1;
-    uint64_t mixed = ((uint64_t)(uintptr_t)object >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-    size_t at = (size_t)(mixed >> (64 - room_bits));
+    size_t at = place_by_address(object, room_bits);
     while (table[at].object && table[at].object != object) {
         at = (at + 1) & mask;
     }

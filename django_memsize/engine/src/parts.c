@@ -153,15 +153,14 @@ may_be_resized(PyTypeObject *type)
 
 /* Words that were taken for classes and are none: not every pass is to learn all classes anew for
    the same. Direct-mapped; forgotten when there may be a new class. */
-#define NO_CLASSES 1024
+#define NO_CLASSES_BITS 10
+#define NO_CLASSES ((size_t)1 << NO_CLASSES_BITS)
 static const void *no_classes[NO_CLASSES];
 
 static const void **
 no_class_place(const void *address)
 {
-    return no_classes
-           + ((uintptr_t)address >> 4) * UINT64_C(0x9E3779B97F4A7C15)
-                 / (UINT64_MAX / NO_CLASSES + 1);
+    return no_classes + place_by_address(address, NO_CLASSES_BITS);
 }
 
 /* What a pass over blocks remembers. */
@@ -296,8 +295,7 @@ learn_classes(search *under_way)
 static size_t
 index_place(const parts *found, const void *address)
 {
-    uint64_t mixed = ((uint64_t)(uintptr_t)address >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-    return (size_t)(mixed >> (64 - found->index_bits));
+    return place_by_address(address, found->index_bits);
 }
 
 static const void *

@@ -74,6 +74,17 @@ is_heap_type(PyTypeObject *type)
     return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
 }
 
+/* An odd number near 2^64 divided by the golden ratio: a product's high bits depend on all of a
+   key's bits. */
+#define MEMSIZE_MIXER UINT64_C(0x9E3779B97F4A7C15)
+
+/* Where in a hash table of 2^bits places the search for an object's address begins. */
+static inline size_t
+place_by_address(const void *address, unsigned bits)
+{
+    return (size_t)((((uint64_t)(uintptr_t)address >> 4) * MEMSIZE_MIXER) >> (64 - bits));
+}
+
 /* Bytes rounded up to whole words. */
 static inline Py_ssize_t
 whole_words(Py_ssize_t bytes)

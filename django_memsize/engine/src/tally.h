@@ -45,8 +45,7 @@ Py_ssize_t tally_total(const tally *counts);
 static inline size_t
 tally_place(const tally *counts, PyTypeObject *type)
 {
-    uint64_t mixed = ((uint64_t)(uintptr_t)type >> 4) * UINT64_C(0x9E3779B97F4A7C15);
-    return (size_t)(mixed >> (64 - counts->room_bits));
+    return place_by_address(type, counts->room_bits);
 }
 
 /* The row of a type, valid until the next call. NULL with an exception. */
