@@ -91,9 +91,12 @@ import psutil
 psutil.PROCFS_PATH = "/nowhere"
 import django_memsize as memsize
 
+class Thing:
+    pass
+
 with memsize.measure("block") as measured:
-    kept = [set() for _ in range(77)]
-assert measured.diff["set"].count == 77
+    kept = [Thing() for _ in range(77)]
+assert measured.diff["__main__.Thing"].count == 77
 print(measured.rss_before, measured.rss_after, measured.incomplete)
 """
 
