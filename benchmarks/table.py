@@ -38,6 +38,8 @@ def table(results, column):
     lines = ["| | " + " | ".join(f"Python {result['python']}" for result in results) + " |"]
     lines.append("|---" * (len(results) + 1) + "|")
     for title, rows in results[0]["tables"].items():
+        if not all(title in result["tables"] for result in results):
+            continue  # some left out the closing of windows
         found = [column(result["tables"][title]) for result in results]
         lines.append(f"| **{title}** |" + " |" * len(results))
         lines += [
@@ -57,6 +59,7 @@ def compared(rows):
 def measured(rows):
     """Return name -> its figure in its unit."""
     forms = {"ms": "{:.1f} ms", "ns": "{:.0f} ns", "times": "{:.2f} times", "": "{:,.0f}"}
+    forms["bytes"] = "{:,.0f} bytes"
     return {name: forms[unit].format(figure) for name, figure, unit in rows}
 
 
