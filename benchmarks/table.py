@@ -37,14 +37,15 @@ def table(results, column):
     """Return a table in Markdown of what several interpreters found."""
     lines = ["| | " + " | ".join(f"Python {result['python']}" for result in results) + " |"]
     lines.append("|---" * (len(results) + 1) + "|")
-    for title, rows in results[0]["tables"].items():
+    for title in results[0]["tables"]:
         if not all(title in result["tables"] for result in results):
             continue  # some left out the closing of windows
         found = [column(result["tables"][title]) for result in results]
+        names = dict.fromkeys(name for times in found for name in times)
         lines.append(f"| **{title}** |" + " |" * len(results))
         lines += [
             f"| {name} | " + " | ".join(times.get(name, "-") for times in found) + " |"
-            for name, _, _ in rows
+            for name in names
         ]
     return "\n".join(lines) + "\n"
 
