@@ -155,27 +155,24 @@ def plain(answer, path, times):
     return time.process_time() - began
 
 
-def armed(answer, path, times):
+def armed(answer, path, times, is_told=False):
     """Time requests with a window around each, its opening and closing included."""
     began = time.process_time()
     for _ in range(times):
         window = entered()
         answer(path)
         left(window)
-        window.forget()
+        if is_told:
+            window.held()
+            window.settle()
+        else:
+            window.forget()
     return time.process_time() - began
 
 
 def settled(answer, path, times):
     """Time the same, told what is left after each, too."""
-    began = time.process_time()
-    for _ in range(times):
-        window = entered()
-        answer(path)
-        left(window)
-        window.held()
-        window.settle()
-    return time.process_time() - began
+    return armed(answer, path, times, is_told=True)
 
 
 def beside(kept):

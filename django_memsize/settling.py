@@ -7,7 +7,6 @@ Python's collector comes: nobody waits for that longer than a moment.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -111,9 +110,11 @@ def _tick(afterwards: Callable[[], bool]) -> None:
 def _settle(wanted: Callable[[_Ended], bool]) -> None:
     for ended in tuple(_waiting):
         if wanted(ended):
-            with contextlib.suppress(ValueError):  # another thread was quicker
+            try:
                 _waiting.remove(ended)
-                ended.then()
+            except ValueError:  # another thread was quicker
+                continue
+            ended.then()
 
 
 os.register_at_fork(after_in_child=forget)

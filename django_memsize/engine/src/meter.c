@@ -380,9 +380,8 @@ forget_windows(window *outermost)
     destroy_what_is_left(outermost);
 }
 
-/* Forget all there is. */
-static void
-forget_everything(void)
+void
+meter_forget_all(void)
 {
     hooks_remove();
     for (size_t at = 0; at < YOUNGEST; at++) {
@@ -409,7 +408,7 @@ meter_is_sound(void)
             each->is_incomplete |= !each->is_forgotten;
         }
     }
-    forget_everything();
+    meter_forget_all();
     return false;
 }
 
@@ -460,7 +459,7 @@ meter_forget(window *outermost)
         return;
     }
     if (told_windows == 1) {
-        forget_everything();
+        meter_forget_all();
         return;
     }
     told_windows--;
@@ -484,12 +483,6 @@ meter_release(window *left)
     else {
         destroy_if_left(left);
     }
-}
-
-void
-meter_forget_all(void)
-{
-    forget_everything();
 }
 
 bool
