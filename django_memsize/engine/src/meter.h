@@ -25,6 +25,7 @@ struct window {
     meter_total peak;        /* most bytes alive at once while it was open */
     meter_total alive;       /* born in it or in a window in it, and not freed */
     meter_total retained;    /* of these, once told */
+    meter_total told;        /* alive at that moment */
     free_lists drained;      /* an outermost one's */
     uint32_t number;         /* by which blocks know it */
     uint32_t first;          /* of the blocks born in itself */

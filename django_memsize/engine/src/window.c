@@ -127,9 +127,13 @@ sum_up_retained(const parts *found, window *asked)
     for (window *each = asked; each; each = meter_next_in(asked, each)) {
         each->retained = (meter_total){0, 0};
     }
+    /* What is alive is what was listed: making the tables may free what was parked. */
+    asked->told = (meter_total){0, 0};
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
         const part *owner = one->state == PART_OWNED ? found->at + one->owner : one;
+        asked->told.blocks++;
+        asked->told.bytes += one->bytes;
         for (window *each = is_retained(owner) ? meter_window(one->window) : NULL;
              each && each != asked->parent; each = each->parent)
         {
@@ -198,9 +202,8 @@ window_settle(PyObject *self, PyObject *Py_UNUSED(none))
     }
     PyObject *tables = told(asked, true, filters, 3);
     if (!asked->parent) {
-        meter_total alive = asked->alive;
         meter_forget(asked);
-        asked->alive = alive; /* as it was told */
+        asked->alive = asked->told;
     }
     return tables;
 }
