@@ -30,12 +30,10 @@ make_heads(block_table *table)
     if (!larger.heads) {
         return false;
     }
-    for (size_t at = 0; at < table->room; at++) {
-        for (uint32_t link = table->heads[at], after; link; link = after) {
-            uint32_t number = link & BLOCKS_NUMBER;
-            block *moved = blocks_at(table, number);
+    for (uint32_t number = 1; number < table->never_used; number++) {
+        block *moved = blocks_at(table, number);
+        if (moved->place) {
             block_chain chain = blocks_chain(&larger, block_address(moved));
-            after = moved->chained;
             moved->chained = *chain.head;
             *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
         }

@@ -30,7 +30,7 @@ typedef enum {
 
 /* Packed: there may be millions. */
 typedef struct {
-    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* block_address() */
+    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* block_address(); 0: a spare one */
     uint64_t window : BLOCK_WINDOW_BITS;
     uint64_t size : BLOCK_SIZE_BITS;
     uint64_t next : BLOCK_NUMBER_BITS; /* of the same window; 0 where there is none */
@@ -193,6 +193,7 @@ blocks_remove(block_table *table, uint32_t number, uint32_t *first)
     if (removed->next) {
         blocks_at(table, removed->next)->previous = removed->previous;
     }
+    removed->place = 0;
     removed->chained = table->spare;
     table->spare = number;
     table->used--;

@@ -114,29 +114,36 @@ free_lists_drain(free_lists *drained)
     PyErr_Clear(); /* for want of memory: no more is taken */
 }
 
-/* Let a tuple of ours go: not to its free list, which may have had thousands, for the next window
-   to take them all again. It is untracked, so nobody else ever had it. */
+/* Let an object of ours go: not to its free list, which may have had thousands, for the next window
+   to take them all again. Nobody else ever had it, and what the collector tracks is untracked. */
 static void
-free_tuple(PyObject *made)
+let_go(PyObject *made)
 {
-    for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(made); at++) {
-        Py_DECREF(PyTuple_GET_ITEM(made, at));
+#if !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS)
+    if (PyTuple_CheckExact(made)) {
+        for (Py_ssize_t at = 0; at < PyTuple_GET_SIZE(made); at++) {
+            Py_DECREF(PyTuple_GET_ITEM(made, at));
+        }
+        PyObject_GC_Del(made);
+        return;
     }
-    PyObject_GC_Del(made);
+    if (PyList_CheckExact(made) || (PyDict_CheckExact(made) && !PyDict_GET_SIZE(made))) {
+        PyObject_GC_Del(made); /* they never had anything in them */
+        return;
+    }
+    if (PyFloat_CheckExact(made)) {
+        PyObject_Free(made);
+        return;
+    }
+#endif
+    Py_DECREF(made);
 }
 
 void
 free_lists_release(free_lists *drained)
 {
     while (drained->count) {
-        PyObject *made = drained->taken[--drained->count];
-#if !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS)
-        if (PyTuple_CheckExact(made)) {
-            free_tuple(made);
-            continue;
-        }
-#endif
-        Py_DECREF(made);
+        let_go(drained->taken[--drained->count]);
     }
     PyMem_RawFree(drained->taken);
     *drained = (free_lists){.taken = NULL};

@@ -1,6 +1,6 @@
 #include "hooks.h"
 
-#include "meter.h"
+#include "crediting.h"
 
 typedef struct installation installation;
 
@@ -28,17 +28,17 @@ static PyInterpreterState *metered;
 #define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
 #endif
 
-/* Whether somebody is to be told: another interpreter's memory is no business of ours, nor is that
-   of a thread without one, as at the end of the process. */
-MEMSIZE_INLINE bool
-tells(const layer *hook)
+/* The thread for whom somebody is to be told, or NULL: another interpreter's memory is no business
+   of ours, nor is that of a thread without one, as at the end of the process. */
+MEMSIZE_INLINE const PyThreadState *
+thread_told_of(const layer *hook)
 {
     if (MEMSIZE_RARELY(!hook->of->tells)) {
         hook->of->was_called = true;
-        return false;
+        return NULL;
     }
-    PyThreadState *here = PyThreadState_GetUnchecked();
-    return here && here->interp == metered;
+    const PyThreadState *here = PyThreadState_GetUnchecked();
+    return here && here->interp == metered ? here : NULL;
 }
 
 /* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any
@@ -47,7 +47,7 @@ MEMSIZE_INLINE bool
 tells_of_end(const layer *hook)
 {
 #if PY_VERSION_HEX >= 0x030C0000
-    return tells(hook);
+    return thread_told_of(hook) != NULL;
 #else
     return hook->of->tells && PyThreadState_GetUnchecked();
 #endif
@@ -56,8 +56,11 @@ tells_of_end(const layer *hook)
 MEMSIZE_INLINE void
 tell_born(layer *hook, const void *address, size_t size, block_origin of_objects)
 {
-    hook->calls++;
-    meter_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects);
+    const PyThreadState *thread = address ? thread_told_of(hook) : NULL;
+    if (thread) {
+        hook->calls++;
+        credit_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects, thread);
+    }
 }
 
 /* An interpreter with a GIL of its own may call us as we are put in place, with the context of what
@@ -73,9 +76,7 @@ hooked_malloc(void *context, size_t size)
 {
     layer *hook = layer_of(context);
     void *address = hook->below.malloc(hook->below.ctx, size);
-    if (address && tells(hook)) {
-        tell_born(hook, address, size, BLOCK_OF_OBJECTS);
-    }
+    tell_born(hook, address, size, BLOCK_OF_OBJECTS);
     return address;
 }
 
@@ -84,9 +85,7 @@ hooked_calloc(void *context, size_t number, size_t size)
 {
     layer *hook = layer_of(context);
     void *address = hook->below.calloc(hook->below.ctx, number, size);
-    if (address && tells(hook)) {
-        tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
-    }
+    tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
     return address;
 }
 
@@ -96,11 +95,9 @@ hooked_realloc(void *context, void *old, size_t size)
     layer *hook = layer_of(context);
     void *address = hook->below.realloc(hook->below.ctx, old, size);
     if (old && address && tells_of_end(hook)) {
-        meter_gone(old);
+        credit_gone(old);
     }
-    if (address && tells(hook)) {
-        tell_born(hook, address, size, BLOCK_RESIZED);
-    }
+    tell_born(hook, address, size, BLOCK_RESIZED);
     return address;
 }
 
@@ -109,7 +106,7 @@ hooked_free(void *context, void *address)
 {
     const layer *hook = layer_of(context);
     if (address && tells_of_end(hook)) {
-        meter_gone(address);
+        credit_gone(address);
     }
     hook->below.free(hook->below.ctx, address);
 }
@@ -233,10 +230,10 @@ hooks_work(void)
         return false;
     }
     size_t before_mem = current->mem.calls, before_object = current->object.calls;
-    meter_pause();
+    crediting_pause();
     PyMem_Free(PyMem_Malloc(1));
     PyObject_Free(PyObject_Malloc(1));
-    meter_resume();
+    crediting_resume();
     return current->mem.calls != before_mem && current->object.calls != before_object;
 }
 

@@ -1,4 +1,4 @@
-/* The meter: what is allocated in a window, and what of it is still there.
+/* The meter's windows: how much is allocated in each, and how much of it is still there.
 
    A window is a stretch of execution. Windows nest; an allocation is credited to the innermost open
    window of the context in which it happens, and counts in all windows around it. Which blocks a
@@ -44,11 +44,26 @@ typedef struct {
 extern PyTypeObject *meter_handle_type;
 extern PyObject *meter_variable;
 
+/* Windows by number. */
+typedef union {
+    window *used;
+    uint32_t next_spare;
+} window_place;
+
+extern window_place *meter_windows;
+
+/* The window of that number: one that blocks were born in. */
+MEMSIZE_INLINE window *
+meter_window(uint32_t number)
+{
+    return meter_windows[number].used;
+}
+
 /* Make the ContextVar. -1 with an exception. */
 int meter_prepare(PyTypeObject *handle_type);
 
-/* The innermost open window of this context, or NULL: without an exception in either case. */
-window *meter_here(void);
+/* The window itself, or the innermost around it that is open; NULL where none is. */
+window *meter_innermost_open(window *found);
 
 /* A window, for a handle; it is not open yet. NULL with an exception. */
 window *meter_make(void);
@@ -68,6 +83,9 @@ void meter_forget(window *outermost);
 /* The handle is gone: close the window, and forget an outermost one. */
 void meter_release(window *left);
 
+/* Let go of a window, and of those around it, that nobody has any more. */
+void meter_let_go(window *left);
+
 /* In a child process: forget every window, and take the hooks off. */
 void meter_forget_all(void);
 
@@ -77,29 +95,13 @@ bool meter_is_sound(void);
 
 bool meter_is_armed(void);
 
-/* Do not credit what is allocated from now on, by ourselves, until it is resumed. */
-void meter_pause(void);
-void meter_resume(void);
-
-/* Whether something as large as a class was allocated since the last call. */
-bool meter_saw_a_class(void);
-
 /* Bytes that the meter itself takes. */
 size_t meter_own_bytes(void);
-
-const block_table *meter_blocks(void);
-
-/* The window of that number: one that blocks were born in. */
-window *meter_window(uint32_t number);
 
 /* The outermost window that was opened last; ``older`` leads to the others. */
 const window *meter_latest_outermost(void);
 
 /* The next window in one, itself first; NULL after the last. */
 window *meter_next_in(window *outer, window *last);
-
-/* What the hooks call. */
-void meter_born(const void *address, size_t size, block_origin origin);
-void meter_gone(const void *address);
 
 #endif

@@ -2,6 +2,7 @@
 
 #include "attributes.h"
 #include "classes.h"
+#include "crediting.h"
 
 /* In front of what the collector tracks, and in front of that for instances with a dict or a list
    of weak references: anatomy.c. */
@@ -248,7 +249,7 @@ identify(search *under_way, part *one)
 static int
 list_parts(parts *found, window *outer, search *under_way)
 {
-    const block_table *table = meter_blocks();
+    const block_table *table = crediting_blocks();
     size_t room = (size_t)outer->alive.blocks;
     found->count = 0;
     if (!found->at) {
@@ -511,7 +512,7 @@ parts_find(parts *found, window *outer)
 {
     *found = (parts){.at = NULL};
     search under_way = {.class = NULL};
-    if (meter_saw_a_class()) {
+    if (crediting_saw_a_class()) {
         for (size_t at = 0; at < NO_CLASSES; at++) {
             no_classes[at] = NULL;
         }

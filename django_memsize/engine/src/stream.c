@@ -1,6 +1,6 @@
 #include "stream.h"
 
-#include "meter.h"
+#include "crediting.h"
 
 typedef struct {
     PyObject_HEAD
@@ -120,9 +120,10 @@ undo(PyObject *variable, PyObject *token)
 static void
 undo_window(PyObject *token)
 {
-    meter_pause();
+    crediting_pause();
     undo(meter_variable, token);
-    meter_resume();
+    crediting_look_anew();
+    crediting_resume();
 }
 
 static PyObject *
@@ -131,6 +132,7 @@ next_row(stream *self)
     PyObject *rows = Py_NewRef(self->rows);
     PyObject *of_stretch = set(self->variable, self->stretch);
     PyObject *of_window = self->window ? set(meter_variable, self->window) : NULL;
+    crediting_look_anew();
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
     raised pending = raised_put_by();
     undo_window(of_window);

@@ -1,5 +1,6 @@
 #include "window.h"
 
+#include "crediting.h"
 #include "parts.h"
 #include "reachability.h"
 
@@ -52,7 +53,7 @@ window_open(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|O!:open", meter_handle_type, &parent)) {
         return NULL;
     }
-    window *around = parent ? behind(parent) : meter_here();
+    window *around = parent ? behind(parent) : crediting_look_up(PyThreadState_Get());
     return meter_open(behind(self), around) < 0 ? NULL : Py_NewRef(Py_None);
 }
 
@@ -150,7 +151,7 @@ told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
     PyObject *tables = NULL;
     parts found = {.at = NULL};
     int failed = -1, was_enabled = PyGC_Disable();
-    meter_pause();
+    crediting_pause();
     (void)meter_is_sound();
     if (parts_find(&found, asked) == 0 && parts_index_objects(&found) == 0) {
         parts_park_what_is_drained(&found);
@@ -163,7 +164,7 @@ told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
         tables = tables_of(&found, filters, count);
     }
     parts_clear(&found);
-    meter_resume();
+    crediting_resume();
     if (was_enabled) {
         PyGC_Enable();
     }
@@ -312,11 +313,11 @@ window_switch(PyObject *Py_UNUSED(module), PyObject *window)
         return NULL;
     }
     PyObject *token = PyContextVar_Set(meter_variable, window);
+    crediting_look_anew();
     if (!token) {
-        Py_DECREF(before);
-        return NULL;
+        Py_CLEAR(before);
     }
-    Py_DECREF(token);
+    Py_XDECREF(token);
     return before;
 }
 
