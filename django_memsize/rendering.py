@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from . import layout
 from .layout import counted, human_duration, human_size, signed_size
-from .values import Amount, Loading, Summary, TopMoment, TopTypes
+from .values import Alternatives, Amount, Loading, Summary, TopMoment, TopTypes, Way
 
 _WORTH_A_WORD: Final = 16 * 1024
 """Request and response take this much by themselves, and are still there when a census counts. For
@@ -21,6 +21,11 @@ _COLLECTED_WORTH_A_WORD: Final = 100
 
 _MOST_OF: Final = 0.75
 """A loading that stood so high against the peak is what made it."""
+
+_LEFT_BY_A_STATEMENT: Final = 4 * 1024
+"""Making and sending SQL leaves so much by itself in Python's own caches: names of methods."""
+
+_INSTANCES: Final = "instances"
 
 _BUFFERS: Final = "(buffers)"
 _FREE_LISTS: Final = "(free lists)"
@@ -357,6 +362,72 @@ _SIZES_OF_ROUTES: Final = (
     ("largest net", "largest_net_bytes"),
     ("largest load", "largest_evaluation_bytes"),
 )
+
+
+def alternatives_sentence(found: Alternatives) -> str:
+    """Return which way of loading keeps least, against instances, in a sentence or two."""
+    streams = [way for way in found.ways if way.streamed]
+    held = [way for way in found.ways if not way.streamed]
+    least, instances = held[0], next(way for way in held if way.name == _INSTANCES)
+    if not instances.rows:
+        return "There are no rows: nothing to compare."
+    kept = human_size(instances.retained)
+    if least is instances:
+        said = f"No other way that holds the rows keeps less than instances: {kept}."
+    else:
+        ratio = instances.retained / least.retained
+        size = human_size(least.retained)
+        said = f"{_way_phrase(least)} keeps {size} where instances keep {kept}: "
+        said += f"{ratio:,.1f} times less."
+    return " ".join([said, *(_stream_sentence(stream, instances) for stream in streams)])
+
+
+def alternatives(found: Alternatives) -> str:
+    """Return ways of loading the same rows as text: the sentence, the table, the notes."""
+    table = layout.table(
+        ("way", "rows", "kept", "bytes a row", "peak", "time"),
+        (
+            (
+                way.name,
+                f"{way.rows:,}",
+                human_size(way.retained),
+                "-" if way.retained_each is None else f"{way.retained_each:,.0f}",
+                human_size(way.peak),
+                human_duration(way.duration),
+            )
+            for way in found.ways
+        ),
+    )
+    notes = _indented(_alternatives_notes(found))
+    return f"{alternatives_sentence(found)}\n\n{table}\n\nNotes:\n{notes}"
+
+
+def _way_phrase(way: Way) -> str:
+    return f"{way.name} without {' and '.join(way.without)}" if way.without else way.name
+
+
+def _stream_sentence(stream: Way, instances: Way) -> str:
+    kept = "nothing" if stream.retained < _LEFT_BY_A_STATEMENT else human_size(stream.retained)
+    return (
+        f"{stream.name} keeps {kept}; its peak is {human_size(stream.peak)}, "
+        f"that of instances {human_size(instances.peak)}."
+    )
+
+
+def _alternatives_notes(found: Alternatives) -> Iterator[str]:
+    for way in found.left_out:
+        yield f"{way.name} is left out: {way.reason}"
+    for loaded in found.ways:
+        if loaded.without:
+            yield f"{loaded.name} is without {' and '.join(loaded.without)}."
+    if not found.is_fixed:
+        yield "Some of the rows, in no order: the database may have given others to each way."
+    yield (
+        "Kept: what the list of all rows holds; of iterator(), what is left after its last row. "
+        f"Under {_LEFT_BY_A_STATEMENT // 1024} KB counts as nothing: any statement leaves names in "
+        "Python's caches. What a database's driver takes by itself is not counted."
+    )
+    yield "Each way was loaded in turn; the medians. Time is with the meter on, which adds to it."
 
 
 def _peak_phrase(summary: Summary, peak: int) -> str:

@@ -359,6 +359,53 @@ class Summary:
 
 @ours
 @dataclass(frozen=True, slots=True)
+class Way:
+    """One way of loading some rows; ``retained`` and ``peak`` are bytes, ``duration`` seconds.
+
+    ``retained`` is while all rows are held, of a stream when it is over. ``without`` is what of the
+    queryset this way does not do.
+    """
+
+    name: str
+    rows: int
+    retained: int
+    peak: int
+    duration: float
+    streamed: bool = False
+    without: tuple[str, ...] = ()
+
+    @property
+    def retained_each(self) -> float | None:
+        """Bytes retained for each row, None without rows."""
+        return self.retained / self.rows if self.rows else None
+
+
+@ours
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A way that there was not, and why."""
+
+    name: str
+    reason: str
+
+
+@ours
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """The same rows loaded in several ways, that which retains least first.
+
+    ``is_fixed`` is False where the database may give other rows each time.
+    """
+
+    model: str
+    database: str
+    ways: tuple[Way, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    is_fixed: bool = True
+
+
+@ours
+@dataclass(frozen=True, slots=True)
 class Sized:
     """One object's deep size and what it is made of.
 

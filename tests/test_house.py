@@ -14,6 +14,7 @@ ROOT = Path(memsize.__file__).parent
 ARROWS = {
     "__init__": {"engine", "heap", "measuring", "recording", "values"},
     "admin": {"conf", "django", "layout", "models", "pages"},
+    "alternatives": {"django", "engine", "gauges", "layout", "recording", "values"},
     "apps": {"checks", "django", "orm", "recording", "storage"},
     "budget": set(),
     "checks": {"conf", "django"},
@@ -25,8 +26,8 @@ ARROWS = {
     "heap": {"engine", "layout", "values"},
     "layout": set(),
     "management": {
-        *("conf", "layout", "models", "recording", "rendering", "sites", "storage"),
-        *("checks", "django"),
+        *("alternatives", "checks", "conf", "layout", "models", "recording", "rendering", "sites"),
+        *("django", "storage", "values"),
     },
     "measuring": {"faults", "recording", "values"},
     "middleware": {

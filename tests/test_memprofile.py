@@ -371,6 +371,15 @@ def test_a_failure_ends_with_exit_code_one():
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_ways_of_loading_need_the_meter_and_without_one_it_names_the_fix(memprofile, monkeypatch):
+    monkeypatch.setattr(engine, "Window", None)
+
+    with pytest.raises(CommandError, match=r"pip install --force-reinstall") as caught:
+        memprofile("alternatives", "Author.objects.all()")
+
+    assert "\n" not in str(caught.value)
+
+
 def test_what_is_collected_is_not_written(authors):
     with storage.collecting() as collected:
         call_command("check")

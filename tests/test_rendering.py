@@ -3,7 +3,18 @@ import dataclasses
 import pytest
 
 from django_memsize import rendering
-from django_memsize.values import Amount, Loading, Site, Summary, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import (
+    Alternatives,
+    Amount,
+    LeftOut,
+    Loading,
+    Site,
+    Summary,
+    TopMoment,
+    TopTypes,
+    TypeTotal,
+    Way,
+)
 
 ACCOUNTS = Loading(
     "bank.Account",
@@ -377,3 +388,61 @@ def test_the_routes_of_a_meter_show_what_is_retained_and_the_peak():
     assert [cell.strip() for cell in row.split(" | ")] == [
         *("GET /accounts/", "12", "2.0 KB", "4.0 KB", "0 B", "3.0 KB", "3,090", "7")
     ]
+
+
+WAYS = (
+    Way("iterator()", 3090, 200, 3 * 2**19, 0.15, streamed=True),
+    Way("values_list()", 3090, 2 * 2**20, 3 * 2**20, 0.01, without=("select_related()",)),
+    Way("instances", 3090, 4 * 2**20, 5 * 2**20, 0.09),
+)
+
+
+def test_ways_of_loading_are_a_sentence_a_table_and_notes():
+    found = Alternatives(
+        "bank.Account", "default", WAYS, (LeftOut("only()", "there is a reason"),), is_fixed=False
+    )
+
+    assert rendering.alternatives(found) == (
+        "values_list() without select_related() keeps 2.0 MB where instances keep 4.0 MB: "
+        "2.0 times less. iterator() keeps nothing; its peak is 1.5 MB, that of instances 5.0 MB.\n"
+        "\n"
+        "            way |    rows |     kept |   bytes a row |     peak |       time\n"
+        "=============== | ======= | ======== | ============= | ======== | ==========\n"
+        "     iterator() |   3,090 |    200 B |             0 |   1.5 MB |   150.0 ms\n"
+        "  values_list() |   3,090 |   2.0 MB |           679 |   3.0 MB |    10.0 ms\n"
+        "      instances |   3,090 |   4.0 MB |         1,357 |   5.0 MB |    90.0 ms\n"
+        "\n"
+        "Notes:\n"
+        "  only() is left out: there is a reason\n"
+        "  values_list() is without select_related().\n"
+        "  Some of the rows, in no order: the database may have given others to each way.\n"
+        "  Kept: what the list of all rows holds; of iterator(), what is left after its last "
+        "row. Under 4 KB counts as nothing: any statement leaves names in Python's caches. What "
+        "a database's driver takes by itself is not counted.\n"
+        "  Each way was loaded in turn; the medians. Time is with the meter on, which adds "
+        "to it."
+    )
+
+
+def test_where_nothing_keeps_less_than_instances_the_sentence_says_so():
+    least = Alternatives("bank.Account", "default", (WAYS[2], WAYS[0]))
+
+    assert rendering.alternatives_sentence(least).startswith(
+        "No other way that holds the rows keeps less than instances: 4.0 MB. "
+    )
+
+
+def test_what_a_stream_leaves_behind_is_told_where_it_is_worth_a_word():
+    leaving = dataclasses.replace(WAYS[0], retained=8192)
+    found = Alternatives("bank.Account", "default", (leaving, WAYS[2]))
+
+    assert "iterator() keeps 8.0 KB; its peak is " in rendering.alternatives_sentence(found)
+
+
+def test_without_rows_there_is_nothing_to_compare():
+    none = tuple(dataclasses.replace(way, rows=0) for way in WAYS)
+
+    text = rendering.alternatives(Alternatives("bank.Account", "default", none))
+
+    assert text.startswith("There are no rows: nothing to compare.\n\n")
+    assert " |             - | " in text

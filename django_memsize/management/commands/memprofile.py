@@ -1,4 +1,7 @@
-"""``manage.py memprofile``: which routes grew, what one report says, what one request would say."""
+"""``manage.py memprofile``: which routes grew, what one report says, what one request would say.
+
+And what the rows of a queryset take, loaded in several ways.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import json
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any, Final
 
 from django.apps import apps
@@ -15,15 +20,16 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, connections, reset_queries, transaction
+from django.db import DatabaseError, connections, models, reset_queries, transaction
 from django.db.models import Sum
 from django.test import Client
 from django.urls import Resolver404, resolve
 
-from django_memsize import conf, layout, rendering, sites, storage
+from django_memsize import alternatives, conf, layout, rendering, sites, storage
 from django_memsize.checks import MIDDLEWARE
 from django_memsize.models import Report
 from django_memsize.recording import Recording, within
+from django_memsize.values import Alternatives
 
 try:
     from django_rich.management import RichCommand
@@ -38,7 +44,8 @@ class Command(RichCommand):
 
     help = (
         "Without a word: the routes that grew most. 'show ID': one report. 'run /path/': one "
-        "request through the whole middleware, measured. 'run --code ...': a few lines, measured."
+        "request through the whole middleware, measured. 'run --code ...': a few lines, measured. "
+        "'alternatives QUERYSET': its rows, loaded in several ways."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -47,7 +54,7 @@ class Command(RichCommand):
         # After the action too, where only what is given may count.
         shared = CommandParser(add_help=False, argument_default=argparse.SUPPRESS)
         _add_output_options(shared)
-        actions = parser.add_subparsers(dest="action", metavar="{show,run}")
+        actions = parser.add_subparsers(dest="action", metavar="{show,run,alternatives}")
         show = actions.add_parser("show", parents=[shared], help="one report, whole")
         show.add_argument("id", type=positive_number, help="its number")
         run = actions.add_parser("run", parents=[shared], help="measure a request, or some code")
@@ -67,14 +74,29 @@ class Command(RichCommand):
             action="store_true",
             help="keep what it writes to the database",
         )
+        ways = actions.add_parser(
+            "alternatives",
+            parents=[shared],
+            help="a queryset as instances, only(), values(), values_list(), iterator()",
+        )
+        ways.add_argument(
+            "queryset",
+            help="Python that gives it; every model is at hand by name, and as app_label.Model, "
+            "and so is all of django.db.models",
+        )
+        ways.add_argument(
+            "--fields",
+            type=names_of_fields,
+            metavar="NAME,NAME",
+            help="what only(), values() and values_list() load (all; without it, no only())",
+        )
+        ways.add_argument("--limit", type=positive_number, metavar="N", help="only the first rows")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Answer."""
         try:
-            answer = {"show": self._show, "run": self._run}.get(
-                options["action"] or "", self._routes
-            )
-            answer(options)
+            answers = {"show": self._show, "run": self._run, "alternatives": self._alternatives}
+            answers.get(options["action"] or "", self._routes)(options)
         except conf.InvalidSettingsError as error:
             raise CommandError(f"The settings cannot be used: {error}") from error
 
@@ -117,6 +139,19 @@ class Command(RichCommand):
                 self.stderr.write(f"The report could not be stored: {error}")
         self._print_reports(reports, options)
 
+    def _alternatives(self, options: dict[str, Any]) -> None:
+        if not alternatives.is_possible():
+            raise CommandError(
+                "Only the meter can tell, and the engine in Python has none. With a C compiler, "
+                "and without MEMSIZE_ENGINE in the environment: "
+                "pip install --force-reinstall --no-cache-dir django-memsize"
+            )
+        found = _compare(options)
+        if options["format"] == "json":
+            self._print_json(_ways_as_json(found))
+        else:
+            self._say(rendering.alternatives(found))
+
     def _measure_requests(self, options: dict[str, Any]) -> list[Report]:
         path = options["path"]
         if MIDDLEWARE not in settings.MIDDLEWARE:
@@ -148,7 +183,7 @@ class Command(RichCommand):
             _roll_back(stack, options["commit"])
             for number in range(options["repeat"] + options["warm_up"]):
                 recording = Recording("code", "code")
-                names = _models_by_name()
+                names = _names_at_hand()
                 with within(recording):
                     recording.open()
                     try:
@@ -196,6 +231,14 @@ def positive_number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("a whole number of at least 1, please")
     return number
+
+
+def names_of_fields(text: str) -> list[str]:
+    """Return the names that a word of the command line has, with commas in between."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError("names with one comma in between, please: id,name")
+    return names
 
 
 def _stored_reports() -> Any:
@@ -295,8 +338,37 @@ def _log_in(client: Client, name: str) -> None:
     client.force_login(user)
 
 
-def _models_by_name() -> dict[str, Any]:
-    return {model.__name__: model for model in reversed(apps.get_models())}
+def _names_at_hand() -> dict[str, Any]:
+    """Return what code may name: models, ``app_label.Model``, and what is in django.db.models.
+
+    Of models with one name the first installed has it.
+    """
+    labels = {
+        app.label: SimpleNamespace(**{model.__name__: model for model in app.get_models()})
+        for app in apps.get_app_configs()
+    }
+    by_name = {model.__name__: model for model in reversed(apps.get_models())}
+    return {name: getattr(models, name) for name in models.__all__} | labels | by_name
+
+
+def _compare(options: dict[str, Any]) -> Alternatives:
+    """Return what the queryset's rows take; whatever giving it writes is undone."""
+    try:
+        code = _compile(options["queryset"])
+    except SyntaxError as error:
+        raise CommandError(f"The queryset is not Python: {error}") from error
+    with ExitStack() as stack:
+        _roll_back(stack, commit=False)
+        try:
+            queryset = code(_names_at_hand())
+        except Exception as error:
+            raise CommandError(_told(error, "The queryset raised")) from error
+        try:
+            return alternatives.compare(queryset, options["fields"], options["limit"])
+        except alternatives.IncomparableError as error:
+            raise CommandError(str(error)) from error
+        except Exception as error:
+            raise CommandError(_told(error, "Loading the rows raised")) from error
 
 
 def _compile(source: str) -> Callable[[dict[str, Any]], Any]:
@@ -337,3 +409,25 @@ def _as_json(report: Report) -> dict[str, Any]:
         field.attname: getattr(report, field.attname) for field in report._meta.concrete_fields
     }
     return document | {"sentence": rendering.sentence(report.summary())}
+
+
+def _ways_as_json(found: Alternatives) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "database": found.database,
+        "sentence": rendering.alternatives_sentence(found),
+        "is_fixed": found.is_fixed,
+        "ways": [
+            {
+                "name": way.name,
+                "rows": way.rows,
+                "retained_bytes": way.retained,
+                "retained_bytes_each": way.retained_each,
+                "peak_bytes": way.peak,
+                "duration": way.duration,
+                "without": way.without,
+            }
+            for way in found.ways
+        ],
+        "left_out": [asdict(way) for way in found.left_out],
+    }

@@ -1,0 +1,295 @@
+"""The rows of one queryset, loaded in several ways: what each keeps, and how high it stands.
+
+Each way is loaded in a window of its own, so that nothing but its own allocations is credited to
+it; what we do around it is nobody's.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from statistics import median, median_low
+from typing import Any, Final, cast
+
+from django.db import reset_queries, transaction
+from django.db.models import QuerySet
+
+from . import engine, layout
+from .gauges import Meter
+from .recording import within
+from .values import Alternatives, LeftOut, Way
+
+ROUNDS: Final = 3
+"""How often each way is measured, in turns with the others, after a round that is not counted."""
+
+CHUNK: Final = 2000
+"""Rows that ``iterator()`` has from the database at once: Django's own number, where a queryset
+prefetches it has to be said."""
+
+_LONGEST_REASON: Final = 300
+
+
+class IncomparableError(ValueError):
+    """What was given cannot be loaded in several ways, or was not the same each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    name: str
+    queryset: QuerySet[Any]
+    streamed: bool = False
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    rows: int
+    retained: int
+    peak: int
+    duration: float
+
+
+def is_possible() -> bool:
+    """Tell whether there is a meter: nobody else sees how high something stood."""
+    return engine.Window is not None
+
+
+def compare(
+    queryset: Any, fields: Sequence[str] | None = None, limit: int | None = None
+) -> Alternatives:
+    """Return what the rows of a queryset take as instances, ``values()`` and so on, least first.
+
+    ``fields`` are the names of those that ``only()``, ``values()`` and ``values_list()`` load;
+    without them ``only()`` is left out, and the others load what the instances have. With ``limit``
+    only the first rows are loaded. Nothing is evaluated but copies of the queryset, on the database
+    it would use by itself.
+    """
+    _require_instances(queryset)
+    with within(None):
+        rows = queryset.using(queryset.db)
+        named = None if fields is None else _checked(rows, fields)
+        if limit is not None:
+            rows = _first(rows, limit)
+        return _measured(rows, *_plans(rows, named))
+
+
+def _require_instances(queryset: Any) -> None:
+    if not isinstance(queryset, QuerySet):
+        given = layout.plain(type(queryset).__name__, _LONGEST_REASON)
+        raise IncomparableError(
+            f"That gives no queryset, but an object of the class {given}. "
+            "What is needed is as in: Account.objects.all()"
+        )
+    if cast("Any", queryset)._fields is not None:
+        raise IncomparableError(
+            "That gives rows which are no instances: leave out values(), values_list(), dates() "
+            "or datetimes()."
+        )
+
+
+def _checked(queryset: QuerySet[Any], names: Iterable[str]) -> list[str]:
+    """Return the names, each of a field of the model or of an annotation, the key's in full."""
+    meta = queryset.model._meta
+    known = {name for field in meta.concrete_fields for name in (field.name, field.attname)}
+    known |= queryset.query.annotation_select.keys()
+    checked: list[str] = []
+    for name in names:
+        if name == "pk":
+            checked += [field.name for field in meta.pk_fields]
+        elif name in known:
+            checked.append(name)
+        else:
+            fields = ", ".join(field.name for field in meta.concrete_fields)
+            unknown = layout.plain(name, _LONGEST_REASON)
+            raise IncomparableError(f"{meta.label} has no field '{unknown}', but {fields}.")
+    return list(dict.fromkeys(checked))
+
+
+def _first(queryset: QuerySet[Any], limit: int) -> QuerySet[Any]:
+    """Return the first rows, the same ones each time wherever an order can be given."""
+    query = queryset.query
+    is_final = query.is_sliced or query.combinator or query.distinct_fields
+    if not queryset.ordered and not is_final:
+        queryset = queryset.order_by("pk")
+    return queryset[:limit]
+
+
+def _plans(queryset: QuerySet[Any], named: list[str] | None) -> tuple[list[_Plan], list[LeftOut]]:
+    """Return the ways that there are for a queryset, and those that there are not, with why."""
+    plans = [_Plan("instances", queryset), _Plan("iterator()", queryset, streamed=True)]
+    left_out = []
+    others: dict[str, Callable[[], _Plan]] = {
+        "only()": lambda: _only(queryset, named),
+        "values()": lambda: _values(queryset, named, "values"),
+        "values_list()": lambda: _values(queryset, named, "values_list"),
+    }
+    for name, plan in others.items():
+        try:
+            plans.append(plan())
+        except IncomparableError as error:
+            left_out.append(LeftOut(name, str(error)))
+        except Exception as error:  # a queryset of the program's own may refuse
+            left_out.append(LeftOut(name, _reason(error)))
+    return plans, left_out
+
+
+def _only(queryset: QuerySet[Any], named: list[str] | None) -> _Plan:
+    meta = queryset.model._meta
+    if named is None:
+        example = ",".join(field.name for field in meta.concrete_fields[:2])
+        raise IncomparableError(f"--fields says what it is to load, as in: --fields {example}")
+    if queryset.query.combinator:
+        raise IncomparableError(f"Django has none after {queryset.query.combinator}()")
+    fields = [
+        field
+        for field in meta.concrete_fields
+        if field in meta.pk_fields or field.name in named or field.attname in named
+    ]
+    rows = queryset.defer(None).only(*(field.name for field in fields))
+    # What they follow has to be loaded, or each row would ask for it in a query of its own.
+    unloaded = {field.name for field in meta.concrete_fields if field not in fields}
+    unloaded |= {field.name for field in meta.private_fields if field.many_to_one}
+    without = []
+    if not unloaded.isdisjoint(_joined(queryset)):
+        rows = rows.select_related(None)
+        without.append("select_related()")
+    if not unloaded.isdisjoint(_prefetched(queryset)):
+        rows = rows.prefetch_related(None)
+        without.append("prefetch_related()")
+    return _Plan("only()", rows, without=tuple(without))
+
+
+def _values(queryset: QuerySet[Any], named: list[str] | None, method: str) -> _Plan:
+    query = queryset.query
+    fields = _loaded(queryset) if named is None else named
+    drops_twins = (query.distinct and not query.distinct_fields) or (
+        query.combinator and not query.combinator_all
+    )
+    if drops_twins and not all(
+        field.name in fields or field.attname in fields for field in queryset.model._meta.pk_fields
+    ):
+        raise IncomparableError(
+            "with these fields alone rows would be equal, and go as twins; name the primary key too"
+        )
+    without = []
+    if query.select_related:
+        without.append("select_related()")
+    if _prefetched(queryset):
+        without.append("prefetch_related()")
+    # Both are passed over by Django itself where rows are no instances.
+    return _Plan(f"{method}()", getattr(queryset, method)(*fields), without=tuple(without))
+
+
+def _loaded(queryset: QuerySet[Any]) -> list[str]:
+    """Return the names of all that the instances of a queryset have from the database."""
+    meta, query = queryset.model._meta, queryset.query
+    names, are_deferred = query.deferred_loading
+    fields = [
+        field.attname
+        for field in meta.concrete_fields
+        if field in meta.pk_fields
+        or (field.name in names or field.attname in names) is not are_deferred
+    ]
+    return [*fields, *query.extra_select, *query.annotation_select]
+
+
+def _joined(queryset: QuerySet[Any]) -> set[str]:
+    """Return the relations that ``select_related()`` was told to follow."""
+    related = queryset.query.select_related
+    return set(related) if isinstance(related, dict) else set()
+
+
+def _prefetched(queryset: QuerySet[Any]) -> set[str]:
+    """Return the relations of the model that ``prefetch_related()`` begins with."""
+    lookups = cast("Any", queryset)._prefetch_related_lookups
+    paths = (getattr(lookup, "prefetch_through", lookup) for lookup in lookups)
+    return {path.partition("__")[0] for path in paths}
+
+
+def _measured(queryset: QuerySet[Any], plans: list[_Plan], left_out: list[LeftOut]) -> Alternatives:
+    number = _sample(plans[0]).rows
+    possible = [plans[0]]
+    for plan in plans[1:]:
+        try:
+            _try_out(plan, number, queryset.db)
+        except IncomparableError as error:
+            left_out.append(LeftOut(plan.name, str(error)))
+        except Exception as error:
+            left_out.append(LeftOut(plan.name, _reason(error)))
+        else:
+            possible.append(plan)
+    rounds = [[_sample(plan) for plan in possible] for _ in range(ROUNDS)]
+    numbers = {number}.union(sample.rows for samples in rounds for sample in samples)
+    if len(numbers) > 1:
+        raise IncomparableError(
+            f"The rows changed meanwhile: there were {min(numbers):,} and {max(numbers):,}."
+        )
+    ways = [_way(plan, samples) for plan, *samples in zip(possible, *rounds, strict=True)]
+    return Alternatives(
+        queryset.model._meta.label,
+        queryset.db,
+        tuple(sorted(ways, key=lambda way: (way.retained, way.peak))),
+        tuple(left_out),
+        is_fixed=queryset.ordered or not queryset.query.is_sliced,
+    )
+
+
+def _try_out(plan: _Plan, number: int, database: str) -> None:
+    """Load the rows without counting that: it fills caches, and shows whether they are the same."""
+    with transaction.atomic(using=database):  # or what fails here would fail all that follows
+        rows = _sample(plan).rows
+    if rows != number:
+        raise IncomparableError(f"it gives {rows:,} rows where there are {number:,} instances")
+
+
+def _way(plan: _Plan, samples: Sequence[_Sample]) -> Way:
+    return Way(
+        plan.name,
+        samples[0].rows,
+        median_low(sample.retained for sample in samples),
+        median_low(sample.peak for sample in samples),
+        median(sample.duration for sample in samples),
+        plan.streamed,
+        plan.without,
+    )
+
+
+def _sample(plan: _Plan) -> _Sample:
+    """Load the rows in one way, in a window, and drop them once it is known what they take."""
+    # Older than the window: the number of rows is no part of what they take.
+    number = count()
+    meter = Meter()
+    held = None
+    try:
+        meter.open(None)
+        began = time.perf_counter()
+        engine.switch_window(meter.window)
+        if plan.streamed:
+            rows = plan.queryset.all().iterator(chunk_size=CHUNK)
+            deque(zip(rows, number, strict=False), maxlen=0)
+            del rows
+        else:
+            held = list(plan.queryset.all())
+        reset_queries()  # the log of DEBUG: kept, but by no way of loading
+        engine.switch_window(None)
+        duration = time.perf_counter() - began
+        meter.stop()
+        meter.read(by_type=False)
+        meter.settle()
+    finally:
+        engine.switch_window(None)
+        meter.leave()
+    if meter.incomplete or meter.retained is None or meter.peak is None:
+        raise IncomparableError(
+            "Incomplete: our hooks on Python's allocators were taken off meanwhile. tracemalloc "
+            "and memray do that when they stop."
+        )
+    number_of_rows = next(number) if held is None else len(held)
+    return _Sample(number_of_rows, meter.retained.bytes, meter.peak.bytes, duration)
+
+
+def _reason(error: Exception) -> str:
+    return layout.plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)

@@ -1,0 +1,460 @@
+import gc
+import json
+import tracemalloc
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import connection
+from django.db.models import Count, Prefetch, QuerySet
+from django.test.utils import CaptureQueriesContext
+
+import django_memsize as memsize
+from django_memsize import alternatives, engine
+from django_memsize.alternatives import IncomparableError, compare
+from tests.app.models import Account, Author, Book, Novel, Reader, Tag
+from tests.test_memprofile import ended
+from tests.visits import create_accounts
+
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.skipif(engine.Window is None, reason="there is no meter"),
+]
+
+EVERY_WAY = {"instances", "only()", "values()", "values_list()", "iterator()"}
+
+
+@pytest.fixture
+def accounts():
+    create_accounts(500)
+    return Account.objects.all()
+
+
+@pytest.fixture
+def library():
+    authors = Author.objects.bulk_create(Author(name=f"author {n}") for n in range(20))
+    Book.objects.bulk_create(
+        Book(title=f"book {n}", author=authors[n % 20], blurb="b" * 1000) for n in range(60)
+    )
+
+
+@pytest.fixture
+def say(capsys):
+    def run(*words):
+        call_command("memprofile", "alternatives", *words)
+        return capsys.readouterr().out
+
+    return run
+
+
+def by_name(found):
+    return {way.name: way for way in found.ways}
+
+
+def left_out(found):
+    return {way.name: way.reason for way in found.left_out}
+
+
+def statements(queryset, *arguments):
+    """Return what is compared, and the statements that load rows for it."""
+    seen = []
+
+    def listen(execute, sql, *rest):
+        if sql.startswith("SELECT"):
+            seen.append(sql)
+        return execute(sql, *rest)
+
+    with connection.execute_wrapper(listen):
+        return compare(queryset, *arguments), seen
+
+
+@pytest.mark.parametrize(
+    ("way", "load"),
+    [
+        ("instances", lambda rows: rows.all()),
+        ("only()", lambda rows: rows.only("id", "name")),
+        ("values()", lambda rows: rows.values("id", "name")),
+        ("values_list()", lambda rows: rows.values_list("id", "name")),
+    ],
+)
+def test_what_is_kept_is_the_size_of_the_rows(accounts, way, load):
+    found = by_name(compare(accounts, ["id", "name"]))[way]
+
+    assert found.retained == pytest.approx(memsize.sizeof(list(load(accounts))), rel=0.02)
+
+
+@pytest.mark.parametrize("way", ["values", "values_list"])
+def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
+    found = by_name(compare(accounts, ["name"]))
+    rows = getattr(accounts, way)("name")
+    window = engine.Window()
+    window.open()  # for CPython's free lists: nobody is in it
+    tracemalloc.start()
+    try:
+        held = list(rows.all())
+        gc.collect()  # empties the free lists: what is parked is not kept
+        size = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+        window.close()
+        window.forget()
+
+    assert len(held) == 500
+    assert found[f"{way}()"].retained == pytest.approx(size, rel=0.05)
+
+
+def test_every_way_loads_the_same_rows_and_that_which_keeps_least_is_first(accounts):
+    found = compare(accounts, ["id", "name"])
+
+    assert by_name(found).keys() == EVERY_WAY
+    assert {way.rows for way in found.ways} == {500}
+    kept = [way.retained for way in found.ways]
+    assert kept == sorted(kept)
+    assert all(way.peak >= way.retained for way in found.ways)
+    assert found.ways[-1].name == "instances"
+
+
+def test_a_stream_keeps_nothing_and_stands_lower():
+    create_accounts(3 * alternatives.CHUNK)
+
+    found = by_name(compare(Account.objects.all()))
+
+    assert found["iterator()"].retained < 4096
+    assert found["iterator()"].peak < 0.7 * found["instances"].peak
+
+
+def test_a_stream_counts_its_rows_without_keeping_their_number():
+    create_accounts(alternatives.CHUNK + 1)
+
+    found = by_name(compare(Account.objects.all()))
+
+    assert found["iterator()"].rows == alternatives.CHUNK + 1
+
+
+def test_without_rows_nothing_goes_wrong():
+    found = compare(Account.objects.none())
+
+    assert {way.rows for way in found.ways} == {0}
+    assert {way.retained_each for way in found.ways} == {None}
+
+
+def test_nothing_is_evaluated_but_copies(accounts):
+    compare(accounts)
+
+    assert accounts._result_cache is None
+
+
+def test_the_log_of_statements_is_no_part_of_what_is_kept(accounts):
+    many = accounts.filter(pk__in=accounts.values_list("pk", flat=True)[:400][::1])
+    quiet = by_name(compare(many))
+    with CaptureQueriesContext(connection):
+        logged = by_name(compare(many))
+
+    for name, way in logged.items():
+        assert way.retained == pytest.approx(quiet[name].retained, abs=1024)
+
+
+def test_whoever_measures_around_is_not_credited_with_it(accounts):
+    compare(accounts)
+
+    with memsize.measure("around") as recording:
+        found = compare(accounts)
+
+    assert recording.evaluations == ()
+    assert recording.peak.bytes < by_name(found)["values_list()"].peak
+
+
+def test_only_needs_fields_and_says_how(accounts):
+    found = compare(accounts)
+
+    assert left_out(found) == {
+        "only()": "--fields says what it is to load, as in: --fields id,name"
+    }
+
+
+def test_fields_are_what_is_loaded(library):
+    found, seen = statements(Book.objects.all(), ["title"])
+
+    assert by_name(found)["only()"].retained < 1000 * 60 < by_name(found)["instances"].retained
+    assert sum("blurb" in sql for sql in seen) == 2 * (alternatives.ROUNDS + 1)
+    assert len(seen) == 5 * (alternatives.ROUNDS + 1)
+
+
+def test_the_primary_key_and_the_name_of_a_column_are_fields(library):
+    assert by_name(compare(Book.objects.all(), ["pk", "author_id"])).keys() == EVERY_WAY
+    assert by_name(compare(Novel.objects.all(), ["pk", "title"])).keys() == EVERY_WAY
+
+
+def test_an_annotation_is_a_field_of_values(library):
+    authors = Author.objects.annotate(number=Count("books"))
+
+    found = compare(authors, ["name", "number"])
+
+    assert by_name(found).keys() == EVERY_WAY
+    assert {way.rows for way in found.ways} == {20}
+
+
+def test_a_field_that_there_is_not_is_named():
+    with pytest.raises(IncomparableError) as caught:
+        compare(Author.objects.all(), ["name", "nmae\x1b"])
+
+    assert str(caught.value) == "app.Author has no field 'nmae\ufffd', but id, name, best."
+
+
+def test_values_load_what_the_instances_do(library):
+    whole, deferred = compare(Book.objects.all()), compare(Book.objects.defer("blurb"))
+    few = compare(Book.objects.only("title"))
+
+    assert by_name(whole)["values()"].retained > 1000 * 60
+    assert by_name(deferred)["values()"].retained < 1000 * 60
+    assert by_name(few)["values()"].retained < by_name(deferred)["values()"].retained
+
+
+def test_relations_are_kept_where_rows_are_instances(library):
+    books = Book.objects.select_related("author").prefetch_related("readers")
+
+    found, seen = statements(books, ["title", "author"])
+
+    without = {name: way.without for name, way in by_name(found).items()}
+    dropped = ("select_related()", "prefetch_related()")
+    assert without == {
+        **dict.fromkeys(("instances", "iterator()", "only()"), ()),
+        **dict.fromkeys(("values()", "values_list()"), dropped),
+    }
+    assert len(seen) == (3 * 2 + 2) * (alternatives.ROUNDS + 1)
+
+
+@pytest.mark.parametrize(
+    ("books", "dropped"),
+    [
+        (lambda: Book.objects.select_related("author"), "select_related()"),
+        (lambda: Book.objects.prefetch_related("author"), "prefetch_related()"),
+        (
+            lambda: Book.objects.prefetch_related(Prefetch("author", Author.objects.all())),
+            "prefetch_related()",
+        ),
+    ],
+)
+def test_only_does_not_follow_what_it_does_not_load(library, books, dropped):
+    found, seen = statements(books(), ["title"])
+
+    assert by_name(found)["only()"].without == (dropped,)
+    assert len(seen) < 10 * (alternatives.ROUNDS + 1)
+
+
+def test_only_does_not_follow_a_generic_key(library):
+    for author in Author.objects.all():
+        Tag.objects.create(name="a tag", target=author)
+
+    found, seen = statements(Tag.objects.prefetch_related("target"), ["name"])
+
+    assert by_name(found)["only()"].without == ("prefetch_related()",)
+    assert len(seen) < 10 * (alternatives.ROUNDS + 1)
+
+
+def test_after_a_union_there_is_no_only(library):
+    some = Author.objects.filter(name__contains="1")
+
+    found = compare(some.union(Author.objects.filter(name__contains="2")), ["id", "name"])
+
+    assert by_name(found).keys() == EVERY_WAY - {"only()"}
+    assert left_out(found) == {"only()": "Django has none after union()"}
+
+
+@pytest.mark.parametrize(
+    "books",
+    [
+        lambda: Book.objects.distinct(),
+        lambda: Book.objects.filter(pk__gt=0).union(Book.objects.all()),
+    ],
+)
+def test_ways_that_would_drop_equal_rows_are_left_out(library, books):
+    found = compare(books(), ["blurb"])
+
+    assert {"values()", "values_list()"} <= left_out(found).keys()
+    assert "primary key" in left_out(found)["values()"]
+    assert {"values()", "values_list()"} <= by_name(compare(books(), ["pk", "blurb"])).keys()
+
+
+def test_a_limit_takes_the_first_rows(accounts):
+    found, seen = statements(accounts, None, 7)
+
+    assert {way.rows for way in found.ways} == {7}
+    assert all("ORDER BY" in sql for sql in seen)
+    assert found.is_fixed
+
+
+def test_a_limit_is_within_a_slice(accounts):
+    assert {way.rows for way in compare(accounts.order_by("pk")[490:], limit=20).ways} == {10}
+    assert {way.rows for way in compare(accounts.order_by("pk")[:5], limit=20).ways} == {5}
+    assert {way.rows for way in compare(accounts[:30], ["id"], limit=20).ways} == {20}
+
+
+def test_a_slice_without_an_order_may_have_other_rows_each_time(accounts):
+    assert not compare(accounts[:30]).is_fixed
+    assert compare(accounts.order_by("name")[:30]).is_fixed
+
+
+def test_a_way_that_fails_is_left_out_and_the_others_go_on(library):
+    class Failing(QuerySet):
+        def values(self, *fields):
+            return super().values(*fields).extra(where=["nowhere = 1"])
+
+    found = compare(Failing(Author))
+
+    assert by_name(found).keys() == {"instances", "values_list()", "iterator()"}
+    assert "nowhere" in left_out(found)["values()"]
+
+
+def test_a_way_that_a_queryset_refuses_is_left_out(library):
+    class Refusing(QuerySet):
+        def values_list(self, *fields):
+            raise TypeError("not\x1b here")
+
+    found = compare(Refusing(Author))
+
+    assert by_name(found).keys() == {"instances", "values()", "iterator()"}
+    assert left_out(found)["values_list()"] == "TypeError: not\ufffd here"
+
+
+def test_a_way_with_other_rows_is_left_out(library):
+    class Shorter(QuerySet):
+        def values(self, *fields):
+            return super().values(*fields)[:3]
+
+    found = compare(Shorter(Author))
+
+    assert left_out(found)["values()"] == "it gives 3 rows where there are 20 instances"
+
+
+def test_rows_that_change_meanwhile_are_not_compared(library):
+    class Growing(QuerySet):
+        def all(self):
+            Author.objects.create(name="one more")
+            return super().all()
+
+    with pytest.raises(IncomparableError, match=r"^The rows changed meanwhile"):
+        compare(Growing(Author))
+
+
+def test_figures_that_are_not_whole_are_not_told(library):
+    class Stopping(QuerySet):
+        def all(self):
+            tracemalloc.stop()
+            return super().all()
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(IncomparableError, match=r"^Incomplete: "):
+            compare(Stopping(Author))
+    finally:
+        tracemalloc.stop()
+
+
+def test_it_is_asked_of_the_database_of_the_queryset():
+    Reader.objects.using("other").create(name="the only one")
+
+    found = compare(Reader.objects.using("other"))
+
+    assert found.database == "other"
+    assert {way.rows for way in found.ways} == {1}
+
+
+def test_the_command_says_a_sentence_a_table_and_what_is_left_out(say, library):
+    sentence, table, notes = say("Book.objects.select_related('author')").split("\n\n")
+
+    assert sentence.startswith("values_list() without select_related() keeps ")
+    assert " where instances keep " in sentence
+    header, _, *rows = ([cell.strip() for cell in line.split(" | ")] for line in table.split("\n"))
+    assert header == ["way", "rows", "kept", "bytes a row", "peak", "time"]
+    assert [row[0] for row in rows] == ["iterator()", "values_list()", "values()", "instances"]
+    assert {row[1] for row in rows} == {"60"}
+    assert notes.splitlines()[:3] == [
+        "Notes:",
+        "  only() is left out: --fields says what it is to load, as in: --fields id,title",
+        "  values_list() is without select_related().",
+    ]
+
+
+def test_the_command_as_json(say, accounts):
+    document = json.loads(
+        say("Account.objects.all()", "--fields", "id, name", "--limit", "9", "--format", "json")
+    )
+
+    assert (document["model"], document["database"]) == ("app.Account", "default")
+    assert {way["name"] for way in document["ways"]} == EVERY_WAY
+    for way in document["ways"]:
+        assert way["rows"] == 9
+        assert way["retained_bytes_each"] == way["retained_bytes"] / 9
+        assert way["peak_bytes"] >= way["retained_bytes"]
+    assert document["left_out"] == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "app.Author.objects.all()",
+        "auth.User.objects.all()",
+        "Author.objects.filter(Q(name='a') | Q(name=F('name'))).annotate(n=Count('books'))",
+        "Author.objects.prefetch_related(Prefetch('books', Book.objects.only('title')))",
+    ],
+)
+def test_models_and_the_names_of_django_are_at_hand(say, library, expression):
+    assert json.loads(say(expression, "--format", "json"))["ways"]
+
+
+def test_what_the_expression_writes_is_undone(say, library):
+    say("Author.objects.filter(pk__gte=Author.objects.create(name='written').pk)")
+
+    assert Author.objects.count() == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["1 +"], r"^The queryset is not Python: .*"),
+        (["Author.objects"], r"^That gives no queryset, but an object of the class Manager"),
+        (["Author.objects.count()"], r"^That gives no queryset, but an object of the class int"),
+        (["type('a\\x1b', (), {})()"], "class a\ufffd\\. "),
+        (["Author.objects.values()"], r"^That gives rows which are no instances: "),
+        (["Account.objects.dates('born_on', 'day')"], r"^That gives rows which are no instances"),
+        (["Author.objects.all()", "--fields", "nmae"], r"^app\.Author has no field 'nmae', but "),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(say, words, message):
+    with pytest.raises(CommandError, match=message) as caught:
+        say(*words)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_an_expression_that_raises_is_shown_with_its_own_lines_only(say):
+    with pytest.raises(CommandError) as caught:
+        say("Nobody.objects.all()")
+
+    assert str(caught.value) == (
+        "The queryset raised NameError: name 'Nobody' is not defined\n\n"
+        '  File "<code>", line 1, in <module>'
+    )
+
+
+def test_rows_that_cannot_be_loaded_are_an_error(say):
+    with pytest.raises(CommandError, match=r"^Loading the rows raised .*nowhere"):
+        say("Author.objects.extra(where=['nowhere = 1'])")
+
+
+@pytest.mark.parametrize(
+    "words", [["x", "--limit", "0"], ["x", "--fields", "id,,name"], ["x", "--fields", ""], []]
+)
+def test_words_that_make_no_sense_end_with_exit_code_two(words):
+    done = ended("alternatives", *words)
+
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+
+
+def test_a_failure_ends_with_exit_code_one_and_success_with_none():
+    failed, done = ended("alternatives", "1"), ended("alternatives", "Author.objects.none()")
+
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("There are no rows: nothing to compare.\n\n")
