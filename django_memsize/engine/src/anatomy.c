@@ -263,12 +263,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     else if (found->size == SIZE_ASKED) {
         found->fixed = members_left_out(type, asked);
     }
-    if (found->is_collectable) {
-        found->fixed += COLLECTOR_HEADER;
-    }
-    if (type->tp_flags & HAS_PRE_HEADER) {
-        found->fixed += PRE_HEADER;
-    }
+    found->fixed += anatomy_front(type);
     if (is_class || (is_of_run_time && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
         /* One sentinel item stands behind the items: PyType_GenericAlloc. Where only functions in
            C make instances, as of re.Match, they do it without. */
@@ -277,6 +272,19 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes
                       && found->shape != SHAPE_DICT_SUBCLASS;
     return 0;
+}
+
+Py_ssize_t
+anatomy_front(PyTypeObject *type)
+{
+    return (type->tp_flags & Py_TPFLAGS_HAVE_GC ? COLLECTOR_HEADER : 0)
+           + (type->tp_flags & HAS_PRE_HEADER ? PRE_HEADER : 0);
+}
+
+bool
+anatomy_may_refer(PyTypeObject *type)
+{
+    return shape_rule_of(type) != SHAPE_LEAF || type == datetime_type || type == time_type;
 }
 
 PyObject *

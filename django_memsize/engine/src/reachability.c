@@ -2,6 +2,7 @@
 
 #include "attributes.h"
 #include "guests.h"
+#include "tally.h"
 #include "walk.h"
 
 /* What is to be followed: a part, or a guest. */
@@ -12,9 +13,11 @@ typedef struct {
 
 typedef struct {
     parts *found;
+    tally kinds; /* what is known of types; counts nothing */
     guest_list guests;
     pile pending;
     const PyObject *awaited; /* an instance's dict */
+    size_t shown;            /* so many referents, since it was last set */
     bool has_failed;
 } trial;
 
@@ -41,24 +44,12 @@ show_to(PyObject *referent, visitproc visit, void *arg)
     return referent ? visit(referent, arg) : 0;
 }
 
-static int
-count_shown(PyObject *Py_UNUSED(referent), void *arg)
-{
-    (*(size_t *)arg)++;
-    return 0;
-}
-
-/* The collector need not see text keys, where all keys of a dict are text. Of a shared table they
-   are not the dict's. */
+/* The collector need not see text keys, where all keys of a dict are text: then no more was shown
+   than there are values. Of a shared table they are not the dict's. */
 static void
-show_text_keys(PyObject *dict, visitproc visit, void *arg)
+show_text_keys(PyObject *dict, size_t shown, visitproc visit, void *arg)
 {
-    if (((PyDictObject *)dict)->ma_values) {
-        return;
-    }
-    size_t shown = 0;
-    (void)PyDict_Type.tp_traverse(dict, count_shown, &shown);
-    if (shown > (size_t)PyDict_GET_SIZE(dict)) {
+    if (((PyDictObject *)dict)->ma_values || shown > (size_t)PyDict_GET_SIZE(dict)) {
         return;
     }
     Py_ssize_t at = 0;
@@ -68,16 +59,11 @@ show_text_keys(PyObject *dict, visitproc visit, void *arg)
     }
 }
 
-static void
-show_code(PyObject *measured, visitproc visit, void *arg)
+static int
+count_shown(PyObject *Py_UNUSED(referent), void *arg)
 {
-    const PyCodeObject *code = (const PyCodeObject *)measured;
-    PyObject *const held[] = {code->co_consts,   code->co_names,           code->co_localsplusnames,
-                              code->co_filename, code->co_localspluskinds, code->co_name,
-                              code->co_qualname, code->co_linetable,       code->co_exceptiontable};
-    for (size_t at = 0; at < Py_ARRAY_LENGTH(held); at++) {
-        (void)show_to(held[at], visit, arg);
-    }
+    (*(size_t *)arg)++;
+    return 0;
 }
 
 /* Show what an object refers to, each reference once: what its tp_traverse shows, and the
@@ -88,7 +74,7 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
     PyTypeObject *type = Py_TYPE(object);
     (void)show_to(anatomy_zone(kind, object), visit, arg);
     if (kind->shape == SHAPE_CODE) {
-        show_code(object, visit, arg);
+        (void)walk_follow_code(object, visit, arg);
         return;
     }
     bool is_plain = kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE;
@@ -98,13 +84,19 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
         return;
     }
     arg->awaited = kind->has_attributes ? attributes_dict(object) : NULL;
+    arg->shown = 0;
     (void)type->tp_traverse(object, visit, arg);
+    size_t shown = arg->shown;
     if (arg->awaited) { /* not shown: 3.13 */
         PyObject *dict = (PyObject *)arg->awaited;
         (void)visit(dict, arg);
     }
+    if (kind->shape == SHAPE_DICT_SUBCLASS) {
+        shown = 0;
+        (void)PyDict_Type.tp_traverse(object, count_shown, &shown);
+    }
     if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
-        show_text_keys(object, visit, arg);
+        show_text_keys(object, shown, visit, arg);
     }
     if (kind->is_class && ((PyTypeObject *)object)->tp_flags & Py_TPFLAGS_HEAPTYPE) {
         PyHeapTypeObject *class = (PyHeapTypeObject *)object;
@@ -120,7 +112,8 @@ part_shown(trial *under_way, PyObject *referent)
     if (referent == under_way->awaited) {
         under_way->awaited = NULL;
     }
-    return parts_at(under_way->found, referent);
+    under_way->shown++;
+    return parts_object_at(under_way->found, referent);
 }
 
 static int
@@ -147,7 +140,9 @@ retain(trial *under_way, part *one)
 {
     if (!one->is_retained) {
         one->is_retained = true;
-        put_on(under_way, one->object);
+        if (part_kind(under_way->found, one)->may_refer) {
+            put_on(under_way, part_object(one));
+        }
     }
 }
 
@@ -171,7 +166,7 @@ retain_shown(PyObject *referent, void *arg)
 static int
 show_object(trial *under_way, PyObject *object, visitproc visit)
 {
-    const tally_row *row = tally_row_of(&under_way->found->kinds, Py_TYPE(object));
+    const tally_row *row = tally_row_of(&under_way->kinds, Py_TYPE(object));
     if (!row) {
         return -1;
     }
@@ -196,20 +191,23 @@ follow(trial *under_way, visitproc visit)
     return 0;
 }
 
+static bool
+may_refer(const parts *found, const part *one)
+{
+    return one->state == PART_OBJECT && part_kind(found, one)->may_refer;
+}
+
 /* Account for every reference that the window's objects, and what belongs with them, have. */
 static int
 account(trial *under_way)
 {
-    parts *found = under_way->found;
+    const parts *found = under_way->found;
     for (size_t at = 0; at < found->count; at++) {
-        part *one = found->at + at;
-        parts_look_ahead(found, at);
-        one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
-    }
-    for (size_t at = 0; at < found->count; at++) {
+        if (at + PARTS_AHEAD < found->count && may_refer(found, found->at + at + PARTS_AHEAD)) {
+            MEMSIZE_PREFETCH(part_object(found->at + at + PARTS_AHEAD));
+        }
         const part *one = found->at + at;
-        parts_look_ahead(found, at);
-        if (one->state == PART_OBJECT && show_object(under_way, one->object, account_for) < 0) {
+        if (may_refer(found, one) && show_object(under_way, part_object(one), account_for) < 0) {
             return -1;
         }
     }
@@ -229,6 +227,7 @@ reachability_tell(parts *found)
         }
     }
     guests_clear(&under_way.guests);
+    tally_clear(&under_way.kinds);
     PyMem_RawFree(under_way.pending.objects);
     return failed;
 }
