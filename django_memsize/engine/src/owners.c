@@ -13,10 +13,10 @@ give(const parts *found, part *owned, const part *owner)
 static part *
 own(const parts *found, const part *owner, const void *address)
 {
-    if (!address || (uintptr_t)address % sizeof(void *)) {
+    if ((uintptr_t)address % sizeof(void *)) {
         return NULL;
     }
-    part *buffer = parts_at(found, address);
+    part *buffer = parts_at(found, &found->buffers, address);
     if (!buffer || buffer->state != PART_BUFFER) {
         return NULL;
     }
@@ -90,13 +90,12 @@ contents_of(const kind *known, const PyObject *object)
 static part *
 block_at(const parts *found, const void *start)
 {
-    for (uintptr_t front = 0; start && front < 3; front++) {
-        part *one = parts_at(found, (const char *)start + (front << PART_FRONT_BITS));
-        if (one && part_address(one) == (uintptr_t)start && one->origin != BLOCK_OF_MEMORY) {
-            return one;
-        }
+    part *one = parts_at(found, &found->buffers, start);
+    for (uintptr_t front = 0; !one && front < 3; front++) {
+        one = parts_at(found, &found->objects, (const char *)start + (front << PART_FRONT_BITS));
+        one = one && part_address(one) == (uintptr_t)start ? one : NULL;
     }
-    return NULL;
+    return one && one->origin != BLOCK_OF_MEMORY ? one : NULL;
 }
 
 static void
@@ -123,19 +122,23 @@ own_contents(const parts *found)
     }
 }
 
-void
+int
 owners_find(parts *found)
 {
     if (found->has_contents) {
+        if (parts_index_objects(found) < 0) {
+            return -1;
+        }
         own_contents(found);
     }
     for (size_t at = 0; at < found->count; at++) {
         if (at + PARTS_AHEAD < found->count && found->at[at + PARTS_AHEAD].may_own) {
-            MEMSIZE_PREFETCH(part_object(found->at + at + PARTS_AHEAD));
+            part_expect(found->at + at + PARTS_AHEAD);
         }
         const part *one = found->at + at;
         if (one->may_own && one->state == PART_OBJECT) {
             own_buffers(found, one);
         }
     }
+    return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "parts.h"
 
-/* Give buffers their owners. */
-void owners_find(parts *found);
+/* Give buffers their owners. -1 with an exception. */
+int owners_find(parts *found);
 
 #endif

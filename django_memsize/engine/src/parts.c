@@ -209,14 +209,42 @@ try_behind(search *under_way, part *one, Py_ssize_t front)
         return true;
     }
     one->state = PART_OBJECT;
-    one->references = Py_REFCNT(object);
+    one->references = (int32_t)Py_MIN(Py_REFCNT(object), INT32_MAX);
     bool is_in_one_block = type == &PyUnicode_Type && PyUnicode_IS_COMPACT_ASCII(object);
     one->may_own = !is_in_one_block && (known->may_own || known->has_attributes);
     under_way->found->has_contents |= one->may_own && (known->is_text || known->is_byte_array);
     return true;
 }
 
-/* Find out what the block of a part is, and index it. */
+/* Make room for so many. -1 with an exception. */
+static int
+index_init(part_index *made, size_t count)
+{
+    size_t room = 16;
+    while (room < count) {
+        room *= 2;
+    }
+    *made = (part_index){
+        .heads = PyMem_RawCalloc(room, sizeof(uint32_t)),
+        .mask = room - 1,
+    };
+    if (!made->heads) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
+}
+
+static void
+index_add(parts *found, const part_index *index, size_t at)
+{
+    part *one = found->at + at;
+    block_chain chain = parts_chain(index, part_key(one));
+    one->link = *chain.head;
+    *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | (uint32_t)(at + 1);
+}
+
+/* Find out what the block of a part is, and index what may be a buffer. */
 static void
 identify(search *under_way, size_t at)
 {
@@ -224,11 +252,11 @@ identify(search *under_way, size_t at)
     if (one->origin != BLOCK_OF_MEMORY) {
         for (Py_ssize_t front = 0; front <= 2 * HEADER; front += HEADER) {
             if (try_behind(under_way, one, front)) {
-                break;
+                return;
             }
         }
     }
-    part_index_add(&under_way->found->index, part_key(one), (uint32_t)at + 1);
+    index_add(under_way->found, &under_way->found->buffers, at);
 }
 
 /* List the blocks of the windows, and identify each a little later, when the cache has it. */
@@ -237,17 +265,20 @@ identify_all(search *under_way, window *outer, size_t room)
 {
     parts *found = under_way->found;
     const block_table *table = meter_blocks();
+    uintptr_t lowest = UINTPTR_MAX, highest = 0;
     for (window *each = outer; each; each = meter_next_in(outer, each)) {
         for (uint32_t number = each->first; number && found->count < room;) {
             const block *known = blocks_at(table, number);
-            MEMSIZE_PREFETCH((const void *)block_address(known));
-            part_index_expect(&found->index, block_address(known));
-            found->at[found->count++] = (part){
+            part *one = found->at + found->count++;
+            *one = (part){
                 .place = known->place,
                 .window = known->window,
                 .bytes = known->size,
                 .origin = known->origin,
             };
+            part_expect(one);
+            lowest = Py_MIN(lowest, part_address(one));
+            highest = Py_MAX(highest, part_address(one) + (uintptr_t)one->bytes);
             number = known->next;
             if (found->count > PARTS_AHEAD) {
                 identify(under_way, found->count - 1 - PARTS_AHEAD);
@@ -257,6 +288,8 @@ identify_all(search *under_way, window *outer, size_t room)
     for (size_t at = found->count - Py_MIN(found->count, PARTS_AHEAD); at < found->count; at++) {
         identify(under_way, at);
     }
+    found->lowest = lowest;
+    found->span = found->count ? highest - lowest : 0;
 }
 
 /* -1 with an exception. */
@@ -265,7 +298,7 @@ list_parts(search *under_way, window *outer)
 {
     size_t room = (size_t)outer->alive.blocks;
     parts *found = under_way->found;
-    if (kinds_init(&found->kinds) < 0 || part_index_init(&found->index, room) < 0) {
+    if (kinds_init(&found->kinds) < 0 || index_init(&found->buffers, room / 2) < 0) {
         return -1;
     }
     found->at = PyMem_RawMalloc((room + 1) * sizeof(part));
@@ -323,7 +356,24 @@ is_parked(const part *one)
     return is_float || (one->bytes > 40 && bytes[8] == 3 && bytes[9] == 3 && bytes[10] < 3);
 }
 
-void
+int
+parts_index_objects(parts *found)
+{
+    if (found->objects.heads) {
+        return 0;
+    }
+    if (index_init(&found->objects, found->count) < 0) {
+        return -1;
+    }
+    for (size_t at = 0; at < found->count; at++) {
+        if (found->at[at].kind >= KINDS_WITHOUT_TYPE) {
+            index_add(found, &found->objects, at);
+        }
+    }
+    return 0;
+}
+
+int
 parts_park(parts *found)
 {
     for (size_t at = 0; at < found->count; at++) {
@@ -334,6 +384,9 @@ parts_park(parts *found)
         }
     }
     for (const window *each = meter_latest_outermost(); each; each = each->older) {
+        if (each->drained.count && parts_index_objects(found) < 0) {
+            return -1;
+        }
         for (size_t at = 0; at < each->drained.count; at++) {
             part *one = parts_object_at(found, each->drained.taken[at]);
             if (one) {
@@ -341,12 +394,14 @@ parts_park(parts *found)
             }
         }
     }
+    return 0;
 }
 
 void
 parts_clear(parts *found)
 {
-    part_index_clear(&found->index);
+    PyMem_RawFree(found->buffers.heads);
+    PyMem_RawFree(found->objects.heads);
     kinds_clear(&found->kinds);
     PyMem_RawFree(found->at);
     *found = (parts){.at = NULL};

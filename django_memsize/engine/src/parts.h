@@ -7,7 +7,6 @@
 
 #include "kinds.h"
 #include "meter.h"
-#include "part_index.h"
 
 typedef enum {
     PART_BUFFER, /* nobody known owns it */
@@ -18,7 +17,11 @@ typedef enum {
 
 #define PART_FRONT_BITS 4
 
-/* Packed: what is read most of all, one after the other, is to fit the processor's cache. */
+/* What is read of most objects lies in so many bytes of their blocks: in one line of the cache, or
+   two. */
+#define PART_READ 40
+
+/* Packed: all are read several times, and there may be millions. */
 typedef struct {
     uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* part_address() */
     uint64_t window : BLOCK_WINDOW_BITS;
@@ -30,17 +33,26 @@ typedef struct {
     uint64_t is_retained : 1;
     uint64_t kind : KIND_BITS;
     union {
-        Py_ssize_t references; /* of an object, not accounted for: reachability.c */
-        uint32_t owner;        /* the number of its part */
+        int32_t references; /* of an object, not accounted for: reachability.c */
+        uint32_t owner;     /* the number of its part */
     };
+    uint32_t link; /* in its index */
 } part;
+
+/* Parts by address: a hash table of links to chains, as in blocks.h, of numbers from 1. */
+typedef struct {
+    uint32_t *heads; /* NULL: not made yet */
+    size_t mask;
+} part_index;
 
 typedef struct {
     part *at;
     size_t count;
     kinds kinds;
-    part_index index;
-    bool has_contents; /* one may be the bytes or the characters of another */
+    uintptr_t lowest, span; /* of the blocks' memory: most words lead elsewhere */
+    part_index buffers;     /* by block: what may be one */
+    part_index objects;     /* by object: what may be, or have been, one */
+    bool has_contents;      /* one may be the bytes or the characters of another */
 } parts;
 
 /* Find out what a window's live blocks are, those of windows in it included. The collector must be
@@ -85,34 +97,67 @@ part_owner(const parts *found, const part *one)
     return one;
 }
 
+/* Index the objects, if they are not yet. -1 with an exception. */
+int parts_index_objects(parts *found);
+
+/* The chain of an address. Neighbours in the heap are neighbours here: what is met together is in
+   the same lines of the processor's cache. */
+MEMSIZE_INLINE block_chain
+parts_chain(const part_index *index, uintptr_t address)
+{
+    uint64_t page = (uint64_t)(address >> 14) * MEMSIZE_MIXER;
+    return (block_chain){
+        .head = index->heads + (((page >> 32) ^ (address >> 4)) & index->mask),
+        .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),
+    };
+}
+
+/* Whether an address is among those of the blocks. */
+MEMSIZE_INLINE bool
+parts_span(const parts *found, const void *address)
+{
+    return (uintptr_t)address - found->lowest <= found->span;
+}
+
 /* The part found by an address, or NULL. */
 MEMSIZE_INLINE part *
-parts_at(const parts *found, const void *address)
+parts_at(const parts *found, const part_index *index, const void *address)
 {
-    part_index_search search = part_index_begin(&found->index, (uintptr_t)address);
-    uint32_t number;
-    while ((number = part_index_next(&found->index, &search)) != 0) {
-        part *one = found->at + number - 1;
+    if (!parts_span(found, address)) {
+        return NULL;
+    }
+    block_chain chain = parts_chain(index, (uintptr_t)address);
+    for (uint32_t link = *chain.head; link & chain.sign;) {
+        part *one = found->at + (link & BLOCKS_NUMBER) - 1;
         if (part_key(one) == (uintptr_t)address) {
             return one;
         }
+        link = one->link;
     }
     return NULL;
 }
 
-/* The object found by an address, or NULL. */
+/* The object found by an address, once they are indexed, or NULL. */
 MEMSIZE_INLINE part *
 parts_object_at(const parts *found, const void *address)
 {
-    part *one = parts_at(found, address);
+    part *one = parts_at(found, &found->objects, address);
     return one && one->state == PART_OBJECT ? one : NULL;
+}
+
+/* Say that a part's object will be read, from its pre-header to its first members. */
+MEMSIZE_INLINE void
+part_expect(const part *one)
+{
+    MEMSIZE_PREFETCH((const char *)part_address(one));
+    MEMSIZE_PREFETCH((const char *)part_address(one) + PART_READ);
 }
 
 /* How many parts ahead of their turn the cache is told that they will be read. */
 #define PARTS_AHEAD 12
 
 /* Take for parked what nobody owns and looks like it, once buffers have their owners, and what
-   other windows hold that have taken it off the free lists. */
-void parts_park(parts *found);
+   other windows hold that have taken it off the free lists. -1 with an exception. */
+int parts_park(parts *found);
 
 #endif

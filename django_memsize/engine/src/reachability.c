@@ -204,7 +204,7 @@ account(trial *under_way)
     const parts *found = under_way->found;
     for (size_t at = 0; at < found->count; at++) {
         if (at + PARTS_AHEAD < found->count && may_refer(found, found->at + at + PARTS_AHEAD)) {
-            MEMSIZE_PREFETCH(part_object(found->at + at + PARTS_AHEAD));
+            part_expect(found->at + at + PARTS_AHEAD);
         }
         const part *one = found->at + at;
         if (may_refer(found, one) && show_object(under_way, part_object(one), account_for) < 0) {
@@ -218,7 +218,7 @@ int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = account(&under_way);
+    int failed = parts_index_objects(found) < 0 ? -1 : account(&under_way);
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {

@@ -160,12 +160,10 @@ told(window *asked, Py_ssize_t tables)
     int was_enabled = PyGC_Disable();
     meter_pause();
     (void)meter_is_sound();
-    if (parts_find(&found, asked) == 0) {
-        owners_find(&found);
-        parts_park(&found);
-        if (tables < TABLES_TOLD || reachability_tell(&found) == 0) {
-            made = tables_of(&found, asked, tables);
-        }
+    if (parts_find(&found, asked) == 0 && owners_find(&found) == 0 && parts_park(&found) == 0
+        && (tables < TABLES_TOLD || reachability_tell(&found) == 0))
+    {
+        made = tables_of(&found, asked, tables);
     }
     parts_clear(&found);
     meter_resume();
