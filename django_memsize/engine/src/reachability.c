@@ -5,14 +5,24 @@
 #include "tally.h"
 #include "walk.h"
 
+/* What is read first of most objects lies in so many bytes around them. */
+#define READ_FROM (-32)
+#define READ_UNTIL 16
+
 /* What is to be followed: a part, or a guest. */
 typedef struct {
     PyObject **objects;
     size_t count, room;
 } pile;
 
+/* References wait a little for what is known of their objects to reach the processor's cache: first
+   the head of its chain, half-way the part. */
+#define WAITING 16
+
 typedef struct {
     parts *found;
+    PyObject *waiting[WAITING]; /* NULL: nobody */
+    unsigned next_waiting;
     tally kinds; /* what is known of types; counts nothing */
     guest_list guests;
     pile pending;
@@ -25,6 +35,8 @@ static void
 put_on(trial *under_way, PyObject *object)
 {
     pile *pending = &under_way->pending;
+    MEMSIZE_PREFETCH((char *)object + READ_FROM);
+    MEMSIZE_PREFETCH((char *)object + READ_UNTIL);
     if (pending->count == pending->room) {
         size_t more = pending->room ? 2 * pending->room : 1024;
         PyObject **moved = PyMem_RawRealloc(pending->objects, more * sizeof(PyObject *));
@@ -106,31 +118,55 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
     }
 }
 
-static part *
-part_shown(trial *under_way, PyObject *referent)
+/* Let a referent wait, NULL for nobody, and return the one whose turn it is, or NULL. */
+MEMSIZE_INLINE PyObject *
+waited(trial *under_way, PyObject *shown)
 {
-    if (referent == under_way->awaited) {
+    const parts *found = under_way->found;
+    unsigned turn = under_way->next_waiting++;
+    PyObject **place = under_way->waiting + turn % WAITING;
+    PyObject *half_way = under_way->waiting[(turn + WAITING / 2) % WAITING];
+    PyObject *next = *place;
+    *place = shown;
+    parts_expect(found, shown);
+    parts_expect_soon(found, half_way);
+    return next;
+}
+
+/* Of a referent that an object shows. As waited: what is no part need not wait. */
+MEMSIZE_INLINE PyObject *
+met(trial *under_way, PyObject *shown)
+{
+    if (shown == under_way->awaited) {
         under_way->awaited = NULL;
     }
     under_way->shown++;
-    return parts_object_at(under_way->found, referent);
+    return parts_span(under_way->found, shown) ? waited(under_way, shown) : shown;
+}
+
+static void
+account_for(trial *under_way, PyObject *referent)
+{
+    part *one = parts_object_at(under_way->found, referent);
+    if (one) {
+        one->references--;
+        return;
+    }
+    guest *known = guests_meet(&under_way->guests, referent);
+    if (known) {
+        known->references++;
+        if (guest_is_ours(known)) {
+            put_on(under_way, referent);
+        }
+    }
 }
 
 static int
-account_for(PyObject *referent, void *arg)
+account_for_shown(PyObject *shown, void *arg)
 {
-    trial *under_way = arg;
-    part *shown = part_shown(under_way, referent);
-    if (shown) {
-        shown->references--;
-        return 0;
-    }
-    guest *met = guests_meet(&under_way->guests, referent);
-    if (met) {
-        met->references++;
-        if (guest_is_ours(met)) {
-            put_on(under_way, referent);
-        }
+    PyObject *referent = met(arg, shown);
+    if (referent) {
+        account_for(arg, referent);
     }
     return 0;
 }
@@ -146,19 +182,27 @@ retain(trial *under_way, part *one)
     }
 }
 
-static int
-retain_shown(PyObject *referent, void *arg)
+static void
+retain_referent(trial *under_way, PyObject *referent)
 {
-    trial *under_way = arg;
-    part *shown = part_shown(under_way, referent);
-    if (shown) {
-        retain(under_way, shown);
-        return 0;
+    part *one = parts_object_at(under_way->found, referent);
+    if (one) {
+        retain(under_way, one);
+        return;
     }
-    guest *met = guests_find(&under_way->guests, referent);
-    if (met && !met->is_retained && guest_is_ours(met)) {
-        met->is_retained = true;
+    guest *known = guests_find(&under_way->guests, referent);
+    if (known && !known->is_retained && guest_is_ours(known)) {
+        known->is_retained = true;
         put_on(under_way, referent);
+    }
+}
+
+static int
+retain_shown(PyObject *shown, void *arg)
+{
+    PyObject *referent = met(arg, shown);
+    if (referent) {
+        retain_referent(arg, referent);
     }
     return 0;
 }
@@ -174,13 +218,22 @@ show_object(trial *under_way, PyObject *object, visitproc visit)
     return 0;
 }
 
-/* Follow all that is put by. -1 with an exception. */
+/* Take one of those that were put by first of the last few: the cache has it by now. */
+static PyObject *
+take_off(pile *pending)
+{
+    size_t at = pending->count - Py_MIN(pending->count, PARTS_AHEAD);
+    PyObject *taken = pending->objects[at];
+    pending->objects[at] = pending->objects[--pending->count];
+    return taken;
+}
+
+/* Show the referents of all that is put by. -1 with an exception. */
 static int
 follow(trial *under_way, visitproc visit)
 {
     while (under_way->pending.count) {
-        PyObject *next = under_way->pending.objects[--under_way->pending.count];
-        if (show_object(under_way, next, visit) < 0) {
+        if (show_object(under_way, take_off(&under_way->pending), visit) < 0) {
             return -1;
         }
     }
@@ -188,6 +241,29 @@ follow(trial *under_way, visitproc visit)
         PyErr_NoMemory();
         return -1;
     }
+    return 0;
+}
+
+typedef void (*taker)(trial *under_way, PyObject *referent);
+
+/* Follow until nobody waits. */
+static int
+finish(trial *under_way, visitproc visit, taker take)
+{
+    bool is_over;
+    do {
+        if (follow(under_way, visit) < 0) {
+            return -1;
+        }
+        is_over = true;
+        for (size_t at = 0; at < WAITING; at++) {
+            PyObject *referent = waited(under_way, NULL);
+            if (referent) {
+                is_over = false;
+                take(under_way, referent);
+            }
+        }
+    } while (!is_over);
     return 0;
 }
 
@@ -207,11 +283,13 @@ account(trial *under_way)
             part_expect(found->at + at + PARTS_AHEAD);
         }
         const part *one = found->at + at;
-        if (may_refer(found, one) && show_object(under_way, part_object(one), account_for) < 0) {
+        if (may_refer(found, one)
+            && show_object(under_way, part_object(one), account_for_shown) < 0)
+        {
             return -1;
         }
     }
-    return follow(under_way, account_for);
+    return finish(under_way, account_for_shown, account_for);
 }
 
 int
@@ -225,6 +303,9 @@ reachability_tell(parts *found)
             retain(&under_way, one);
             failed = follow(&under_way, retain_shown);
         }
+    }
+    if (!failed) {
+        failed = finish(&under_way, retain_shown, retain_referent);
     }
     guests_clear(&under_way.guests);
     tally_clear(&under_way.kinds);
