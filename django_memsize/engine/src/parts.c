@@ -277,6 +277,7 @@ identify_all(search *under_way, window *outer, size_t room)
                 .origin = known->origin,
             };
             part_expect(one);
+            parts_expect(&found->buffers, (const void *)part_address(one));
             lowest = Py_MIN(lowest, part_address(one));
             highest = Py_MAX(highest, part_address(one) + (uintptr_t)one->bytes);
             number = known->next;

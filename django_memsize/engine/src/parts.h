@@ -112,18 +112,18 @@ parts_chain(const part_index *index, uintptr_t address)
     };
 }
 
-/* Say that what is at an address will be looked for among the objects. */
+/* Say that what is at an address will be looked for in an index. */
 MEMSIZE_INLINE void
-parts_expect(const parts *found, const void *address)
+parts_expect(const part_index *index, const void *address)
 {
-    MEMSIZE_PREFETCH(parts_chain(&found->objects, (uintptr_t)address).head);
+    MEMSIZE_PREFETCH(parts_chain(index, (uintptr_t)address).head);
 }
 
 /* Say that it will be looked for next. */
 MEMSIZE_INLINE void
-parts_expect_soon(const parts *found, const void *address)
+parts_expect_soon(const parts *found, const part_index *index, const void *address)
 {
-    uint32_t link = *parts_chain(&found->objects, (uintptr_t)address).head;
+    uint32_t link = *parts_chain(index, (uintptr_t)address).head;
     MEMSIZE_PREFETCH(found->at + (link & BLOCKS_NUMBER) - 1);
 }
 

@@ -128,8 +128,8 @@ waited(trial *under_way, PyObject *shown)
     PyObject *half_way = under_way->waiting[(turn + WAITING / 2) % WAITING];
     PyObject *next = *place;
     *place = shown;
-    parts_expect(found, shown);
-    parts_expect_soon(found, half_way);
+    parts_expect(&found->objects, shown);
+    parts_expect_soon(found, &found->objects, half_way);
     return next;
 }
 

@@ -124,6 +124,9 @@ sort(columns *sums, const parts *found, window *asked, Py_ssize_t tables)
     }
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
+        if (at + PARTS_AHEAD < found->count && found->at[at + PARTS_AHEAD].state == PART_OWNED) {
+            MEMSIZE_PREFETCH(found->at + found->at[at + PARTS_AHEAD].owner);
+        }
         const part *owner = part_owner(found, one);
         Py_ssize_t table = table_of(owner, tables);
         columns_add(sums, table, one, owner);
