@@ -29,7 +29,7 @@ static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
 static PyObject *sizeof_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
-static PyTypeObject *datetime_type, *time_type;
+static PyTypeObject *datetime_type, *time_type, *date_type;
 
 /* The function in C behind a type's own __sizeof__; NULL with an exception. */
 static PyCFunction
@@ -97,6 +97,7 @@ prepare_moments(void)
     /* Kept by themselves: a walk may come after the module has gone. */
     datetime_type = PyDateTimeAPI->DateTimeType;
     time_type = PyDateTimeAPI->TimeType;
+    date_type = PyDateTimeAPI->DateType;
     return 0;
 }
 
@@ -285,6 +286,14 @@ bool
 anatomy_may_refer(PyTypeObject *type)
 {
     return shape_rule_of(type) != SHAPE_LEAF || type == datetime_type || type == time_type;
+}
+
+bool
+anatomy_may_own(PyTypeObject *type)
+{
+    return type->tp_basicsize > (Py_ssize_t)sizeof(PyObject) && type != &PyTuple_Type
+           && type != &PyLong_Type && type != &PyBytes_Type && type != &PyFloat_Type
+           && type != datetime_type && type != time_type && type != date_type;
 }
 
 PyObject *

@@ -58,6 +58,9 @@ Py_ssize_t anatomy_front(PyTypeObject *type);
 /* Whether instances may refer to other objects. */
 bool anatomy_may_refer(PyTypeObject *type);
 
+/* Whether the members of an instance may lead to memory of its own. */
+bool anatomy_may_own(PyTypeObject *type);
+
 /* The zone that a moment refers to, borrowed; NULL where it has none, or is none. */
 PyObject *anatomy_zone(const anatomy *kind, PyObject *measured);
 

@@ -62,13 +62,6 @@ kinds_clear(kinds *met)
     *met = (kinds){.at = NULL};
 }
 
-static bool
-may_own(PyTypeObject *type)
-{
-    return type != &PyTuple_Type && type != &PyLong_Type && type != &PyBytes_Type
-           && type != &PyFloat_Type && type->tp_basicsize > (Py_ssize_t)sizeof(PyObject);
-}
-
 #define FLAGS_OF_PLAIN_OWNERS                                                                      \
     (Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_DICT_SUBCLASS | Py_TPFLAGS_UNICODE_SUBCLASS)
 
@@ -86,7 +79,7 @@ looked_at(PyTypeObject *type)
         .is_byte_array = PyType_IsSubtype(type, &PyByteArray_Type),
         .is_dict = flags & Py_TPFLAGS_DICT_SUBCLASS,
         .has_attributes = flags & Py_TPFLAGS_MANAGED_DICT,
-        .may_own = may_own(type),
+        .may_own = anatomy_may_own(type),
         .owns_chains = !(flags & FLAGS_OF_PLAIN_OWNERS),
         .may_refer = anatomy_may_refer(type),
     };
