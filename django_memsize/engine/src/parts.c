@@ -363,7 +363,7 @@ parts_index_objects(parts *found)
     if (found->objects.heads) {
         return 0;
     }
-    if (index_init(&found->objects, found->count) < 0) {
+    if (index_init(&found->objects, 2 * found->count) < 0) {
         return -1;
     }
     for (size_t at = 0; at < found->count; at++) {
