@@ -157,7 +157,7 @@ block_at(const parts *found, const void *start)
 static void
 own_content(const parts *found, const part *owner, const void *start)
 {
-    part *content = block_at(found, start);
+    part *content = start ? block_at(found, start) : NULL;
     if (content && content != owner) {
         give(found, content, owner);
     }
