@@ -33,7 +33,6 @@ PATHS = {
 }
 LEAST_SECONDS = 0.02  # a clock that ticks in microseconds, and interruptions
 OTHERS = 3_000_000
-BLOCKS_OF_AN_ACCOUNT = 12
 
 
 def main():
@@ -230,14 +229,17 @@ def closings(most, rounds):
 def closing(most, rounds):
     """Return a table for windows of several sizes."""
     rows = []
-    filled(most // 100, 1)[0][0].held()  # the classes are learnt once
+    (outer, alive), kept = filled(1000, 1)
+    outer.held()  # the classes are learnt once
+    blocks_of_one = alive / 1000
+    del kept, outer
     for blocks in sorted({most // 100, most // 10, most}):
-        rows += sized(blocks, 1, rounds)
-    rows += sized(most // 10, 1000, rounds)
-    filled(3090, 1)[0][0].settle()
+        rows += sized(blocks, blocks_of_one, 1, rounds)
+    rows += sized(most // 10, blocks_of_one, 1000, rounds)
+    filled(3090, 1, loaded)[0][0].settle()
     took = []
     for _ in range(max(rounds, 9)):
-        (outer, _), accounts = filled(3090, 1)
+        (outer, _), accounts = filled(3090, 1, loaded)
         took.append(timed(outer.settle)[0] * 1000)
         del accounts
     rows.append(("3,090 accounts, settling", statistics.median(took), "ms"))
@@ -245,11 +247,11 @@ def closing(most, rounds):
     return rows
 
 
-def sized(blocks, inner, rounds):
+def sized(blocks, blocks_of_one, inner, rounds):
     """Return rows for windows of about so many blocks, in so many windows inside."""
     found = {"closing and `held()`, a block": [], "settling, a block": [], "own bytes, a block": []}
     for _ in range(rounds):
-        (outer, alive), accounts = filled(blocks // BLOCKS_OF_AN_ACCOUNT, inner)
+        (outer, alive), kept = filled(round(blocks / blocks_of_one), inner)
         bytes_a_block = compiled.meter_bytes() / alive
         closed, _ = timed(outer.close)
         held, _ = timed(outer.held)
@@ -257,7 +259,7 @@ def sized(blocks, inner, rounds):
         found["closing and `held()`, a block"].append((closed + held) / alive * 1e9)
         found["settling, a block"].append(settling / alive * 1e9)
         found["own bytes, a block"].append(bytes_a_block)
-        del accounts, outer
+        del kept, outer
     after = compiled.meter_bytes()
     title = f"{blocks:,} blocks" + (f", {inner:,} windows inside" if inner > 1 else "")
     units = {"own bytes, a block": "bytes"}
@@ -270,23 +272,42 @@ def sized(blocks, inner, rounds):
     ]
 
 
-def filled(number, inner):
-    """Return an open window and its live blocks, and the accounts loaded in windows inside."""
+class Plain:
+    """An object with slots."""
+
+    __slots__ = ("number", "others")
+
+    def __init__(self, number):
+        self.number = number
+        self.others = [number, number * 0.5]
+
+
+def mixed(number):
+    """Return what programs hold: for every two accounts, data as of JSON, and one plain object."""
+    if number % 4 < 2:
+        return loaded(number)
+    if number % 4 == 2:
+        return {"number": number, "name": f"name {number}", "rows": [[number], {number}]}
+    return Plain(number)
+
+
+def filled(number, inner, make=mixed):
+    """Return a window and its live blocks, and the objects made in it, in windows inside."""
     gc.collect()
-    outer, accounts = entered(), []
+    outer, kept = entered(), []
     for begin in range(0, number, -(-number // inner)):
         window = compiled.Window() if inner > 1 else None
         if window:
             window.open()
             compiled.switch_window(window)
-        accounts.extend(map(loaded, range(begin, min(number, begin + -(-number // inner)))))
+        kept.extend(map(make, range(begin, min(number, begin + -(-number // inner)))))
         if window:
             window.close()
             compiled.switch_window(outer)
     compiled.switch_window(None)
     if inner == 1:
         outer.close()
-    return (outer, outer.alive[0]), accounts
+    return (outer, outer.alive[0]), kept
 
 
 def timed(call):

@@ -29,7 +29,7 @@ static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
 static PyObject *sizeof_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
-static PyTypeObject *datetime_type, *time_type;
+static PyTypeObject *datetime_type, *time_type, *date_type;
 
 /* The function in C behind a type's own __sizeof__; NULL with an exception. */
 static PyCFunction
@@ -97,6 +97,7 @@ prepare_moments(void)
     /* Kept by themselves: a walk may come after the module has gone. */
     datetime_type = PyDateTimeAPI->DateTimeType;
     time_type = PyDateTimeAPI->TimeType;
+    date_type = PyDateTimeAPI->DateType;
     return 0;
 }
 
@@ -263,12 +264,7 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     else if (found->size == SIZE_ASKED) {
         found->fixed = members_left_out(type, asked);
     }
-    if (found->is_collectable) {
-        found->fixed += COLLECTOR_HEADER;
-    }
-    if (type->tp_flags & HAS_PRE_HEADER) {
-        found->fixed += PRE_HEADER;
-    }
+    found->fixed += anatomy_front(type);
     if (is_class || (is_of_run_time && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
         /* One sentinel item stands behind the items: PyType_GenericAlloc. Where only functions in
            C make instances, as of re.Match, they do it without. */
@@ -277,6 +273,27 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes
                       && found->shape != SHAPE_DICT_SUBCLASS;
     return 0;
+}
+
+Py_ssize_t
+anatomy_front(PyTypeObject *type)
+{
+    return (type->tp_flags & Py_TPFLAGS_HAVE_GC ? COLLECTOR_HEADER : 0)
+           + (type->tp_flags & HAS_PRE_HEADER ? PRE_HEADER : 0);
+}
+
+bool
+anatomy_may_refer(PyTypeObject *type)
+{
+    return shape_rule_of(type) != SHAPE_LEAF || type == datetime_type || type == time_type;
+}
+
+bool
+anatomy_may_own(PyTypeObject *type)
+{
+    return type->tp_basicsize > (Py_ssize_t)sizeof(PyObject) && type != &PyTuple_Type
+           && type != &PyLong_Type && type != &PyBytes_Type && type != &PyFloat_Type
+           && type != datetime_type && type != time_type && type != date_type;
 }
 
 PyObject *

@@ -52,6 +52,15 @@ int anatomy_prepare(void);
 /* Look at a type. -1 with an exception (MemoryError). */
 int anatomy_of(PyTypeObject *type, anatomy *found);
 
+/* Bytes of a block in front of an instance. */
+Py_ssize_t anatomy_front(PyTypeObject *type);
+
+/* Whether instances may refer to other objects. */
+bool anatomy_may_refer(PyTypeObject *type);
+
+/* Whether the members of an instance may lead to memory of its own. */
+bool anatomy_may_own(PyTypeObject *type);
+
 /* The zone that a moment refers to, borrowed; NULL where it has none, or is none. */
 PyObject *anatomy_zone(const anatomy *kind, PyObject *measured);
 

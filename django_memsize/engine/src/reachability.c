@@ -2,7 +2,12 @@
 
 #include "attributes.h"
 #include "guests.h"
+#include "tally.h"
 #include "walk.h"
+
+/* What is read first of most objects lies in so many bytes around them. */
+#define READ_FROM (-32)
+#define READ_UNTIL 16
 
 /* What is to be followed: a part, or a guest. */
 typedef struct {
@@ -10,11 +15,19 @@ typedef struct {
     size_t count, room;
 } pile;
 
+/* References wait a little for what is known of their objects to reach the processor's cache: first
+   the head of its chain, half-way the part. */
+#define WAITING 16
+
 typedef struct {
     parts *found;
+    PyObject *waiting[WAITING]; /* NULL: nobody */
+    unsigned next_waiting;
+    tally kinds; /* what is known of types; counts nothing */
     guest_list guests;
     pile pending;
     const PyObject *awaited; /* an instance's dict */
+    size_t shown;            /* so many referents, since it was last set */
     bool has_failed;
 } trial;
 
@@ -22,6 +35,8 @@ static void
 put_on(trial *under_way, PyObject *object)
 {
     pile *pending = &under_way->pending;
+    MEMSIZE_PREFETCH((char *)object + READ_FROM);
+    MEMSIZE_PREFETCH((char *)object + READ_UNTIL);
     if (pending->count == pending->room) {
         size_t more = pending->room ? 2 * pending->room : 1024;
         PyObject **moved = PyMem_RawRealloc(pending->objects, more * sizeof(PyObject *));
@@ -41,24 +56,12 @@ show_to(PyObject *referent, visitproc visit, void *arg)
     return referent ? visit(referent, arg) : 0;
 }
 
-static int
-count_shown(PyObject *Py_UNUSED(referent), void *arg)
-{
-    (*(size_t *)arg)++;
-    return 0;
-}
-
-/* The collector need not see text keys, where all keys of a dict are text. Of a shared table they
-   are not the dict's. */
+/* The collector need not see text keys, where all keys of a dict are text: then no more was shown
+   than there are values. Of a shared table they are not the dict's. */
 static void
-show_text_keys(PyObject *dict, visitproc visit, void *arg)
+show_text_keys(PyObject *dict, size_t shown, visitproc visit, void *arg)
 {
-    if (((PyDictObject *)dict)->ma_values) {
-        return;
-    }
-    size_t shown = 0;
-    (void)PyDict_Type.tp_traverse(dict, count_shown, &shown);
-    if (shown > (size_t)PyDict_GET_SIZE(dict)) {
+    if (((PyDictObject *)dict)->ma_values || shown > (size_t)PyDict_GET_SIZE(dict)) {
         return;
     }
     Py_ssize_t at = 0;
@@ -68,16 +71,11 @@ show_text_keys(PyObject *dict, visitproc visit, void *arg)
     }
 }
 
-static void
-show_code(PyObject *measured, visitproc visit, void *arg)
+static int
+count_shown(PyObject *Py_UNUSED(referent), void *arg)
 {
-    const PyCodeObject *code = (const PyCodeObject *)measured;
-    PyObject *const held[] = {code->co_consts,   code->co_names,           code->co_localsplusnames,
-                              code->co_filename, code->co_localspluskinds, code->co_name,
-                              code->co_qualname, code->co_linetable,       code->co_exceptiontable};
-    for (size_t at = 0; at < Py_ARRAY_LENGTH(held); at++) {
-        (void)show_to(held[at], visit, arg);
-    }
+    (*(size_t *)arg)++;
+    return 0;
 }
 
 /* Show what an object refers to, each reference once: what its tp_traverse shows, and the
@@ -88,7 +86,7 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
     PyTypeObject *type = Py_TYPE(object);
     (void)show_to(anatomy_zone(kind, object), visit, arg);
     if (kind->shape == SHAPE_CODE) {
-        show_code(object, visit, arg);
+        (void)walk_follow_code(object, visit, arg);
         return;
     }
     bool is_plain = kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE;
@@ -98,13 +96,19 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
         return;
     }
     arg->awaited = kind->has_attributes ? attributes_dict(object) : NULL;
+    arg->shown = 0;
     (void)type->tp_traverse(object, visit, arg);
+    size_t shown = arg->shown;
     if (arg->awaited) { /* not shown: 3.13 */
         PyObject *dict = (PyObject *)arg->awaited;
         (void)visit(dict, arg);
     }
+    if (kind->shape == SHAPE_DICT_SUBCLASS) {
+        shown = 0;
+        (void)PyDict_Type.tp_traverse(object, count_shown, &shown);
+    }
     if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
-        show_text_keys(object, visit, arg);
+        show_text_keys(object, shown, visit, arg);
     }
     if (kind->is_class && ((PyTypeObject *)object)->tp_flags & Py_TPFLAGS_HEAPTYPE) {
         PyHeapTypeObject *class = (PyHeapTypeObject *)object;
@@ -114,30 +118,55 @@ show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
     }
 }
 
-static part *
-part_shown(trial *under_way, PyObject *referent)
+/* Let a referent wait, NULL for nobody, and return the one whose turn it is, or NULL. */
+MEMSIZE_INLINE PyObject *
+waited(trial *under_way, PyObject *shown)
 {
-    if (referent == under_way->awaited) {
+    const parts *found = under_way->found;
+    unsigned turn = under_way->next_waiting++;
+    PyObject **place = under_way->waiting + turn % WAITING;
+    PyObject *half_way = under_way->waiting[(turn + WAITING / 2) % WAITING];
+    PyObject *next = *place;
+    *place = shown;
+    parts_expect(&found->objects, shown);
+    parts_expect_soon(found, &found->objects, half_way);
+    return next;
+}
+
+/* Of a referent that an object shows. As waited: what is no part need not wait. */
+MEMSIZE_INLINE PyObject *
+met(trial *under_way, PyObject *shown)
+{
+    if (shown == under_way->awaited) {
         under_way->awaited = NULL;
     }
-    return parts_at(under_way->found, referent);
+    under_way->shown++;
+    return parts_span(under_way->found, shown) ? waited(under_way, shown) : shown;
+}
+
+static void
+account_for(trial *under_way, PyObject *referent)
+{
+    part *one = parts_object_at(under_way->found, referent);
+    if (one) {
+        one->references--;
+        return;
+    }
+    guest *known = guests_meet(&under_way->guests, referent);
+    if (known) {
+        known->references++;
+        if (guest_is_ours(known)) {
+            put_on(under_way, referent);
+        }
+    }
 }
 
 static int
-account_for(PyObject *referent, void *arg)
+account_for_shown(PyObject *shown, void *arg)
 {
-    trial *under_way = arg;
-    part *shown = part_shown(under_way, referent);
-    if (shown) {
-        shown->references--;
-        return 0;
-    }
-    guest *met = guests_meet(&under_way->guests, referent);
-    if (met) {
-        met->references++;
-        if (guest_is_ours(met)) {
-            put_on(under_way, referent);
-        }
+    PyObject *referent = met(arg, shown);
+    if (referent) {
+        account_for(arg, referent);
     }
     return 0;
 }
@@ -147,23 +176,33 @@ retain(trial *under_way, part *one)
 {
     if (!one->is_retained) {
         one->is_retained = true;
-        put_on(under_way, one->object);
+        if (part_kind(under_way->found, one)->may_refer) {
+            put_on(under_way, part_object(one));
+        }
+    }
+}
+
+static void
+retain_referent(trial *under_way, PyObject *referent)
+{
+    part *one = parts_object_at(under_way->found, referent);
+    if (one) {
+        retain(under_way, one);
+        return;
+    }
+    guest *known = guests_find(&under_way->guests, referent);
+    if (known && !known->is_retained && guest_is_ours(known)) {
+        known->is_retained = true;
+        put_on(under_way, referent);
     }
 }
 
 static int
-retain_shown(PyObject *referent, void *arg)
+retain_shown(PyObject *shown, void *arg)
 {
-    trial *under_way = arg;
-    part *shown = part_shown(under_way, referent);
-    if (shown) {
-        retain(under_way, shown);
-        return 0;
-    }
-    guest *met = guests_find(&under_way->guests, referent);
-    if (met && !met->is_retained && guest_is_ours(met)) {
-        met->is_retained = true;
-        put_on(under_way, referent);
+    PyObject *referent = met(arg, shown);
+    if (referent) {
+        retain_referent(arg, referent);
     }
     return 0;
 }
@@ -171,7 +210,7 @@ retain_shown(PyObject *referent, void *arg)
 static int
 show_object(trial *under_way, PyObject *object, visitproc visit)
 {
-    const tally_row *row = tally_row_of(&under_way->found->kinds, Py_TYPE(object));
+    const tally_row *row = tally_row_of(&under_way->kinds, Py_TYPE(object));
     if (!row) {
         return -1;
     }
@@ -179,13 +218,22 @@ show_object(trial *under_way, PyObject *object, visitproc visit)
     return 0;
 }
 
-/* Follow all that is put by. -1 with an exception. */
+/* Take one of those that were put by first of the last few: the cache has it by now. */
+static PyObject *
+take_off(pile *pending)
+{
+    size_t at = pending->count - Py_MIN(pending->count, PARTS_AHEAD);
+    PyObject *taken = pending->objects[at];
+    pending->objects[at] = pending->objects[--pending->count];
+    return taken;
+}
+
+/* Show the referents of all that is put by. -1 with an exception. */
 static int
 follow(trial *under_way, visitproc visit)
 {
     while (under_way->pending.count) {
-        PyObject *next = under_way->pending.objects[--under_way->pending.count];
-        if (show_object(under_way, next, visit) < 0) {
+        if (show_object(under_way, take_off(&under_way->pending), visit) < 0) {
             return -1;
         }
     }
@@ -196,31 +244,59 @@ follow(trial *under_way, visitproc visit)
     return 0;
 }
 
+typedef void (*taker)(trial *under_way, PyObject *referent);
+
+/* Follow until nobody waits. */
+static int
+finish(trial *under_way, visitproc visit, taker take)
+{
+    bool is_over;
+    do {
+        if (follow(under_way, visit) < 0) {
+            return -1;
+        }
+        is_over = true;
+        for (size_t at = 0; at < WAITING; at++) {
+            PyObject *referent = waited(under_way, NULL);
+            if (referent) {
+                is_over = false;
+                take(under_way, referent);
+            }
+        }
+    } while (!is_over);
+    return 0;
+}
+
+static bool
+may_refer(const parts *found, const part *one)
+{
+    return one->state == PART_OBJECT && part_kind(found, one)->may_refer;
+}
+
 /* Account for every reference that the window's objects, and what belongs with them, have. */
 static int
 account(trial *under_way)
 {
-    parts *found = under_way->found;
+    const parts *found = under_way->found;
     for (size_t at = 0; at < found->count; at++) {
-        part *one = found->at + at;
-        parts_look_ahead(found, at);
-        one->references += one->state == PART_OBJECT ? Py_REFCNT(one->object) : 0;
-    }
-    for (size_t at = 0; at < found->count; at++) {
+        if (at + PARTS_AHEAD < found->count && may_refer(found, found->at + at + PARTS_AHEAD)) {
+            part_expect(found->at + at + PARTS_AHEAD);
+        }
         const part *one = found->at + at;
-        parts_look_ahead(found, at);
-        if (one->state == PART_OBJECT && show_object(under_way, one->object, account_for) < 0) {
+        if (may_refer(found, one)
+            && show_object(under_way, part_object(one), account_for_shown) < 0)
+        {
             return -1;
         }
     }
-    return follow(under_way, account_for);
+    return finish(under_way, account_for_shown, account_for);
 }
 
 int
 reachability_tell(parts *found)
 {
     trial under_way = {.found = found};
-    int failed = account(&under_way);
+    int failed = parts_index_objects(found) < 0 ? -1 : account(&under_way);
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
@@ -228,7 +304,11 @@ reachability_tell(parts *found)
             failed = follow(&under_way, retain_shown);
         }
     }
+    if (!failed) {
+        failed = finish(&under_way, retain_shown, retain_referent);
+    }
     guests_clear(&under_way.guests);
+    tally_clear(&under_way.kinds);
     PyMem_RawFree(under_way.pending.objects);
     return failed;
 }

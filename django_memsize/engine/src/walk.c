@@ -67,23 +67,6 @@ follow_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *ar
     return 0;
 }
 
-/* A code object does not show its members to the collector. */
-MEMSIZE_INLINE int
-follow_code(PyObject *measured, visitproc visit, void *arg)
-{
-    const PyCodeObject *code = (const PyCodeObject *)measured;
-    Py_VISIT(code->co_consts);
-    Py_VISIT(code->co_names);
-    Py_VISIT(code->co_localsplusnames);
-    Py_VISIT(code->co_localspluskinds);
-    Py_VISIT(code->co_filename);
-    Py_VISIT(code->co_name);
-    Py_VISIT(code->co_qualname);
-    Py_VISIT(code->co_linetable);
-    Py_VISIT(code->co_exceptiontable);
-    return 0;
-}
-
 /* On 3.12 this module shows iterators that it has freed: Modules/_asynciomodule.c. */
 bool
 walk_shows_freed(PyObject *module)
@@ -112,7 +95,7 @@ follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracke
     case SHAPE_DICT:
         return follow_dict(measured, visit, arg);
     case SHAPE_CODE:
-        return follow_code(measured, visit, arg);
+        return walk_follow_code(measured, visit, arg);
     default:
         break;
     }

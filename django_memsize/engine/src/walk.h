@@ -67,6 +67,23 @@ int walk_finish(walk *pass);
 /* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
 int walk_referents(PyObject *measured, visitproc visit, void *arg);
 
+/* Show the members of a code object, which does not show them to the collector. */
+MEMSIZE_INLINE int
+walk_follow_code(PyObject *measured, visitproc visit, void *arg)
+{
+    const PyCodeObject *code = (const PyCodeObject *)measured;
+    Py_VISIT(code->co_consts);
+    Py_VISIT(code->co_names);
+    Py_VISIT(code->co_localsplusnames);
+    Py_VISIT(code->co_localspluskinds);
+    Py_VISIT(code->co_filename);
+    Py_VISIT(code->co_name);
+    Py_VISIT(code->co_qualname);
+    Py_VISIT(code->co_linetable);
+    Py_VISIT(code->co_exceptiontable);
+    return 0;
+}
+
 /* Whether a module's tp_traverse shows objects that are freed: it is not to be called. */
 bool walk_shows_freed(PyObject *module);
 

@@ -1,7 +1,8 @@
 #include "window.h"
 
+#include "columns.h"
 #include "crediting.h"
-#include "parts.h"
+#include "owners.h"
 #include "reachability.h"
 
 static window *
@@ -79,96 +80,101 @@ window_forget(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-static bool
-is_live(const part *one)
-{
-    return one->state == PART_OBJECT || one->state == PART_BUFFER;
-}
+/* How many tables are made, and which a part goes into: first what is in use, or, once it is told,
+   retained; then what is told to be dead; what is parked last. */
+enum { TABLES_HELD = 2, TABLES_TOLD = 3 };
 
-static bool
-is_parked(const part *one)
+static Py_ssize_t
+table_of(const part *owner, Py_ssize_t tables)
 {
-    return one->state == PART_PARKED;
-}
-
-static bool
-is_retained(const part *one)
-{
-    return one->is_retained || one->state == PART_BUFFER;
-}
-
-static bool
-is_dead(const part *one)
-{
-    return one->state == PART_OBJECT && !one->is_retained;
-}
-
-/* A tuple of (name -> objects, name -> bytes) of what each filter lets through. */
-static PyObject *
-tables_of(const parts *found, const part_filter *filters, Py_ssize_t count)
-{
-    PyObject *tables = PyTuple_New(count);
-    for (Py_ssize_t at = 0; tables && at < count; at++) {
-        PyObject *objects, *bytes;
-        PyObject *pair = parts_columns(found, filters[at], &objects, &bytes) < 0
-                             ? NULL
-                             : Py_BuildValue("NN", objects, bytes);
-        if (!pair) {
-            Py_CLEAR(tables);
-            break;
-        }
-        PyTuple_SET_ITEM(tables, at, pair);
+    if (owner->state == PART_PARKED) {
+        return tables - 1;
     }
-    return tables;
+    return tables == TABLES_TOLD && owner->state == PART_OBJECT && !owner->is_retained;
+}
+
+/* Add what was retained in each window to all around it. */
+static void
+add_up_retained(window *asked)
+{
+    /* What is around a window comes before it: each still has nothing but its own. */
+    for (window *each = meter_next_in(asked, asked); each; each = meter_next_in(asked, each)) {
+        for (window *around = each->parent; around != asked->parent; around = around->parent) {
+            around->retained.blocks += each->retained.blocks;
+            around->retained.bytes += each->retained.bytes;
+        }
+    }
 }
 
 static void
-sum_up_retained(const parts *found, window *asked)
+add_to(meter_total *total, const part *one)
 {
-    for (window *each = asked; each; each = meter_next_in(asked, each)) {
+    total->blocks++;
+    total->bytes += (Py_ssize_t)one->bytes;
+}
+
+/* Put each part into its table; with TABLES_TOLD sum up what is retained, and what is alive: that
+   is what was listed, as making the tables may free what was parked. */
+static void
+sort(columns *sums, const parts *found, window *asked, Py_ssize_t tables)
+{
+    bool tells = tables == TABLES_TOLD;
+    meter_total listed = {0, 0};
+    for (window *each = tells ? asked : NULL; each; each = meter_next_in(asked, each)) {
         each->retained = (meter_total){0, 0};
     }
-    /* What is alive is what was listed: making the tables may free what was parked. */
-    asked->told = (meter_total){0, 0};
     for (size_t at = 0; at < found->count; at++) {
         const part *one = found->at + at;
-        const part *owner = one->state == PART_OWNED ? found->at + one->owner : one;
-        asked->told.blocks++;
-        asked->told.bytes += one->bytes;
-        for (window *each = is_retained(owner) ? meter_window(one->window) : NULL;
-             each && each != asked->parent; each = each->parent)
-        {
-            each->retained.blocks++;
-            each->retained.bytes += one->bytes;
+        if (at + PARTS_AHEAD < found->count && found->at[at + PARTS_AHEAD].state == PART_OWNED) {
+            MEMSIZE_PREFETCH(found->at + found->at[at + PARTS_AHEAD].owner);
         }
+        const part *owner = part_owner(found, one);
+        Py_ssize_t table = table_of(owner, tables);
+        columns_add(sums, table, one, owner);
+        add_to(&listed, one);
+        if (tells && table == 0) {
+            add_to(&meter_window(one->window)->retained, one);
+        }
+    }
+    if (tells) {
+        asked->told = listed;
+        add_up_retained(asked);
     }
 }
 
-/* Find the parts of a window, and with ``tells`` which of them are retained, and make tables. */
 static PyObject *
-told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
+tables_of(const parts *found, window *asked, Py_ssize_t tables)
 {
-    PyObject *tables = NULL;
+    columns sums;
+    PyObject *made = NULL;
+    if (columns_init(&sums, found, tables) == 0) {
+        sort(&sums, found, asked, tables);
+        made = columns_told(&sums);
+    }
+    columns_clear(&sums);
+    return made;
+}
+
+/* Find the parts of a window, and for TABLES_TOLD which of them are retained, and make tables. */
+static PyObject *
+told(window *asked, Py_ssize_t tables)
+{
+    PyObject *made = NULL;
     parts found = {.at = NULL};
-    int failed = -1, was_enabled = PyGC_Disable();
+    int was_enabled = PyGC_Disable();
     crediting_pause();
     (void)meter_is_sound();
-    if (parts_find(&found, asked) == 0 && parts_index_objects(&found) == 0) {
-        parts_park_what_is_drained(&found);
-        failed = tells ? reachability_tell(&found) : 0;
-    }
-    if (!failed) {
-        if (tells) {
-            sum_up_retained(&found, asked);
-        }
-        tables = tables_of(&found, filters, count);
+    if (parts_find(&found, asked) == 0 && owners_find(&found) == 0 && parts_park(&found) == 0
+        && (tables < TABLES_TOLD || reachability_tell(&found) == 0))
+    {
+        made = tables_of(&found, asked, tables);
     }
     parts_clear(&found);
     crediting_resume();
     if (was_enabled) {
         PyGC_Enable();
     }
-    return tables;
+    return made;
 }
 
 PyDoc_STRVAR(held_doc,
@@ -180,8 +186,7 @@ PyDoc_STRVAR(held_doc,
 static PyObject *
 window_held(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    static const part_filter filters[] = {is_live, is_parked};
-    return told(behind(self), false, filters, 2);
+    return told(behind(self), TABLES_HELD);
 }
 
 PyDoc_STRVAR(settle_doc,
@@ -195,13 +200,12 @@ PyDoc_STRVAR(settle_doc,
 static PyObject *
 window_settle(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    static const part_filter filters[] = {is_retained, is_dead, is_parked};
     window *asked = behind(self);
     if (!asked->was_opened || asked->is_open) {
         PyErr_SetString(PyExc_RuntimeError, "only a closed window can be settled");
         return NULL;
     }
-    PyObject *tables = told(asked, true, filters, 3);
+    PyObject *tables = told(asked, TABLES_TOLD);
     if (!asked->parent) {
         meter_forget(asked);
         asked->alive = asked->told;
