@@ -2,7 +2,9 @@
    was there before, or what was made in the place of an object on a free list.
 
    One all of whose references come from the window's objects, or from others of its kind, belongs
-   with them: what it refers to is not held from outside. */
+   with them: what it refers to is not held from outside. It is followed once that is known; of a
+   circle it would never be, so what may be part of one is presumed to belong, and followed at once.
+ */
 #ifndef MEMSIZE_GUESTS_H
 #define MEMSIZE_GUESTS_H
 
@@ -11,6 +13,7 @@
 typedef struct {
     PyObject *object;      /* NULL: empty */
     Py_ssize_t references; /* that are accounted for */
+    bool is_presumed;
     bool is_retained;
 } guest;
 

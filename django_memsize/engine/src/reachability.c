@@ -135,7 +135,7 @@ account_for(PyObject *referent, void *arg)
     guest *met = guests_meet(&under_way->guests, referent);
     if (met) {
         met->references++;
-        if (guest_is_ours(met)) {
+        if (guest_is_ours(met) && !met->is_presumed) {
             put_on(under_way, referent);
         }
     }
@@ -196,11 +196,33 @@ follow(trial *under_way, visitproc visit)
     return 0;
 }
 
+/* Presume that what is around the window's objects belongs with them. */
+static void
+presume(trial *under_way, PyObject *around)
+{
+    for (Py_ssize_t at = 0; around && at < PyList_GET_SIZE(around); at++) {
+        PyObject *object = PyList_GET_ITEM(around, at);
+        part *own = parts_at(under_way->found, object);
+        guest *met = own ? NULL : guests_meet(&under_way->guests, object);
+        if (own) {
+            own->references--;
+        }
+        if (met) {
+            met->references++;
+        }
+        if (met && !met->is_presumed) {
+            met->is_presumed = true;
+            put_on(under_way, object);
+        }
+    }
+}
+
 /* Account for every reference that the window's objects, and what belongs with them, have. */
 static int
-account(trial *under_way)
+account(trial *under_way, PyObject *around)
 {
     parts *found = under_way->found;
+    presume(under_way, around);
     for (size_t at = 0; at < found->count; at++) {
         part *one = found->at + at;
         parts_look_ahead(found, at);
@@ -216,19 +238,64 @@ account(trial *under_way)
     return follow(under_way, account_for);
 }
 
-int
-reachability_tell(parts *found)
+/* The guest that an object of ``around`` is, if it was wrongly presumed to belong; else NULL. */
+static guest *
+held_guest(const trial *under_way, PyObject *object)
 {
-    trial under_way = {.found = found};
-    int failed = account(&under_way);
+    guest *met = guests_find(&under_way->guests, object);
+    return met && met->is_presumed && !guest_is_ours(met) ? met : NULL;
+}
+
+/* Retain what is held from outside, and all that it refers to. -1 with an exception. */
+static int
+retain_held(trial *under_way, PyObject *around)
+{
+    parts *found = under_way->found;
+    int failed = 0;
+    for (Py_ssize_t at = 0; around && !failed && at < PyList_GET_SIZE(around); at++) {
+        guest *held = held_guest(under_way, PyList_GET_ITEM(around, at));
+        if (held && !held->is_retained) {
+            held->is_retained = true;
+            put_on(under_way, held->object);
+            failed = follow(under_way, retain_shown);
+        }
+    }
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
-            retain(&under_way, one);
-            failed = follow(&under_way, retain_shown);
+            retain(under_way, one);
+            failed = follow(under_way, retain_shown);
         }
     }
-    guests_clear(&under_way.guests);
-    PyMem_RawFree(under_way.pending.objects);
     return failed;
+}
+
+static void
+clear(trial *under_way)
+{
+    guests_clear(&under_way->guests);
+    PyMem_RawFree(under_way->pending.objects);
+}
+
+int
+reachability_tell(parts *found, PyObject *around)
+{
+    trial under_way = {.found = found};
+    int failed = account(&under_way, around) < 0 ? -1 : retain_held(&under_way, around);
+    clear(&under_way);
+    return failed;
+}
+
+int
+reachability_is_closed(PyObject *around)
+{
+    parts none = {.at = NULL};
+    trial under_way = {.found = &none};
+    int closed = parts_index_objects(&none) < 0 || account(&under_way, around) < 0 ? -1 : 1;
+    for (Py_ssize_t at = 0; closed > 0 && at < PyList_GET_SIZE(around); at++) {
+        closed = !held_guest(&under_way, PyList_GET_ITEM(around, at));
+    }
+    clear(&under_way);
+    parts_clear(&none);
+    return closed;
 }

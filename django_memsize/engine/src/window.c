@@ -145,7 +145,7 @@ sum_up_retained(const parts *found, window *asked)
 
 /* Find the parts of a window, and with ``tells`` which of them are retained, and make tables. */
 static PyObject *
-told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
+told(window *asked, bool tells, PyObject *around, const part_filter *filters, Py_ssize_t count)
 {
     PyObject *tables = NULL;
     parts found = {.at = NULL};
@@ -154,7 +154,7 @@ told(window *asked, bool tells, const part_filter *filters, Py_ssize_t count)
     (void)meter_is_sound();
     if (parts_find(&found, asked) == 0 && parts_index_objects(&found) == 0) {
         parts_park_what_is_drained(&found);
-        failed = tells ? reachability_tell(&found) : 0;
+        failed = tells ? reachability_tell(&found, around) : 0;
     }
     if (!failed) {
         if (tells) {
@@ -180,27 +180,33 @@ static PyObject *
 window_held(PyObject *self, PyObject *Py_UNUSED(none))
 {
     static const part_filter filters[] = {is_live, is_parked};
-    return told(behind(self), false, filters, 2);
+    return told(behind(self), false, NULL, filters, 2);
 }
 
 PyDoc_STRVAR(settle_doc,
-             "settle()\n--\n\n"
+             "settle(around=[], /)\n--\n\n"
              "Tell what of a window is retained, dead, and parked, in three pairs of\n"
              "name -> objects, name -> bytes. What was allocated in an outermost one is then\n"
              "forgotten.\n\n"
+             "``around`` is a list of objects from outside that may be dead and refer to its own.\n"
+             "The list alone does not make them live.\n\n"
              "Nothing is told of a window that was forgotten, or whose hooks were taken off.\n"
              "Raises RuntimeError unless it is closed.");
 
 static PyObject *
-window_settle(PyObject *self, PyObject *Py_UNUSED(none))
+window_settle(PyObject *self, PyObject *args)
 {
     static const part_filter filters[] = {is_retained, is_dead, is_parked};
     window *asked = behind(self);
+    PyObject *around = NULL;
+    if (!PyArg_ParseTuple(args, "|O!:settle", &PyList_Type, &around)) {
+        return NULL;
+    }
     if (!asked->was_opened || asked->is_open) {
         PyErr_SetString(PyExc_RuntimeError, "only a closed window can be settled");
         return NULL;
     }
-    PyObject *tables = told(asked, true, filters, 3);
+    PyObject *tables = told(asked, true, around, filters, 3);
     if (!asked->parent) {
         meter_forget(asked);
         asked->alive = asked->told;
@@ -213,7 +219,7 @@ static PyMethodDef window_methods[] = {
     {"close", window_close, METH_NOARGS, close_doc},
     {"forget", window_forget, METH_NOARGS, forget_doc},
     {"held", window_held, METH_NOARGS, held_doc},
-    {"settle", window_settle, METH_NOARGS, settle_doc},
+    {"settle", window_settle, METH_VARARGS, settle_doc},
     {NULL, NULL, 0, NULL},
 };
 
