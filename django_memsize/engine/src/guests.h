@@ -25,6 +25,15 @@ typedef struct {
 
 void guests_clear(guest_list *guests);
 
+/* Whether an object may be a guest. */
+static inline bool
+guest_may_be(PyObject *object)
+{
+    unsigned long flags = Py_TYPE(object)->tp_flags;
+    return flags & Py_TPFLAGS_HAVE_GC && !(flags & Py_TPFLAGS_TYPE_SUBCLASS)
+           && !Py_IS_TYPE(object, &PyModule_Type);
+}
+
 /* The guest that an object is, made so if it may be one: only of what the collector knows. Valid
    until the next is made. NULL, with no exception, if it cannot be one or for want of memory. */
 guest *guests_meet(guest_list *guests, PyObject *object);

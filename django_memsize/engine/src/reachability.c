@@ -210,6 +210,9 @@ presume(trial *under_way, PyObject *around)
         if (met) {
             met->references++;
         }
+        else if (!own && guest_may_be(object)) {
+            under_way->has_failed = true;
+        }
         if (met && !met->is_presumed) {
             met->is_presumed = true;
             put_on(under_way, object);

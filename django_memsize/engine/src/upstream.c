@@ -17,7 +17,7 @@ typedef struct {
 static int
 learn(guest_list *known, PyObject *object)
 {
-    if (!guests_meet(known, object)) {
+    if (guest_may_be(object) && !guests_meet(known, object)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -104,10 +104,11 @@ look_upstream(PyObject *Py_UNUSED(module), PyObject *args)
     }
     Py_ssize_t before = PyList_GET_SIZE(under_way.around);
     int was_enabled = PyGC_Disable();
-    for (Py_ssize_t at = 0; at < before; at++) {
-        (void)guests_meet(&under_way.known, PyList_GET_ITEM(under_way.around, at));
+    int failed = 0;
+    for (Py_ssize_t at = 0; !failed && at < before; at++) {
+        failed = learn(&under_way.known, PyList_GET_ITEM(under_way.around, at));
     }
-    int failed = roots_visit_modules(learn_living, &under_way);
+    failed = failed ? failed : roots_visit_modules(learn_living, &under_way);
     int ended = failed ? -1 : look_everywhere(&under_way);
     bool is_more = !ended && PyList_GET_SIZE(under_way.around) > before;
     int closed = is_more ? reachability_is_closed(under_way.around) : 1;
