@@ -10,6 +10,7 @@ import gc
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import engine
+from .upstream import Around
 from .values import OURS, Amount, Diff, Snapshot, ours
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Census:
         else:
             self.diff = Snapshot(*engine.census(OURS)) - before
 
-    def settle(self) -> None:
+    def settle(self, around: Around | None = None) -> None:
         """Add nothing: a census cannot know more."""
 
     def leave(self) -> None:
@@ -128,12 +129,12 @@ class Meter:
             sizes[ON_FREE_LISTS] = sum(kept_sizes.values())
         return Amount(*self.window.alive, Diff(counts, sizes))
 
-    def settle(self) -> None:
+    def settle(self, around: Around | None = None) -> None:
         """Tell what of it is retained, dead and parked."""
         window = self.window
         if window is None:
             return
-        retained, dead, parked = window.settle()
+        retained, dead, parked = window.settle() if around is None else window.settle(around)
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
         self.retained = Amount(*window.retained, Diff(*retained))

@@ -22,6 +22,7 @@ from . import budget, engine
 from .faults import Contained
 from .gauges import Census, Gauge, Meter, gauge_for
 from .overlap import Presence
+from .upstream import Around
 from .values import Amount, Diff, Moment, Site, TypeTotal, ours
 
 if TYPE_CHECKING:
@@ -297,14 +298,18 @@ class Recording:
             self._gauge.read(by_type=False)
         self.incomplete = self.incomplete or self._gauge.incomplete
 
-    def settle(self) -> None:
-        """Tell what it left behind, once it is really over. Closes it; does nothing twice."""
+    def settle(self, around: Around | None = None) -> None:
+        """Tell what it left behind, once it is really over. Closes it; does nothing twice.
+
+        ``around`` is what leads to it from outside and may be dead.
+        """
         self.close()
         if self.settled:
             return
         self.settled = True
         with _Work(self):
-            self._gauge.settle()
+            self._gauge.settle(around)
+        self.own_cost += 0.0 if around is None else around.cost
         self.incomplete = self.incomplete or self._gauge.incomplete
         for evaluation in self._evaluations:
             evaluation.settle()
@@ -341,6 +346,11 @@ class Recording:
         """Return what measures an evaluation: the instrument that measures this."""
         return Meter() if isinstance(self._gauge, Meter) else Census(pauses_collector=True)
 
+    @property
+    def max_overhead(self) -> float:
+        """The share of the CPU time of this process that all our work may take."""
+        return self._defaults.max_overhead
+
     def may_measure_evaluations(self) -> bool:
         """Tell whether the next evaluation may be told by type.
 
@@ -348,7 +358,7 @@ class Recording:
         the share of its CPU time that the settings allow.
         """
         first = not any(evaluation.diff is not None for evaluation in self._evaluations)
-        return first or budget.within(self._defaults.max_overhead)
+        return first or budget.within(self.max_overhead)
 
     def look(self, evaluation: Evaluation) -> None:
         """Tell what stands here at the end of an evaluation, if it never stood so high."""

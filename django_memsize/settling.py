@@ -2,7 +2,7 @@
 
 A request and its response hold much of what was allocated: whether the rest is retained can be told
 once they are gone. That is soon after the last byte, or, where they are part of a cycle, whenever
-Python's collector comes: nobody waits for that longer than a moment.
+Python's collector comes: nobody waits for that longer than a moment. Then it is looked for.
 """
 
 from __future__ import annotations
@@ -10,43 +10,48 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from .faults import Contained
+from .recording import aside
+from .upstream import Around, Over, look_around
 from .values import ours
 
 _LATEST: Final = 0.25
 _PAUSE: Final = 0.02
 _AT_MOST: Final = 100
 
-Over: TypeAlias = tuple[weakref.ref[Any], ...]
+Then: TypeAlias = Callable[[Around | None], object]
 
 _contained: Final = Contained("django-memsize: settling a recording")
 
 
 @ours
 class _Ended:
-    __slots__ = ("_gone_since", "_over", "_since", "of", "then")
+    __slots__ = ("_gone_since", "_since", "of", "over", "share", "then")
 
-    def __init__(self, over: Over, then: Callable[[], object], of: object) -> None:
-        self._over = over
+    def __init__(self, over: Over, then: Then, of: object, share: float) -> None:
+        self.over = over
         self._since = time.monotonic()
         self._gone_since: float | None = None
         self.then = then
         self.of = of
+        self.share = share
 
     def is_over(self) -> bool:
-        now = time.monotonic()
-        return now - self._since >= _LATEST or self._is_gone(now)
+        return time.monotonic() - self._since >= _LATEST or self.is_gone()
 
-    def _is_gone(self, now: float) -> bool:
+    def is_gone(self) -> bool:
         # The collector clears weak references first, and frees what they referred to last: in
         # between it runs finalisers, and with them any thread (Modules/gcmodule.c).
-        if self._gone_since is None and all(reference() is None for reference in self._over):
+        now = time.monotonic()
+        if self._gone_since is None and not self.is_alive():
             self._gone_since = now
         return self._gone_since is not None and now - self._gone_since >= _PAUSE
+
+    def is_alive(self) -> bool:
+        return any(reference() is not None for reference in self.over)
 
 
 @ours
@@ -55,17 +60,19 @@ class _Waiting(list[_Ended]):
 
 
 _waiting: Final = _Waiting()
-_clock: threading.Thread | None = None
+_ticking = threading.Lock()
 
 
-def wait(over: Over, then: Callable[[], object], of: object = None) -> bool:
+def wait(over: Over, then: Then, of: object = None, share: float = 1.0) -> bool:
     """Have ``then`` called once what ``over`` refers to is gone, or may as well be.
 
-    False, and nothing is done, where too many wait already. ``of`` is for ``settle``.
+    It is given what leads there where that is alive by then, and all our work within this share of
+    the CPU time of the process. False, and nothing is done, where too many wait already. ``of`` is
+    for ``settle``.
     """
     if len(_waiting) >= _AT_MOST:
         return False
-    _waiting.append(_Ended(over, then, of))
+    _waiting.append(_Ended(over, then, of, share))
     return True
 
 
@@ -75,46 +82,81 @@ def settle(of: object = None) -> None:
 
 
 def settle_what_is_over() -> None:
-    """Settle those whose time has come."""
+    """Settle those whose time has come, but what has to be looked for if time is kept."""
     if _waiting:
-        _settle(_Ended.is_over)
+        _settle(_Ended.is_gone if _ticking.locked() else _Ended.is_over)
 
 
 def keep_time(afterwards: Callable[[], bool]) -> None:
     """Settle in the background from now on, until nothing waits and ``afterwards()`` is done."""
-    global _clock
-    if _clock is None:
-        _clock = threading.Thread(target=_tick, args=(afterwards,), name="memsize", daemon=True)
-        _clock.start()
+    ticking = _ticking
+    if ticking.acquire(blocking=False):
+        try:
+            threading.Thread(
+                target=_tick, args=(afterwards, ticking), name="memsize", daemon=True
+            ).start()
+        except BaseException:
+            ticking.release()
+            raise
 
 
 def forget() -> None:
     """Forget what waits, as a new process would."""
-    global _clock
-    _clock = None
+    global _ticking
+    _ticking = threading.Lock()
     _waiting.clear()
 
 
-def _tick(afterwards: Callable[[], bool]) -> None:
-    global _clock
+def _tick(afterwards: Callable[[], bool], ticking: threading.Lock) -> None:
     done = False
-    while _waiting or not done:
-        time.sleep(_PAUSE)
-        done = True
-        with _contained:
-            settle_what_is_over()
-            done = afterwards()
-    _clock = None
+    try:
+        while _waiting or not done:
+            time.sleep(_PAUSE)
+            done = True
+            with _contained:
+                _settle(_Ended.is_over)
+                done = afterwards()
+    finally:
+        ticking.release()
+    if _waiting:  # since the last look, by somebody who still found us here
+        keep_time(afterwards)
 
 
 def _settle(wanted: Callable[[_Ended], bool]) -> None:
+    taken = _take(wanted)
+    around = None
+    try:
+        with _contained, aside():
+            around = _look_around(taken)
+        while taken:
+            taken.pop(0).then(around)
+    finally:
+        _waiting.extend(taken)
+        if around is not None:
+            around.clear()
+
+
+def _take(wanted: Callable[[_Ended], bool]) -> _Waiting:
+    taken = _Waiting()
     for ended in tuple(_waiting):
         if wanted(ended):
             try:
                 _waiting.remove(ended)
             except ValueError:  # another thread was quicker
                 continue
-            ended.then()
+            taken.append(ended)
+    return taken
+
+
+def _look_around(taken: _Waiting) -> Around | None:
+    """Look once for all of them."""
+    alive = [ended for ended in taken if ended.is_alive()]
+    if not alive:
+        return None
+    over = [reference for ended in alive for reference in ended.over]
+    around = look_around(over, max(ended.share for ended in alive))
+    around.cost /= len(taken)
+    return around
 
 
 os.register_at_fork(after_in_child=forget)

@@ -25,6 +25,7 @@ from .faults import Contained, Reminder
 from .layout import plain
 from .models import Report
 from .recording import Defaults, Evaluation, Recording, within
+from .upstream import Around, Over
 from .values import Amount, Diff, Loading, TopMoment, TopTypes, ours
 
 EVALUATIONS_STORED: Final = 100
@@ -90,11 +91,11 @@ class _Kept:
         self._facts = facts
         self._collected = collected
 
-    def store(self) -> Report | None:
+    def store(self, around: Around | None = None) -> Report | None:
         """Settle the recording and take over its report; None if that was dropped."""
         report, accepted = None, False
         with _contained, within(None):
-            self._recording.settle()
+            self._recording.settle(around)
             began = time.thread_time()
             report = report_of(self._recording, self._facts)
             accepted = _accept(report, self._collected)
@@ -144,9 +145,7 @@ def defaults() -> Defaults:
     return Defaults(config.instrument, config.evaluations, config.max_overhead, save=keep)
 
 
-def keep(
-    recording: Recording, facts: Facts | None = None, over: settling.Over = ()
-) -> Report | None:
+def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> Report | None:
     """End a recording and store it, at once or as soon as that disturbs nobody.
 
     What a meter tells waits until what ``over`` refers to is gone.
@@ -164,7 +163,7 @@ def keep(
         kept = _Kept(recording, facts or Facts(recording.name), collected)
         if not over or recording.settled or recording.window is None:
             return kept.store()
-        if not settling.wait(over, kept.store, of=collected):
+        if not settling.wait(over, kept.store, of=collected, share=recording.max_overhead):
             recording.abandon()
             _dropped.add(1)
         elif collected is None and not conf.is_under_test():

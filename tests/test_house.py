@@ -22,7 +22,7 @@ ARROWS = {
     "documents": {"layout", "values"},
     "engine": set(),
     "faults": {"layout", "sites", "values"},
-    "gauges": {"engine", "values"},
+    "gauges": {"engine", "upstream", "values"},
     "heap": {"engine", "layout", "values"},
     "layout": set(),
     "management": {
@@ -39,14 +39,18 @@ ARROWS = {
     "orm": {"django", "faults", "recording", "sites"},
     "overlap": {"values"},
     "pages": {"layout", "models", "rendering", "values"},
-    "recording": {"budget", "engine", "faults", "gauges", "overlap", "psutil", "values"},
+    "recording": {
+        *("budget", "engine", "faults", "gauges", "overlap", "upstream", "values"),
+        "psutil",
+    },
     "rendering": {"layout", "values"},
-    "settling": {"faults", "values"},
+    "settling": {"faults", "recording", "upstream", "values"},
     "sites": {"asgiref", "values"},
     "storage": {
         *("budget", "conf", "documents", "faults", "layout", "models", "overlap", "recording"),
-        *("django", "settling", "values"),
+        *("django", "settling", "upstream", "values"),
     },
+    "upstream": {"budget", "engine", "values"},
     "values": {"layout"},
 }
 OTHERS = {"asgiref", "django", "psutil"}

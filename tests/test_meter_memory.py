@@ -99,6 +99,7 @@ def test_thousands_of_windows_leave_nothing_behind():
 
 FAILING = """
 import gc, sys
+from functools import partial
 import _testcapi
 from django_memsize.engine import compiled
 from django_memsize.engine.compiled import Window, switch_window
@@ -121,11 +122,14 @@ def prepared():
 
 name, stop = sys.argv[1], sys.argv[2] == "one"
 kept, number, succeeded, failed = [], 0, 0, 0
+target = [0]
+leading = [[[target]] for _ in range(40)]
 while succeeded < 10:
     window, inner = prepared()
     call = {
         "held": window.held, "held inside": inner.held, "settle": window.settle,
         "open": (beside := Window()).open, "make": Window,
+        "look": partial(compiled.look_upstream, [target], 100),
     }[name]
     answer = error = None
     _testcapi.set_nomemory(number, number + 1 if stop else 0)
@@ -149,6 +153,8 @@ while succeeded < 10:
             assert answer[0][0]["some.module.Kind3"] == 10, answer
         if name == "held":
             assert answer[0][0]["some.module.Kind3"] == 10, answer
+        if name == "look":
+            assert answer is True
         if name == "open":
             assert beside.is_open
     assert gc.isenabled()
@@ -169,7 +175,7 @@ print(failed)
     reason="this Python has no _testcapi, which makes memory fail",
 )
 @pytest.mark.parametrize("fails", ["one", "all later"])
-@pytest.mark.parametrize("call", ["held", "held inside", "settle", "open", "make"])
+@pytest.mark.parametrize("call", ["held", "held inside", "settle", "open", "make", "look"])
 def test_wherever_memory_fails_there_is_an_error_or_the_right_figure(call, fails):
     failed = int(ended_well(FAILING, call, fails, timeout=600))
 

@@ -186,19 +186,23 @@ def link(part, other):
 
 def run(steps, kept):
     made = []
-    for step, one, other in steps:
-        first = made[one % len(made)] if made else None
-        second = made[other % len(made)] if made else None
-        if step in MAKERS:
-            made.append(MAKERS[step](first, second))
-        elif step == "link":
-            link(first, second)
-        elif step == "circle":
-            circle = [first, second]
-            circle.append(circle)
-            made.append(circle)
-        elif made:
-            kept.append(first)
+    for step in steps:
+        take(*step, made, kept)
+
+
+def take(step, one, other, made, kept):
+    first = made[one % len(made)] if made else None
+    second = made[other % len(made)] if made else None
+    if step in MAKERS:
+        made.append(MAKERS[step](first, second))
+    elif step == "link":
+        link(first, second)
+    elif step == "circle":
+        circle = [first, second]
+        circle.append(circle)
+        made.append(circle)
+    elif made:
+        kept.append(first)
 
 
 def named(kind):

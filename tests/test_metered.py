@@ -406,7 +406,7 @@ def test_nothing_is_settled_while_the_collector_still_frees_it():
     settled, during = [], []
     held = Held()
     held.itself = held
-    settling.wait((weakref.ref(held),), lambda: settled.append("settled"))
+    settling.wait((weakref.ref(held),), lambda _: settled.append("settled"))
     del held
     gc.collect()
     assert during == []

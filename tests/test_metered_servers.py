@@ -24,14 +24,12 @@ CLIENTS = 4
 MILLION = 1_000_000
 KEPT = 10 * MILLION + sys.getsizeof([each for each in range(10)])  # noqa: C416 - it grows as there
 
+PASSING = "served_urls.Passing"
+
 NOTHING = 1024
 TAKEN = 4 * 1024
 """Of small tuples, lists and dicts that went to CPython's free lists, and that another request,
 under way when this one was settled, has taken from there: alive, and born in this one."""
-CIRCLE = 16 * 1024
-"""Django's handler of async requests leaves the request in a circle, with what it refers to. None
-of that was allocated in the request: what hangs on it looks retained until the collector comes."""
-
 SETTINGS = """
 from tests.settings import *
 
@@ -49,6 +47,7 @@ from django.urls import path
 
 LEAK = []
 SIZE = 1_000_000 - sys.getsizeof(b"")
+MUCH = 1_000_000
 
 
 class Passing:
@@ -92,9 +91,39 @@ async def dropping_async(request):
     return dropping(request)
 
 
+def with_much(response):
+    response.much = [Passing() for _ in range(1000)]
+    return response
+
+
+async def large(request):
+    return with_much(HttpResponse(b"x" * MUCH))
+
+
+async def large_kept(request):
+    LEAK.append(await large(request))
+    return LEAK[-1]
+
+
+async def large_held(request):
+    response = await large(request)
+    LEAK.append(asyncio.create_task(hold(response)))
+    return response
+
+
+async def hold(response):
+    await asyncio.sleep(1000)
+    return response
+
+
 def collecting(request):
     threading.Thread(target=collect, daemon=True).start()
     return HttpResponse("collecting")
+
+
+def uncollecting(request):
+    gc.disable()
+    return HttpResponse("not collecting")
 
 
 def collect():
@@ -105,12 +134,16 @@ def collect():
 
 urlpatterns = [
     path("collecting/", collecting),
+    path("uncollecting/", uncollecting),
     path("gunicorn/keeping/", keeping),
     path("gunicorn/passing/", passing),
     path("gunicorn/dropping/", dropping),
     path("uvicorn/keeping/", keeping_async),
     path("uvicorn/passing/", passing_async),
     path("uvicorn/dropping/", dropping_async),
+    path("uvicorn/large/", large),
+    path("uvicorn/large-kept/", large_kept),
+    path("uvicorn/large-held/", large_held),
 ]
 """
 
@@ -180,12 +213,12 @@ def assert_each_is_credited_with_its_own(keeping, passing):
         assert report.retained_bytes == pytest.approx(KEPT, rel=0.001)
         assert report.peak_bytes == pytest.approx(KEPT, rel=0.003)
         assert retained["bytes"][1] == pytest.approx(10 * MILLION, abs=500)
-        assert not {"served_urls.Passing", "bytearray"} & {*retained, *dead, *parked}
+        assert not {PASSING, "bytearray"} & {*retained, *dead, *parked}
     for report in passing:
         retained, dead, parked = report.tables()
         assert 100_000 < report.peak_bytes < 400_000
         assert all(table.get("bytes", (0, 0))[1] < 500 for table in (retained, dead, parked))
-        assert not {"served_urls.Passing", "bytearray"} & {*retained, *dead, *parked}
+        assert not {PASSING, "bytearray"} & {*retained, *dead, *parked}
 
 
 def test_threads_of_a_server_are_credited_each_with_its_own(folder):
@@ -200,7 +233,34 @@ def test_tasks_of_a_server_are_credited_each_with_its_own(folder):
     keeping, passing = ask(folder, "uvicorn")
 
     assert_each_is_credited_with_its_own(keeping, passing)
-    assert max(report.retained_bytes for report in passing) < CIRCLE
+    assert statistics.median(report.retained_bytes for report in passing) < NOTHING
+    assert max(report.retained_bytes for report in passing) < TAKEN
+
+
+def test_a_response_in_a_circle_is_dead_with_all_of_its_content_unless_it_is_held(folder):
+    require("uvicorn")
+    pages = ["large", "large-kept", "large-held"] * EACH
+    with contextlib.closing(Server("uvicorn", folder)) as server:
+        server.get("/uncollecting/")
+        for page in pages:
+            server.get(f"/uvicorn/{page}/")
+        assert len(server.wait_for(1 + len(pages))) == 1 + len(pages)
+        told = [Told(*row) for row in server.columns(*Told._fields)]
+        log = server.log.read_text()
+    assert "django-memsize" not in log
+    large, kept, held = (of(told, page)[1:] for page in ("large", "large-kept", "large-held"))
+    assert len(large) == len(kept) == len(held) == EACH - 1
+    for report in large:
+        retained, dead, _ = report.tables()
+        assert PASSING not in retained
+        assert dead[PASSING][0] == 1000
+        assert retained.get("bytes", (0, 0))[1] < 500
+    assert statistics.median(report.retained_bytes for report in large) < NOTHING
+    for report in [*kept, *held]:
+        retained, dead, _ = report.tables()
+        assert retained[PASSING][0] == 1000
+        assert PASSING not in dead
+        assert report.retained_bytes > 2 * MILLION
 
 
 def test_what_a_circle_holds_is_not_retained_once_the_collector_came(folder):

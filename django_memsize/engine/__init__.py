@@ -19,6 +19,7 @@ __all__ = [
     "census",
     "forget_windows",
     "instances",
+    "look_upstream",
     "meter_bytes",
     "name",
     "sized",
@@ -37,6 +38,7 @@ if name != "python":
             Window,
             census,
             instances,
+            look_upstream,
             meter_bytes,
             sees_values,
             sizeof,
@@ -61,6 +63,7 @@ if name == "python":
         Stream,
         Window,
         forget_windows,
+        look_upstream,
         meter_bytes,
         switch_window,
     )

@@ -50,10 +50,7 @@ guests_find(const guest_list *guests, PyObject *object)
 guest *
 guests_meet(guest_list *guests, PyObject *object)
 {
-    unsigned long flags = Py_TYPE(object)->tp_flags;
-    if (!(flags & Py_TPFLAGS_HAVE_GC) || flags & Py_TPFLAGS_TYPE_SUBCLASS
-        || Py_IS_TYPE(object, &PyModule_Type))
-    {
+    if (!guest_may_be(object)) {
         return NULL;
     }
     if ((!guests->table || 2 * (guests->used + 1) > (size_t)1 << guests->room_bits)

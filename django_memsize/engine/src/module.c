@@ -3,6 +3,7 @@
 #include "names.h"
 #include "roots.h"
 #include "stream.h"
+#include "upstream.h"
 #include "window.h"
 
 /* While a walk lasts the collector is paused, so that it is never us who set it off. */
@@ -403,7 +404,9 @@ engine_exec(PyObject *module)
     PyObject *type = PyType_FromModuleAndSpec(module, &sizing_spec, NULL);
     int added = type ? PyModule_AddType(module, (PyTypeObject *)type) : -1;
     Py_XDECREF(type);
-    return added < 0 || window_add_to(module) < 0 ? -1 : stream_add_to(module);
+    return added < 0 || window_add_to(module) < 0 || upstream_add_to(module) < 0
+               ? -1
+               : stream_add_to(module);
 }
 
 static PyModuleDef_Slot engine_slots[] = {

@@ -155,7 +155,7 @@ account_for(trial *under_way, PyObject *referent)
     guest *known = guests_meet(&under_way->guests, referent);
     if (known) {
         known->references++;
-        if (guest_is_ours(known)) {
+        if (guest_is_ours(known) && !known->is_presumed) {
             put_on(under_way, referent);
         }
     }
@@ -273,11 +273,36 @@ may_refer(const parts *found, const part *one)
     return one->state == PART_OBJECT && part_kind(found, one)->may_refer;
 }
 
+/* Presume that what is around the window's objects belongs with them. */
+static void
+presume(trial *under_way, PyObject *around)
+{
+    for (Py_ssize_t at = 0; around && at < PyList_GET_SIZE(around); at++) {
+        PyObject *object = PyList_GET_ITEM(around, at);
+        part *own = parts_object_at(under_way->found, object);
+        guest *known = own ? NULL : guests_meet(&under_way->guests, object);
+        if (own) {
+            own->references--;
+        }
+        if (known) {
+            known->references++;
+        }
+        else if (!own && guest_may_be(object)) {
+            under_way->has_failed = true;
+        }
+        if (known && !known->is_presumed) {
+            known->is_presumed = true;
+            put_on(under_way, object);
+        }
+    }
+}
+
 /* Account for every reference that the window's objects, and what belongs with them, have. */
 static int
-account(trial *under_way)
+account(trial *under_way, PyObject *around)
 {
     const parts *found = under_way->found;
+    presume(under_way, around);
     for (size_t at = 0; at < found->count; at++) {
         if (at + PARTS_AHEAD < found->count && may_refer(found, found->at + at + PARTS_AHEAD)) {
             part_expect(found->at + at + PARTS_AHEAD);
@@ -292,23 +317,67 @@ account(trial *under_way)
     return finish(under_way, account_for_shown, account_for);
 }
 
-int
-reachability_tell(parts *found)
+/* The guest that an object of ``around`` is, if it was wrongly presumed to belong; else NULL. */
+static guest *
+held_guest(const trial *under_way, PyObject *object)
 {
-    trial under_way = {.found = found};
-    int failed = parts_index_objects(found) < 0 ? -1 : account(&under_way);
+    guest *met = guests_find(&under_way->guests, object);
+    return met && met->is_presumed && !guest_is_ours(met) ? met : NULL;
+}
+
+/* Retain what is held from outside, and all that it refers to. -1 with an exception. */
+static int
+retain_held(trial *under_way, PyObject *around)
+{
+    parts *found = under_way->found;
+    int failed = 0;
+    for (Py_ssize_t at = 0; around && !failed && at < PyList_GET_SIZE(around); at++) {
+        guest *held = held_guest(under_way, PyList_GET_ITEM(around, at));
+        if (held && !held->is_retained) {
+            held->is_retained = true;
+            put_on(under_way, held->object);
+            failed = follow(under_way, retain_shown);
+        }
+    }
     for (size_t at = 0; !failed && at < found->count; at++) {
         part *one = found->at + at;
         if (one->state == PART_OBJECT && one->references > 0) {
-            retain(&under_way, one);
-            failed = follow(&under_way, retain_shown);
+            retain(under_way, one);
+            failed = follow(under_way, retain_shown);
         }
     }
-    if (!failed) {
-        failed = finish(&under_way, retain_shown, retain_referent);
-    }
-    guests_clear(&under_way.guests);
-    tally_clear(&under_way.kinds);
-    PyMem_RawFree(under_way.pending.objects);
+    return failed ? -1 : finish(under_way, retain_shown, retain_referent);
+}
+
+static void
+clear(trial *under_way)
+{
+    guests_clear(&under_way->guests);
+    tally_clear(&under_way->kinds);
+    PyMem_RawFree(under_way->pending.objects);
+}
+
+int
+reachability_tell(parts *found, PyObject *around)
+{
+    trial under_way = {.found = found};
+    int failed = parts_index_objects(found) < 0 || account(&under_way, around) < 0
+                     ? -1
+                     : retain_held(&under_way, around);
+    clear(&under_way);
     return failed;
+}
+
+int
+reachability_is_closed(PyObject *around)
+{
+    parts none = {.at = NULL};
+    trial under_way = {.found = &none};
+    int closed = parts_index_objects(&none) < 0 || account(&under_way, around) < 0 ? -1 : 1;
+    for (Py_ssize_t at = 0; closed > 0 && at < PyList_GET_SIZE(around); at++) {
+        closed = !held_guest(&under_way, PyList_GET_ITEM(around, at));
+    }
+    clear(&under_way);
+    parts_clear(&none);
+    return closed;
 }

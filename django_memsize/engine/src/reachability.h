@@ -6,8 +6,14 @@
 
 #include "parts.h"
 
-/* Set ``is_retained`` of each object, once objects are indexed. Changes nothing but the parts. -1
-   with an exception. */
-int reachability_tell(parts *found);
+/* Set ``is_retained`` of each object, once objects are indexed. Changes nothing but the parts.
+
+   What refers to them from outside, and may itself be dead, is in the list ``around``, which
+   accounts for one reference to each: any list will do, the more is on it the more is known to be
+   dead. NULL is an empty one. -1 with an exception. */
+int reachability_tell(parts *found, PyObject *around);
+
+/* Whether nothing else refers to the objects of such a list. -1 with an exception. */
+int reachability_is_closed(PyObject *around);
 
 #endif

@@ -282,6 +282,19 @@ visit_class(walk *pass, PyTypeObject *type)
     return 0;
 }
 
+int
+roots_visit_modules(visitproc visit, void *arg)
+{
+    Py_ssize_t at = 0;
+    PyObject *name, *module;
+    while (PyDict_Next(modules, &at, &name, &module)) {
+        if (visit(module, arg) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Visit what leads to what is not listed. */
 static int
 visit_unlisted(const roots *from, walk *pass)
@@ -291,14 +304,7 @@ visit_unlisted(const roots *from, walk *pass)
             return -1;
         }
     }
-    Py_ssize_t at = 0;
-    PyObject *name, *module;
-    while (PyDict_Next(modules, &at, &name, &module)) {
-        if (walk_visit(module, pass) < 0) {
-            return -1;
-        }
-    }
-    return 0;
+    return roots_visit_modules(walk_visit, pass);
 }
 
 int
@@ -322,3 +328,39 @@ roots_walk(roots *from, walk *pass)
     pass->frozen_met -= (size_t)from->own_frozen;
     return 0;
 }
+
+#if PY_VERSION_HEX < 0x030C0000
+int
+roots_visit_listed(visitproc visit, void *arg)
+{
+    PyObject *listed = PyObject_CallNoArgs(list_tracked);
+    int failed = listed && PyList_CheckExact(listed) ? 0 : -1;
+    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(listed); at++) {
+        failed = visit(PyList_GET_ITEM(listed, at), arg);
+    }
+    Py_XDECREF(listed);
+    return failed;
+}
+#else
+typedef struct {
+    visitproc visit;
+    void *arg;
+    int failed;
+} visiting;
+
+static int
+visit_listed(PyObject *listed, void *arg)
+{
+    visiting *under_way = arg;
+    under_way->failed = under_way->visit(listed, under_way->arg);
+    return !under_way->failed; /* 0 ends it */
+}
+
+int
+roots_visit_listed(visitproc visit, void *arg)
+{
+    visiting under_way = {.visit = visit, .arg = arg};
+    PyUnstable_GC_VisitObjects(visit_listed, &under_way);
+    return under_way.failed;
+}
+#endif

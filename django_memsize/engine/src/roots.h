@@ -35,4 +35,12 @@ void roots_clear(roots *from);
    exception. */
 int roots_walk(roots *from, walk *pass);
 
+/* Visit what the collector lists, until a visit returns other than 0; return what that was. The
+   collector must be off. -1 with an exception where there is no list: only 3.11 makes one, and its
+   audit hook is the only Python code that may run. */
+int roots_visit_listed(visitproc visit, void *arg);
+
+/* Visit the modules that are imported, in the same manner. */
+int roots_visit_modules(visitproc visit, void *arg);
+
 #endif

@@ -157,7 +157,7 @@ tables_of(const parts *found, window *asked, Py_ssize_t tables)
 
 /* Find the parts of a window, and for TABLES_TOLD which of them are retained, and make tables. */
 static PyObject *
-told(window *asked, Py_ssize_t tables)
+told(window *asked, Py_ssize_t tables, PyObject *around)
 {
     PyObject *made = NULL;
     parts found = {.at = NULL};
@@ -165,7 +165,7 @@ told(window *asked, Py_ssize_t tables)
     crediting_pause();
     (void)meter_is_sound();
     if (parts_find(&found, asked) == 0 && owners_find(&found) == 0 && parts_park(&found) == 0
-        && (tables < TABLES_TOLD || reachability_tell(&found) == 0))
+        && (tables < TABLES_TOLD || reachability_tell(&found, around) == 0))
     {
         made = tables_of(&found, asked, tables);
     }
@@ -186,26 +186,32 @@ PyDoc_STRVAR(held_doc,
 static PyObject *
 window_held(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    return told(behind(self), TABLES_HELD);
+    return told(behind(self), TABLES_HELD, NULL);
 }
 
 PyDoc_STRVAR(settle_doc,
-             "settle()\n--\n\n"
+             "settle(around=[], /)\n--\n\n"
              "Tell what of a window is retained, dead, and parked, in three pairs of\n"
              "name -> objects, name -> bytes. What was allocated in an outermost one is then\n"
              "forgotten.\n\n"
+             "``around`` is a list of objects from outside that may be dead and refer to its own.\n"
+             "The list alone does not make them live.\n\n"
              "Nothing is told of a window that was forgotten, or whose hooks were taken off.\n"
              "Raises RuntimeError unless it is closed.");
 
 static PyObject *
-window_settle(PyObject *self, PyObject *Py_UNUSED(none))
+window_settle(PyObject *self, PyObject *args)
 {
     window *asked = behind(self);
+    PyObject *around = NULL;
+    if (!PyArg_ParseTuple(args, "|O!:settle", &PyList_Type, &around)) {
+        return NULL;
+    }
     if (!asked->was_opened || asked->is_open) {
         PyErr_SetString(PyExc_RuntimeError, "only a closed window can be settled");
         return NULL;
     }
-    PyObject *tables = told(asked, TABLES_TOLD);
+    PyObject *tables = told(asked, TABLES_TOLD, around);
     if (!asked->parent) {
         meter_forget(asked);
         asked->alive = asked->told;
@@ -218,7 +224,7 @@ static PyMethodDef window_methods[] = {
     {"close", window_close, METH_NOARGS, close_doc},
     {"forget", window_forget, METH_NOARGS, forget_doc},
     {"held", window_held, METH_NOARGS, held_doc},
-    {"settle", window_settle, METH_NOARGS, settle_doc},
+    {"settle", window_settle, METH_VARARGS, settle_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,0 +1,182 @@
+"""Recordings that wait for their requests: who settles them, when, and with what in hand."""
+
+import gc
+import threading
+import time
+import weakref
+
+import pytest
+
+from django_memsize import budget, engine, settling, upstream
+from tests.windows import no_collector
+
+PATIENCE = 10
+
+
+class Node:
+    pass
+
+
+@pytest.fixture(autouse=True)
+def _waiting_alone():
+    settling.forget()
+    with no_collector():
+        yield
+    settling.forget()
+    gc.collect()
+
+
+def in_a_circle():
+    """Return a reference to what only a circle from outside refers to."""
+    node, around = Node(), Node()
+    node.circle, around.of = [around], {"node": node}
+    return weakref.ref(node)
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return condition()
+
+
+def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeypatch):
+    settled, about_to_end = [], []
+
+    class Interleaved(settling._Waiting):
+        """Behaves as if another thread came in between the last look and what follows it."""
+
+        __slots__ = ()
+
+        def __len__(self):
+            number = super().__len__()
+            if about_to_end and number == 0:
+                about_to_end.clear()
+                settling.wait((), lambda _: settled.append("later"))
+                settling.keep_time(lambda: True)
+            return number
+
+    def afterwards():
+        about_to_end.extend(["yes"] * (settled == ["first"]))
+        return True
+
+    monkeypatch.setattr(settling, "_waiting", Interleaved())
+    settling.wait((), lambda _: settled.append("first"))
+    settling.keep_time(afterwards)
+
+    assert wait_until(lambda: settled == ["first", "later"])
+
+
+def test_time_is_kept_again_after_the_thread_has_ended():
+    settled = []
+    for number in range(3):
+        settling.wait((), lambda _, number=number: settled.append(number))
+        settling.keep_time(lambda: True)
+        assert wait_until(lambda: not settling._ticking.locked())
+
+    assert settled == [0, 1, 2]
+
+
+def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
+    def fails(self):
+        raise RuntimeError("can't start new thread")
+
+    settled = []
+    settling.wait((), lambda _: settled.append("settled"))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fails)
+        with pytest.raises(RuntimeError):
+            settling.keep_time(lambda: True)
+    settling.keep_time(lambda: True)
+
+    assert wait_until(lambda: settled == ["settled"])
+
+
+def test_those_who_could_not_be_settled_wait_on():
+    settled = []
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    settling.wait((), interrupted)
+    settling.wait((), lambda _: settled.append("settled"))
+    with pytest.raises(KeyboardInterrupt):
+        settling.settle()
+    settling.settle()
+
+    assert settled == ["settled"]
+
+
+compiled = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
+
+
+@compiled
+def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all():
+    kinds, arounds = [], []
+
+    def then(around):
+        kinds.append(sorted(type(each).__name__ for each in around))
+        arounds.append(around)
+
+    requests = [in_a_circle(), in_a_circle()]
+    for request in requests:
+        settling.wait((request,), then)
+    settling.settle()
+
+    assert kinds == [["Node", "Node", "dict", "dict"]] * 2  # what those lead to needs no search
+    assert arounds[0] is arounds[1]
+    assert not arounds[0]  # nothing is held on to
+    gc.collect()
+    assert [request() for request in requests] == [None, None]
+
+
+@compiled
+def test_nothing_is_looked_for_where_the_request_is_gone():
+    settled = []
+    settling.wait((weakref.ref(Node()),), settled.append)
+    settling.settle()
+
+    assert settled == [None]
+
+
+@compiled
+def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
+    looks = []
+    monkeypatch.setattr(engine, "look_upstream", lambda *_: looks.append("look") or True)
+    monkeypatch.setattr(budget, "within", lambda share: share == 0.5 and len(looks) < 3)
+    spent = []
+    monkeypatch.setattr(budget, "spend", spent.append)
+    request = in_a_circle()
+
+    around = upstream.look_around([request], 0.5)
+    assert len(looks) == len(spent) == 3
+    assert around.cost == pytest.approx(sum(spent))
+
+    assert len(upstream.look_around([request], 0.1)) == 1
+    assert len(looks) == 3
+
+
+@compiled
+def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
+    def fails(*_):
+        raise MemoryError
+
+    settled = []
+    monkeypatch.setattr(engine, "look_upstream", fails)
+    settling.wait((in_a_circle(),), settled.append)
+    settling.settle()
+
+    assert settled == [None]
+
+
+@compiled
+def test_a_thread_that_serves_leaves_the_search_to_the_one_that_keeps_time():
+    settled_by = []
+    request = in_a_circle()
+    settling.wait((request,), lambda _: settled_by.append(threading.current_thread().name))
+    settling.keep_time(lambda: True)
+    deadline = time.monotonic() + PATIENCE
+    while not settled_by and time.monotonic() < deadline:
+        settling.settle_what_is_over()
+
+    assert settled_by == ["memsize"]
