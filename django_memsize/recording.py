@@ -57,7 +57,8 @@ class Recording:
     once it is closed, and once it is settled ``alive``, which is ``retained``, ``dead`` and
     ``parked`` together. With the census ``diff`` is net, all that the whole process has more at the
     end than at the beginning, and the others are None, for a census cannot know them. A ``light``
-    one measures nothing: it counts rows, and reads the memory of the process.
+    one measures nothing: it counts rows, and reads the memory of the process. ``cold`` is whether
+    it was the first of its kind in this process, None where nobody asked.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Recording:
         "_gauge",
         "_presence",
         "_started",
+        "cold",
         "collected_objects",
         "duration",
         "engine",
@@ -109,6 +111,7 @@ class Recording:
         self.collected_objects = 0
         self.meter_bytes: int | None = None
         self.settled = False
+        self.cold: bool | None = None
         self._presence = presence
         self._collected_before = 0
         self._started = 0.0
@@ -117,6 +120,11 @@ class Recording:
     def closed(self) -> bool:
         """Whether it is over."""
         return self.ledger.closed
+
+    @property
+    def is_light(self) -> bool:
+        """Whether it counts rows and measures nothing."""
+        return isinstance(self._gauge, Nothing)
 
     @property
     def own_cost(self) -> float:

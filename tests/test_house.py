@@ -21,6 +21,7 @@ ARROWS = {
     "context": {"engine", "values"},
     "documents": {"layout", "values"},
     "engine": set(),
+    "extremes": {"values"},
     "faults": {"layout", "sites", "values"},
     "gauges": {"engine", "values"},
     "heap": {"engine", "layout", "values"},
@@ -49,8 +50,8 @@ ARROWS = {
     "settling": {"faults", "values"},
     "sites": {"asgiref", "values"},
     "storage": {
-        *("budget", "conf", "context", "documents", "faults", "layout", "ledger", "models"),
-        *("django", "overlap", "recording", "settling", "values"),
+        *("budget", "conf", "context", "documents", "extremes", "faults", "layout", "ledger"),
+        *("django", "models", "overlap", "recording", "settling", "values"),
     },
     "values": {"layout"},
 }
