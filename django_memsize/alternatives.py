@@ -18,8 +18,8 @@ from django.db import reset_queries, transaction
 from django.db.models import QuerySet
 
 from . import engine, layout
+from .context import within
 from .gauges import Meter
-from .recording import within
 from .values import Alternatives, LeftOut, Way
 
 ROUNDS: Final = 3

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .layout import plain
-from .values import Loading, Site, TopMoment, TopTypes, TypeTotal
+from .values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""Since 2 a loading has ``times`` and ``instances``, and a site may have a template. What was
+stored before is read as ever."""
 
 _LARGEST: Final = 2**63 - 1
 _NAME: Final = 200
@@ -68,14 +70,20 @@ def moment_of(document: Mapping[str, Any] | None) -> TopMoment | None:
 
 
 def loadings_document(
-    loadings: Iterable[Loading], left_out: int, unmeasured: int
+    loadings: Iterable[Loading],
+    left_out: int,
+    unmeasured: int,
+    statements: int = 0,
+    cursor_rows: int = 0,
 ) -> dict[str, Any]:
-    """Return the loadings of rows as JSON has them, and how many more there were."""
+    """Return the loadings of rows as JSON has them, how many more there were, and what else ran."""
     return {
         "version": VERSION,
         "loadings": list(map(_loading_document, loadings)),
         "left_out": left_out,
         "unmeasured": unmeasured,
+        "statements": stored_number(statements),
+        "cursor_rows": stored_number(cursor_rows),
     }
 
 
@@ -102,9 +110,10 @@ def _without_literals(sql: str) -> str:
 
 
 def _site_document(site: Site | None) -> list[Any] | None:
-    return (
-        None if site is None else [plain(site.file, _NAME), site.line, plain(site.function, _NAME)]
-    )
+    if site is None:
+        return None
+    place = [plain(site.file, _NAME), site.line, plain(site.function, _NAME)]
+    return [*place, plain(site.template, _NAME), site.template_line] if site.template else place
 
 
 def _moment_document(moment: TopMoment) -> dict[str, Any]:
@@ -133,12 +142,18 @@ def _loading_document(loading: Loading) -> dict[str, Any]:
         "peak": loading.peak,
         "alive": loading.alive,
         "retained": loading.retained,
+        "times": loading.times,
+        "instances": {
+            plain(model, _NAME): stored_number(number)
+            for model, number in loading.instances.items()
+        },
     }
 
 
 def _loading_of(document: Mapping[str, Any]) -> Loading:
     known = dict(document)
     site, types = known.pop("site"), known.pop("types")
+    known["instances"] = Instances(known.get("instances", {}))
     return Loading(
         **known,
         site=Site(*site) if site else None,

@@ -1,4 +1,7 @@
-"""Measures requests, from their arrival here until their response is closed."""
+"""Measures requests, from their arrival here until their response is closed.
+
+Of those that are not chosen to be measured the rows are counted: that costs next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from django.core.exceptions import MiddlewareNotUsed
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 
 from . import budget, conf, settling, storage
+from .context import aside, running, within
 from .faults import Contained, logger
 from .overlap import Presence
-from .recording import Recording, aside, within
+from .recording import Recording
 from .values import ours
 
 _contained: Final = Contained("django-memsize: measuring a request", only_ours=True)
@@ -85,9 +89,9 @@ class _Visit:
         self._departed = False
         self._presence = Presence()
 
-    def record(self, name: str) -> None:
+    def record(self, name: str, light: bool = False) -> None:
         """Have the visit recorded, and not only known to be under way."""
-        self._recording = Recording(name, "request", self._presence)
+        self._recording = Recording(name, "request", self._presence, light)
 
     def __enter__(self) -> None:
         if self._recording is not None:
@@ -148,16 +152,20 @@ def _arrive(request: HttpRequest) -> _Visit | None:
     if not asked and (config is None or conf.is_quiet()):
         return None
     visit = _Visit()
-    if asked or (config is not None and _is_chosen(config, request)):
+    if asked:
         visit.record(request.path_info)
+    elif config is not None and not config.excludes(request.path_info):
+        if _is_chosen(config):
+            visit.record(request.path_info)
+        elif running() is None:  # else it belongs to what is measured around it
+            visit.record(request.path_info, light=True)
     return visit
 
 
-def _is_chosen(config: conf.Config, request: HttpRequest) -> bool:
-    return (
-        config.sample_rate >= 1
-        or (random.random() < config.sample_rate and budget.within(config.max_overhead))  # noqa: S311
-    ) and not config.excludes(request.path_info)
+def _is_chosen(config: conf.Config) -> bool:
+    return config.sample_rate >= 1 or (
+        random.random() < config.sample_rate and budget.within(config.max_overhead)  # noqa: S311
+    )
 
 
 def _facts_of(request: HttpRequest, response: HttpResponseBase) -> storage.Facts | None:

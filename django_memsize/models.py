@@ -52,7 +52,8 @@ class ReportQuerySet(models.QuerySet["Report"]):
 class Report(models.Model):
     """One measured request, command or block.
 
-    Bytes, except where a name says otherwise. NULL is what the instrument could not know. ``net``
+    Bytes, except where a name says otherwise. NULL is what the instrument could not know, or that
+    there was none: of a light report there are rows, and the memory of the process. ``net``
     is what is retained, or where a census counted what the whole process had more. ``types``
     and ``evaluations`` are JSON with a ``version``. Nothing here comes from a path, a query, a
     header, a body or a parameter of SQL.
@@ -156,6 +157,8 @@ class Report(models.Model):
             parked_types=documents.table_of(self.types, "parked"),
             moment=documents.moment_of(self.types),
             meter_bytes=(self.types or {}).get("meter_bytes"),
+            statements=evaluations.get("statements", 0),
+            cursor_rows=evaluations.get("cursor_rows", 0),
         )
 
 

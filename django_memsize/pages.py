@@ -88,6 +88,7 @@ class EvaluationRow:
     rows: str
     model: str
     how: str
+    related: str
     place: str
     function: str
     allocated: str
@@ -122,7 +123,8 @@ class EvaluationRow:
             kept=_sum(one.retained for one in loadings),
             duration=human_duration(sum(one.duration for one in loadings)),
             level=min(first.depth, 6),
-            times=len(loadings),
+            times=sum(one.times for one in loadings),
+            related=rendering.related_phrase(first),
             sql=first.sql,
             database=first.database,
             types=None if shown.types is None else TypePage.of(shown.types),
@@ -161,6 +163,7 @@ class ReportPage:
     left_out: str
     thing: str
     is_metered: bool
+    is_light: bool
     words: list[str]
     tables: list[TableSection]
 
@@ -181,6 +184,7 @@ class ReportPage:
                 left_out="",
                 thing="",
                 is_metered=False,
+                is_light=False,
                 words=[],
                 tables=[],
             )
@@ -196,6 +200,7 @@ class ReportPage:
             left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
             thing=rendering.thing(summary),
             is_metered=summary.is_metered,
+            is_light=summary.is_light,
             words=rendering.words(summary),
             tables=[section for section in _tables(summary) if section.types.rows],
         )
@@ -203,11 +208,15 @@ class ReportPage:
     @property
     def columns(self) -> int:
         """How many columns an evaluation has beside its rows."""
+        if self.is_light:
+            return 3
         return 7 if self.is_metered else 4
 
 
 def _tables(summary: Summary) -> Iterator[TableSection]:
     thing = rendering.thing(summary)
+    if summary.is_light:
+        return
     if not summary.is_metered:
         yield TableSection(
             f"At the end of the {thing}, against its start",

@@ -17,6 +17,16 @@ make one) what it holds, session and user, looks retained until Python's collect
 _KEPT: Final = 1024
 """Less than this that is retained counts as nothing where there is no request."""
 
+_HOW: Final = {
+    "instances": "",
+    "prefetch": " by prefetch_related()",
+    "lazy": " by a relation not loaded yet",
+    "deferred": " for deferred fields",
+    "refresh": " by refresh_from_db()",
+    "update": " for update()",
+    "delete": " for delete()",
+}
+
 _COLLECTED_WORTH_A_WORD: Final = 100
 
 _MOST_OF: Final = 0.75
@@ -33,6 +43,8 @@ _FREE_LISTS: Final = "(free lists)"
 
 def sentence(summary: Summary) -> str:
     """Return what a report says, in one sentence."""
+    if summary.is_light:
+        return f"{_loaded_lightly(summary)}; {_grown(summary)}."
     if summary.peak is not None:
         return f"{_peak_phrase(summary, summary.peak.bytes)}; {_left_phrase(summary)}."
     return f"{_loaded(summary)}; {_end(summary)}."
@@ -41,22 +53,34 @@ def sentence(summary: Summary) -> str:
 def loading_phrase(loading: Loading) -> str:
     """Return ``"3,090 bank.Account at bank/views.py:41"``."""
     where = f" at {loading.site}" if loading.site else ""
-    how = "" if loading.kind == "instances" else f" as {loading.kind}"
+    how = _HOW.get(loading.kind, f" as {loading.kind}")
     stream = " one after another" if loading.streamed else ""
-    return f"{loading.rows:,} {loading.model}{how}{stream}{where}"
+    times = f" \N{MULTIPLICATION SIGN}{loading.times:,}" if loading.times > 1 else ""
+    return f"{loading.rows:,} {loading.model}{how}{stream}{times}{where}"
+
+
+def related_phrase(loading: Loading) -> str:
+    """Return ``"with 3,090 bank.Branch"``: what was built beside one instance a row; else ""."""
+    instances = dict(loading.instances)
+    if instances.get(loading.model) == loading.rows:
+        del instances[loading.model]
+    ranked = sorted(instances.items(), key=lambda item: (-item[1], item[0]))
+    built = ", ".join(f"{number:,} {model}" for model, number in ranked)
+    return f"with {built}" if built else ""
 
 
 def figures(summary: Summary) -> list[tuple[str, str, str]]:
     """Return (name, value, meaning) of each figure of a report."""
     return [
         ("duration", human_duration(summary.duration), "without our own work"),
-        *(_metered_figures(summary) if summary.is_metered else _net_figures(summary)),
+        *_measured_figures(summary),
         (
             "rows",
             f"{summary.rows:,}",
             "loaded from the database by the ORM, in "
             + counted(len(summary.loadings) + summary.loadings_left_out, "evaluation"),
         ),
+        *_statement_figures(summary),
         *_rss_figures(summary),
         (
             "overlapping",
@@ -66,8 +90,34 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
         ),
         ("own cost", human_duration(summary.own_cost), "CPU time that measuring took"),
         *_own_memory(summary),
-        ("instrument", f"{summary.instrument}, {summary.engine} engine", "who counted, and how"),
+        ("instrument", _instrument(summary), "who counted, and how"),
     ]
+
+
+def _measured_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    if summary.is_metered:
+        yield from _metered_figures(summary)
+    elif not summary.is_light:
+        yield from _net_figures(summary)
+
+
+def _statement_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
+    if summary.statements:
+        yield (
+            "statements",
+            f"{summary.statements:,}",
+            "outside of evaluations: those of cursors, those that write, count(), exists()",
+        )
+    if summary.cursor_rows:
+        yield (
+            "cursor rows",
+            f"{summary.cursor_rows:,}",
+            "fetched by Django's cursors, past the ORM. What a driver is asked for is not seen",
+        )
+
+
+def _instrument(summary: Summary) -> str:
+    return "none" if summary.is_light else f"{summary.instrument}, {summary.engine} engine"
 
 
 def _net_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
@@ -124,6 +174,8 @@ def _own_memory(summary: Summary) -> Iterator[tuple[str, str, str]]:
 
 def notes(summary: Summary) -> list[str]:
     """Return what a reader of this report should know about its figures, most serious first."""
+    if summary.is_light:
+        return list(_light_notes(summary))
     return list(_metered_notes(summary) if summary.is_metered else _notes(summary))
 
 
@@ -154,6 +206,22 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
             f"{counted(summary.loadings_unmeasured, 'evaluation')} were told in sum, without a "
             "table by type: that would have taken more than MAX_OVERHEAD allows."
         )
+
+
+def _light_notes(summary: Summary) -> Iterator[str]:
+    yield (
+        "Not chosen to be measured, but kept: it loaded more rows, or the process grew more "
+        "meanwhile, than with any other request of its route in the hour before. Rows were "
+        "counted, bytes were not: for those make it again with memprofile run, or raise "
+        "SAMPLE_RATE."
+    )
+    if summary.overlapping:
+        yield (
+            f"{counted(summary.overlapping, 'other request')} ran at the same time: the process "
+            "may have grown by theirs. Rows are its own."
+        )
+    if summary.cold:
+        yield "The first request of its kind in this process: it filled caches."
 
 
 def _words(summary: Summary) -> Iterator[str]:
@@ -233,9 +301,13 @@ def evaluation_lines(summary: Summary) -> list[str]:
     """Return a line for each evaluation: rows, model, place, bytes."""
     lines = []
     for loading in summary.loadings:
-        inside = f" in {loading.site.function}" if loading.site else ""
+        function = loading.site.function if loading.site else ""
+        inside = f" in {function}" if function else ""
+        related = related_phrase(loading)
+        built = f", {related}" if related else ""
+        sizes = "" if summary.is_light else f"{_sizes_of(loading)}, "
         lines.append(
-            f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}: {_sizes_of(loading)}, "
+            f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}{built}: {sizes}"
             f"{human_duration(loading.duration)}"
         )
     if summary.loadings_left_out:
@@ -476,6 +548,24 @@ def _sizes_of(loading: Loading) -> str:
 
 def _optional_amount(amount: Amount | None) -> str:
     return _optional_size(None if amount is None else amount.bytes)
+
+
+def _loaded_lightly(summary: Summary) -> str:
+    largest = summary.largest_loading
+    by_cursors = f"{counted(summary.cursor_rows, 'row')} fetched by cursors"
+    if largest is None:
+        return by_cursors if summary.cursor_rows else "No rows were loaded"
+    loaded = f"Loaded {loading_phrase(largest)}{_elsewhere(summary, largest)}"
+    return f"{loaded}, {by_cursors}" if summary.cursor_rows else loaded
+
+
+def _grown(summary: Summary) -> str:
+    if summary.rss_before is None or summary.rss_after is None:
+        return "not measured"
+    change = summary.rss_after - summary.rss_before
+    if change <= 0:
+        return "not measured, the process did not grow"
+    return f"not measured, the process grew by {human_size(change)}"
 
 
 def _loaded(summary: Summary) -> str:

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from .context import aside
 from .faults import Contained
-from .recording import aside
 from .upstream import Around, Over, look_around
 from .values import ours
 

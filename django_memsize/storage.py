@@ -21,12 +21,15 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
 from . import budget, conf, documents, overlap, settling
+from .context import within
+from .extremes import Extremes
 from .faults import Contained, Reminder
 from .layout import plain
+from .ledger import Evaluation
 from .models import Report
-from .recording import Defaults, Evaluation, Recording, within
+from .recording import Defaults, Recording
 from .upstream import Around, Over
-from .values import Amount, Diff, Loading, TopMoment, TopTypes, ours
+from .values import Amount, Diff, Loading, Several, TopMoment, TopTypes, ours
 
 EVALUATIONS_STORED: Final = 100
 """Evaluations of one report stored one by one: those of most bytes and rows."""
@@ -50,7 +53,7 @@ class Facts:
 
 
 @ours
-class _Routes(set[tuple[str, str]]):
+class _Routes(set[Several[str]]):
     __slots__ = ()
 
 
@@ -132,6 +135,7 @@ _contained: Final = Contained("django-memsize: storing a report")
 _missing_table: Final = Reminder()
 _manual_transactions: Final = Reminder()
 _seen: Final = _Routes()
+_extremes: Final = Extremes()
 _collected: ContextVar[Collected | None] = ContextVar("memsize_collected", default=None)
 _waiting: Final = _Waiting()
 _dropped: Final = _Counter()
@@ -152,12 +156,15 @@ def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> R
 
     Returns its report, without a number as long as it is not written; None if it waits, or was
     dropped, or nothing is to be stored here: memsize is switched off, or a test runs that did not
-    ask.
+    ask, or a light one is not among the worst of its route.
     """
     with _contained, within(None):
         recording.close()
         collected = _collected.get()
         if collected is None and (conf.active() is None or conf.is_quiet()):
+            recording.abandon()
+            return None
+        if facts is not None and not _is_worth_a_report(recording, facts):
             recording.abandon()
             return None
         kept = _Kept(recording, facts or Facts(recording.name), collected)
@@ -257,6 +264,7 @@ def forget() -> None:
     _dropped.take()
     _waiting.clear()
     _seen.clear()
+    _extremes.forget()
     settling.forget()
 
 
@@ -273,6 +281,7 @@ def report_of(recording: Recording, facts: Facts) -> Report:
     types = TopTypes.of(recording.diff, top_types)
     # Cut short, a meter knows what went before, and not what is left.
     left = recording.window is None or not recording.incomplete
+    is_told = left and not recording.is_light
     dead = recording.dead if left else None
     parked = recording.parked if left else None
     moment = recording.moment
@@ -292,8 +301,8 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         instrument=recording.instrument,
         rss_before=recording.rss_before,
         rss_after=recording.rss_after,
-        net_bytes=documents.stored_number(types.total.size) if left else None,
-        net_objects=documents.stored_number(types.total.count) if left else None,
+        net_bytes=documents.stored_number(types.total.size) if is_told else None,
+        net_objects=documents.stored_number(types.total.count) if is_told else None,
         **_columns("allocated", recording.allocated),
         **_columns("peak", recording.peak),
         **_columns("alive", recording.alive if left else None),
@@ -306,7 +315,7 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         overlapping=recording.overlapping,
         incomplete=recording.incomplete,
         own_cost=recording.own_cost,
-        cold=recording.kind == "request" and _is_first((facts.method, route)),
+        cold=_is_cold(recording, Several((facts.method, route))),
         host=plain(socket.gethostname(), 255),
         pid=os.getpid(),
         thread=plain(recording.thread, 100),
@@ -322,6 +331,8 @@ def report_of(recording: Recording, facts: Facts) -> Report:
             kept,
             left_out=recording.evaluations_left_out + len(loadings) - len(kept),
             unmeasured=recording.evaluations_unmeasured,
+            statements=recording.statements,
+            cursor_rows=recording.cursor_rows,
         ),
     )
 
@@ -382,7 +393,30 @@ def _is_in_a_file() -> bool:
     return bool(connections[conf.config().database].vendor == "sqlite")
 
 
-def _is_first(route: tuple[str, str]) -> bool:
+def _is_worth_a_report(recording: Recording, facts: Facts) -> bool:
+    """Tell whether it is to be stored: a light one only as one of the worst of its route.
+
+    By its growth it is none if it is the first in its process: that fills caches.
+    """
+    route = Several((facts.method, plain(facts.route, 255)))
+    rows, now = recording.rows + recording.cursor_rows, time.monotonic()
+    growth = (recording.rss_after or 0) - (recording.rss_before or 0)
+    if not recording.is_light:
+        _extremes.remember(route, rows, growth, now)
+        return True
+    if not _extremes.is_one(route, rows, 0 if _is_cold(recording, route) else growth, now):
+        return False
+    _extremes.tell(route, rows, growth, now)
+    return True
+
+
+def _is_cold(recording: Recording, route: Several[str]) -> bool:
+    if recording.cold is None:
+        recording.cold = recording.kind == "request" and _is_first(route)
+    return recording.cold
+
+
+def _is_first(route: Several[str]) -> bool:
     if route in _seen:
         return False
     if len(_seen) < _ROUTES_REMEMBERED:
@@ -422,6 +456,8 @@ def _loading(evaluation: Evaluation, left: bool) -> Loading:
         peak=_bytes(evaluation.peak),
         alive=_bytes(evaluation.alive),
         retained=_bytes(evaluation.retained) if left else None,
+        times=evaluation.times,
+        instances=evaluation.instances,
     )
 
 

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import admin, documents, storage
 from django_memsize.models import Report
-from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 LIST = "/admin/django_memsize/report/"
 
@@ -454,6 +454,20 @@ def test_the_same_statement_again_and_again_is_one_row(admin_client):
 
     assert text.count("app.Author instances") == 1
     assert "458.9 KB (1 of 2 measured) 2.0 ms The same statement 2 times" in text
+
+
+def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
+    site = Site("app/views.py", 41, "accounts", "app/<b>list</b>.html", 12)
+    instances = Instances({"app.Author": 300, "app.Book": 290})
+    loop = Loading("app.Author", "lazy", 300, 0.3, site, times=300, instances=instances)
+
+    response = admin_client.get(page_of(store(loadings=(loop,))))
+
+    text = text_of(response)
+    assert "app.Author lazy, ×300, with 290 app.Book" in text  # noqa: RUF001
+    assert "list&lt;/b&gt;.html:12, rendered by app/views.py:41 in accounts" in text
+    assert "The same statement 300 times" in text
+    assert "<b>list" not in response.content.decode()
 
 
 def test_the_page_says_how_many_evaluations_were_left_out(admin_client):

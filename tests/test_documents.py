@@ -3,7 +3,7 @@ import json
 import pytest
 
 from django_memsize import documents
-from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
 LOADING = Loading(
@@ -19,6 +19,8 @@ LOADING = Loading(
     over_budget=True,
     types=TYPES,
 )
+IN_TEMPLATE = Site("bank/views.py", 41, "accounts", "bank/list.html", 12)
+INSTANCES = Instances({"bank.Account": 9, "bank.Branch": 7})
 
 
 def through_json(document):
@@ -50,10 +52,11 @@ def test_a_document_without_the_tables_of_a_meter_has_none(document):
 def test_loadings_come_back_as_they_were():
     bare = Loading("bank.Account", "raw", 0, 0.0)
     metered = Loading("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
-    loadings = [LOADING, bare, metered]
+    looped = Loading("bank.Account", "lazy", 9, 0.0, IN_TEMPLATE, times=9, instances=INSTANCES)
+    loadings = [LOADING, bare, metered, looped]
     document = through_json(documents.loadings_document(loadings, left_out=4, unmeasured=5))
 
-    assert documents.loadings_of(document) == (LOADING, bare, metered)
+    assert documents.loadings_of(document) == tuple(loadings)
     assert (document["left_out"], document["unmeasured"]) == (4, 5)
     assert document["version"] == documents.VERSION
 
@@ -76,6 +79,14 @@ def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
 def test_a_loading_stored_before_there_was_a_meter_is_read():
     document = through_json(documents.loadings_document([LOADING], left_out=0, unmeasured=0))
     for name in ("allocated", "peak", "alive", "retained"):
+        del document["loadings"][0][name]
+
+    assert documents.loadings_of(document) == (LOADING,)
+
+
+def test_a_loading_stored_before_loops_were_one_is_read():
+    document = through_json(documents.loadings_document([LOADING], left_out=0, unmeasured=0))
+    for name in ("times", "instances"):
         del document["loadings"][0][name]
 
     assert documents.loadings_of(document) == (LOADING,)

@@ -21,7 +21,8 @@ from django.shortcuts import aget_object_or_404, get_list_or_404, get_object_or_
 from django.template import engines
 from django.test.utils import CaptureQueriesContext, isolate_apps
 
-from django_memsize.recording import Recording, within
+from django_memsize.context import within
+from django_memsize.recording import Recording
 from tests.app.models import Account, Author, Book, Card, Novel, Reader, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -44,6 +45,7 @@ class Loaded(NamedTuple):
     depth: int = 0
     streamed: bool = False
     database: str = "default"
+    times: int = 1
 
 
 def instances(model, rows, **others):
@@ -60,6 +62,22 @@ def values_list(model, rows, **others):
 
 def raw(model, rows, **others):
     return Loaded(model, "raw", rows, **others)
+
+
+def lazy(model, rows, **others):
+    return Loaded(model, "lazy", rows, **others)
+
+
+def deferred(model, rows, **others):
+    return Loaded(model, "deferred", rows, **others)
+
+
+def refresh(model, rows, **others):
+    return Loaded(model, "refresh", rows, **others)
+
+
+def prefetch(model, rows, depth=1, **others):
+    return Loaded(model, "prefetch", rows, depth, **others)
 
 
 WAYS = []
@@ -369,24 +387,24 @@ def explain(world):
 # Fields that come later
 
 
-@way(instances("app.Book", 4), instances("app.Book", 1))
+@way(instances("app.Book", 4), deferred("app.Book", 1))
 def deferred_field_of_one_instance(world):
     first, *_ = Book.objects.defer("blurb")
     assert first.blurb == ""
 
 
-@way(instances("app.Book", 4), *[instances("app.Book", 1)] * 4)
+@way(instances("app.Book", 4), deferred("app.Book", 4, times=4))
 def field_left_out_by_only(world):
     for book in Book.objects.only("title"):
         assert book.blurb == ""
 
 
-@way(instances("app.Book", 1))
+@way(refresh("app.Book", 1))
 def refresh_from_db(world):
     world.alpha.refresh_from_db()
 
 
-@way(instances("app.Book", 1))
+@way(refresh("app.Book", 1))
 def refresh_of_one_field(world):
     world.alpha.refresh_from_db(fields=["title"])
 
@@ -394,13 +412,13 @@ def refresh_of_one_field(world):
 # Relations
 
 
-@way(instances("app.Book", 3), *[instances("app.Author", 1)] * 3)
+@way(instances("app.Book", 3), lazy("app.Author", 3, times=3))
 def foreign_key_of_each_instance(world):
     for book in Book.objects.filter(author__isnull=False):
         assert book.author.name
 
 
-@way(instances("app.Book", 1), instances("app.Author", 1))
+@way(instances("app.Book", 1), lazy("app.Author", 1))
 def foreign_key_asked_for_twice(world):
     book = Book.objects.get(title="Alpha")
     assert book.author is book.author
@@ -416,17 +434,17 @@ def reverse_foreign_key(world):
     assert all(book.author is world.ann for book in world.ann.books.all())
 
 
-@way(instances("app.Card", 1), instances("app.Reader", 1))
+@way(instances("app.Card", 1), lazy("app.Reader", 1))
 def forward_one_to_one(world):
     assert Card.objects.get().reader.name == "Rae"
 
 
-@way(instances("app.Reader", 1), instances("app.Card", 1))
+@way(instances("app.Reader", 1), lazy("app.Card", 1))
 def reverse_one_to_one(world):
     assert Reader.objects.get(name="Rae").card.number == 7
 
 
-@way(instances("app.Reader", 1), instances("app.Card", 0))
+@way(instances("app.Reader", 1), lazy("app.Card", 0))
 def reverse_one_to_one_that_is_missing(world):
     assert not hasattr(Reader.objects.get(name="Sam"), "card")
 
@@ -451,12 +469,12 @@ def generic_relation(world):
     list(world.alpha.tags.all())
 
 
-@way(instances("app.Tag", 1), instances("app.Book", 1))
+@way(instances("app.Tag", 1), lazy("app.Book", 1))
 def generic_foreign_key(world):
     assert Tag.objects.get(name="first").target == world.alpha
 
 
-@way(instances("contenttypes.ContentType", 1), instances("app.Tag", 2))
+@way(lazy("contenttypes.ContentType", 1), instances("app.Tag", 2))
 def generic_relation_before_its_content_type_is_known(world):
     ContentType.objects.clear_cache()
     list(world.alpha.tags.all())
@@ -467,12 +485,12 @@ def inherited_instance_with_its_parent(world):
     assert Novel.objects.get().title == "Delta"
 
 
-@way(instances("app.Book", 1), instances("app.Novel", 1))
+@way(instances("app.Book", 1), lazy("app.Novel", 1))
 def child_of_a_parent_instance(world):
     assert Book.objects.get(title="Delta").novel.pages == 300
 
 
-@way(instances("app.Novel", 1), instances("app.Novel", 1))
+@way(instances("app.Novel", 1), deferred("app.Novel", 1))
 def deferred_field_of_the_parent(world):
     assert Novel.objects.only("pages").get().title == "Delta"
 
@@ -485,35 +503,35 @@ def prefetch_for_no_instances(world):
     list(Author.objects.filter(name="Nobody").prefetch_related("books"))
 
 
-@way(instances("app.Book", 3, depth=1), instances("app.Author", 2))
+@way(prefetch("app.Book", 3), instances("app.Author", 2))
 def prefetch_of_a_reverse_foreign_key(world):
     for author in Author.objects.prefetch_related("books"):
         assert author.books.all()
 
 
-@way(instances("app.Author", 2, depth=1), instances("app.Book", 4))
+@way(prefetch("app.Author", 2), instances("app.Book", 4))
 def prefetch_of_a_foreign_key(world):
     list(Book.objects.prefetch_related("author"))
 
 
-@way(instances("app.Reader", 3, depth=1), instances("app.Book", 4))
+@way(prefetch("app.Reader", 3), instances("app.Book", 4))
 def prefetch_of_a_many_to_many(world):
     list(Book.objects.prefetch_related("readers"))
 
 
-@way(instances("app.Tag", 3, depth=1), instances("app.Book", 4))
+@way(prefetch("app.Tag", 3), instances("app.Book", 4))
 def prefetch_of_a_generic_relation(world):
     list(Book.objects.prefetch_related("tags"))
 
 
-@way(instances("app.Book", 2, depth=1), instances("app.Tag", 3))
+@way(prefetch("app.Book", 2), instances("app.Tag", 3))
 def prefetch_of_a_generic_foreign_key(world):
     list(Tag.objects.prefetch_related("target"))
 
 
 @way(
-    instances("app.Book", 3, depth=1),
-    instances("app.Reader", 3, depth=1),
+    prefetch("app.Book", 3),
+    prefetch("app.Reader", 3),
     instances("app.Author", 2),
 )
 def prefetch_through_a_prefetch(world):
@@ -521,8 +539,8 @@ def prefetch_through_a_prefetch(world):
 
 
 @way(
-    instances("app.Reader", 3, depth=2),
-    instances("app.Book", 3, depth=1),
+    prefetch("app.Reader", 3, depth=2),
+    prefetch("app.Book", 3),
     instances("app.Author", 2),
 )
 def prefetch_by_a_queryset_with_a_prefetch(world):
@@ -530,20 +548,20 @@ def prefetch_by_a_queryset_with_a_prefetch(world):
     list(Author.objects.prefetch_related(Prefetch("books", books)))
 
 
-@way(instances("app.Book", 1, depth=1), instances("app.Author", 2))
+@way(prefetch("app.Book", 1), instances("app.Author", 2))
 def prefetch_to_an_attribute(world):
     alphas = Prefetch("books", Book.objects.filter(title="Alpha"), to_attr="alphas")
     assert [len(author.alphas) for author in Author.objects.prefetch_related(alphas)]
 
 
-@way(instances("app.Author", 2), instances("app.Book", 3))
+@way(instances("app.Author", 2), prefetch("app.Book", 3, depth=0))
 def prefetch_for_a_list_of_instances(world):
     authors = list(Author.objects.all())
     prefetch_related_objects(authors, "books")
     prefetch_related_objects(authors, "books")
 
 
-@way(instances("app.Book", 2, depth=1), instances("app.Author", 1), instances("app.Book", 1))
+@way(prefetch("app.Book", 2), instances("app.Author", 1), instances("app.Book", 1))
 def prefetch_left_aside_by_a_filter(world):
     ann = Author.objects.prefetch_related("books").get(name="Ann")
     list(ann.books.filter(title="Alpha"))
@@ -572,12 +590,12 @@ def iterator_of_a_raw_statement(world):
     assert sum(1 for _ in Book.objects.raw(BOOKS).iterator()) == 4
 
 
-@way(instances("app.Author", 2, depth=1), raw("app.Book", 4))
+@way(prefetch("app.Author", 2), raw("app.Book", 4))
 def raw_statement_with_a_prefetch(world):
     list(Book.objects.raw(BOOKS).prefetch_related("author"))
 
 
-@way(raw("app.Book", 4), instances("app.Book", 1))
+@way(raw("app.Book", 4), deferred("app.Book", 1))
 def field_left_out_by_a_raw_statement(world):
     first, *_ = Book.objects.raw("SELECT id, title FROM app_book ORDER BY id")
     assert first.blurb == ""
@@ -601,11 +619,7 @@ def iterator_over_a_values_list(world):
     list(Book.objects.values_list("title", flat=True).iterator(chunk_size=2))
 
 
-@way(
-    instances("app.Reader", 3, depth=1),
-    instances("app.Reader", 0, depth=1),
-    instances("app.Book", 4, streamed=True),
-)
+@way(prefetch("app.Reader", 3, times=2), instances("app.Book", 4, streamed=True))
 def iterator_with_a_prefetch_for_each_chunk(world):
     list(Book.objects.order_by("pk").prefetch_related("readers").iterator(chunk_size=2))
 
@@ -622,17 +636,13 @@ def iterator_never_begun(world):
     Book.objects.iterator()
 
 
-@way(*[instances("app.Author", 1)] * 2, instances("app.Book", 3, streamed=True))
+@way(lazy("app.Author", 2, times=2), instances("app.Book", 3, streamed=True))
 def foreign_keys_inside_the_loop_over_an_iterator(world):
     for book in Book.objects.exclude(title="Beta").order_by("pk").iterator():
         assert book.author is None or book.author.name
 
 
-@way(
-    instances("app.Book", 1, streamed=True),
-    instances("app.Book", 2, streamed=True),
-    instances("app.Author", 2, streamed=True),
-)
+@way(instances("app.Book", 3, streamed=True, times=2), instances("app.Author", 2, streamed=True))
 def iterators_inside_each_other(world):
     for author in Author.objects.order_by("-pk").iterator():
         list(author.books.iterator())
@@ -690,7 +700,7 @@ def update(world):
     assert Book.objects.filter(author__name="Ann").update(blurb="new") == 2
 
 
-@way(other_selects=1)
+@way(Loaded("app.Novel", "update", 1))
 def update_that_asks_for_keys_first(world):
     assert Novel.objects.update(title="Novel") == 1
 
@@ -700,12 +710,15 @@ def delete_without_cascades(world):
     assert Card.objects.all().delete() == (1, {"app.Card": 1})
 
 
-@way(instances("app.Author", 2), instances("app.Book", 3), instances("app.Novel", 0))
+@way(
+    *[Loaded("app.Author", "delete", 2), Loaded("app.Book", "delete", 3)],
+    Loaded("app.Novel", "delete", 0),
+)
 def delete_with_cascades(world):
     Author.objects.all().delete()
 
 
-@way(instances("app.Book", 2), instances("app.Novel", 0))
+@way(Loaded("app.Book", "delete", 2), Loaded("app.Novel", "delete", 0))
 def delete_of_an_instance_with_cascades(world):
     world.ann.delete()
 
@@ -795,11 +808,7 @@ async def aiterator(world):
     assert len([book async for book in Book.objects.aiterator(chunk_size=2)]) == 4
 
 
-@way(
-    instances("app.Reader", 3, depth=1),
-    instances("app.Reader", 0, depth=1),
-    instances("app.Book", 4, streamed=True),
-)
+@way(prefetch("app.Reader", 3, times=2), instances("app.Book", 4, streamed=True))
 async def aiterator_with_a_prefetch_for_each_chunk(world):
     books = Book.objects.order_by("pk").prefetch_related("readers")
     assert len([book async for book in books.aiterator(chunk_size=2)]) == 4
@@ -830,13 +839,13 @@ async def ain_bulk(world):
     await Book.objects.ain_bulk([world.alpha.pk, world.beta.pk])
 
 
-@way(instances("app.Book", 1), instances("app.Book", 1))
+@way(refresh("app.Book", 1), instances("app.Book", 1))
 async def arefresh_from_db(world):
     await world.alpha.arefresh_from_db()
     await aget_object_or_404(Book, title="Alpha")
 
 
-@way(instances("app.Author", 2), instances("app.Book", 3))
+@way(instances("app.Author", 2), prefetch("app.Book", 3, depth=0))
 async def aprefetch_for_a_list_of_instances(world):
     authors = [author async for author in Author.objects.all()]
     await models.aprefetch_related_objects(authors, "books")
@@ -872,13 +881,13 @@ def composite_primary_key(world):
 
 if django.VERSION >= (6, 1):
 
-    @way(instances("app.Book", 3), instances("app.Author", 2))
+    @way(instances("app.Book", 3), lazy("app.Author", 2))
     def foreign_keys_of_peers(world):
         books = Book.objects.filter(author__isnull=False).fetch_mode(models.FETCH_PEERS)
         for book in list(books):
             assert book.author.name
 
-    @way(instances("app.Book", 4), values_list("app.Book", 4))
+    @way(instances("app.Book", 4), deferred("app.Book", 4))
     def deferred_field_of_peers(world):
         for book in list(Book.objects.defer("blurb").fetch_mode(models.FETCH_PEERS)):
             assert book.blurb == ""
@@ -918,11 +927,15 @@ def test_each_loading_of_rows_is_one_evaluation(world, load, loaded, other_selec
 
     evaluations = recording.evaluations
     found = [
-        Loaded(each.model, each.kind, each.rows, each.depth, each.streamed, each.database)
+        Loaded(
+            *(each.model, each.kind, each.rows, each.depth, each.streamed, each.database),
+            each.times,
+        )
         for each in evaluations
     ]
+    loads = sum(each.times for each in evaluations)
     assert found == loaded
     assert recording.rows == sum(each.rows for each in loaded)
-    assert sum(map(len, map(selects, captured))) == len(evaluations) + other_selects
+    assert sum(map(len, map(selects, captured))) == loads + other_selects
     assert {each.site.function.partition(".")[0] for each in evaluations} <= {load.__name__}
     assert all("SELECT" in each.sql for each in evaluations)

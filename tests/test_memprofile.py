@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import override_settings
 
-from django_memsize import engine, rendering, storage
+from django_memsize import documents, engine, rendering, storage
 from django_memsize.models import Report
 from tests.app.models import Account, Author
 from tests.visits import create_accounts
@@ -258,7 +258,7 @@ def test_run_as_json(memprofile):
     (document,) = json.loads(memprofile("run", "/nothing/", "--format", "json"))
 
     assert (document["route"], document["status"]) == ("/nothing/", 200)
-    assert document["types"]["version"] == 1
+    assert document["types"]["version"] == documents.VERSION
 
 
 @pytest.mark.parametrize(

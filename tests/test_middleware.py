@@ -69,15 +69,15 @@ def through(view, request=None):
 
 
 @pytest.mark.parametrize(
-    ("url", "function"),
+    ("url", "function", "template"),
     [
-        ("/accounts/", "accounts"),
-        ("/accounts/template/", "accounts_in_template"),
-        ("/accounts/response/", None),
+        ("/accounts/", "accounts", ()),
+        ("/accounts/template/", "accounts_in_template", ("app/accounts.html", 1)),
+        ("/accounts/response/", None, ("app/accounts.html", 1)),
     ],
 )
 def test_a_request_is_stored_with_each_type_it_loaded_counted_exactly(
-    accounts, client, settings, url, function
+    accounts, client, settings, url, function, template
 ):
     settings.MEMSIZE = WITH_EVALUATIONS
     assert client.get(url).status_code == 200
@@ -93,10 +93,10 @@ def test_a_request_is_stored_with_each_type_it_loaded_counted_exactly(
     assert (loading.model, loading.kind, loading.rows) == ("app.Account", "instances", 3090)
     assert loading.sql.startswith("SELECT")
     if function is None:  # rendered by Django itself, when the view has long returned
-        assert loading.site is None
+        assert loading.site == Site("", 0, "", *template)
     else:
         line = getattr(views, function).__code__.co_firstlineno + 1
-        assert loading.site == Site("tests/app/views.py", line, function)
+        assert loading.site == Site("tests/app/views.py", line, function, *template)
     counts = {name: total.count for name, total in loading.types.rows}
     assert counts["tests.app.models.Account"] == 3090
     assert counts["django.db.models.base.ModelState"] == 3090
@@ -692,7 +692,7 @@ def our_functions():
     """Return every function and method of ours that runs for a request, by name."""
     names = [
         *("middleware", "storage", "settling", "recording", "gauges", "overlap", "budget", "conf"),
-        *("orm", "sites"),
+        *("context", "extremes", "instances", "ledger", "orm", "sites"),
         *("documents", "values", "heap", "engine"),
         *(f"engine.{found.name}" for found in pkgutil.iter_modules(engine.__path__)),
     ]
@@ -746,7 +746,8 @@ def forgetful():
     ]
     for cache in caches:
         cache.cache_clear()
-    sites._of_a_library.clear()
+    sites._roles.clear()
+    sites._sites.clear()
     try:
         yield
     finally:
@@ -763,7 +764,8 @@ def test_the_functions_of_ours_are_found():
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
         "conf.active",
-        "orm._evaluation",
+        "orm._load",
+        "ledger.Load.close",
         "engine.twin.census",
     }
 

@@ -6,6 +6,7 @@ from django_memsize import rendering
 from django_memsize.values import (
     Alternatives,
     Amount,
+    Instances,
     LeftOut,
     Loading,
     Site,
@@ -446,3 +447,40 @@ def test_without_rows_there_is_nothing_to_compare():
 
     assert text.startswith("There are no rows: nothing to compare.\n\n")
     assert " |             - | " in text
+
+
+LOOP = Loading(
+    "bank.Branch",
+    "lazy",
+    300,
+    0.3,
+    Site("bank/views.py", 24, "accounts", "bank/list.html", 12),
+    times=300,
+    instances=Instances({"bank.Branch": 300, "bank.City": 290}),
+    allocated=3_000_000,
+    peak=20_000,
+    alive=10_000,
+    retained=0,
+)
+
+
+def test_a_loop_says_how_often_and_where_in_which_template():
+    assert rendering.loading_phrase(LOOP) == (
+        "300 bank.Branch by a relation not loaded yet \N{MULTIPLICATION SIGN}300 "
+        "at bank/list.html:12, rendered by bank/views.py:24"
+    )
+    (line,) = rendering.evaluation_lines(but(loadings=(LOOP,)))
+    assert line.endswith(
+        " in accounts, with 290 bank.City: 2.9 MB allocated, 19.5 KB at its highest, "
+        "9.8 KB at its end, 0 B kept, 300.0 ms"
+    )
+
+
+def test_what_ran_past_the_orm_has_figures():
+    names = [name for name, *_ in rendering.figures(SUMMARY)]
+    ran = {name: value for name, value, _ in rendering.figures(but(statements=7))}
+    fetched = {name: value for name, value, _ in rendering.figures(but(cursor_rows=5000))}
+
+    assert {"statements", "cursor rows"}.isdisjoint(names)
+    assert ran["statements"] == "7"
+    assert fetched["cursor rows"] == "5,000"

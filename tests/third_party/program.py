@@ -32,7 +32,8 @@ from cachalot.api import cachalot_disabled, invalidate
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize.recording import Recording, within
+from django_memsize.context import within
+from django_memsize.recording import Recording
 from tests.third_party.models import Animal, Cafe, Dog, Folder, Place
 
 

@@ -27,8 +27,9 @@ from django.urls import Resolver404, resolve
 
 from django_memsize import alternatives, conf, layout, rendering, sites, storage
 from django_memsize.checks import MIDDLEWARE
+from django_memsize.context import within
 from django_memsize.models import Report
-from django_memsize.recording import Recording, within
+from django_memsize.recording import Recording
 from django_memsize.values import Alternatives
 
 try:

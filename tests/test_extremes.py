@@ -1,0 +1,80 @@
+import pytest
+
+from django_memsize import extremes
+from django_memsize.extremes import Extremes
+from django_memsize.values import Several
+
+ROUTE = Several(("GET", "/accounts/"))
+OTHER = Several(("GET", "/branches/"))
+
+
+def told(known, rows=0, growth=0, now=0.0, route=ROUTE):
+    """Offer a request, and say whether it was told."""
+    is_one = known.is_one(route, rows, growth, now)
+    if is_one:
+        known.tell(route, rows, growth, now)
+    return is_one
+
+
+def test_what_is_small_is_never_told():
+    assert not told(Extremes(), rows=extremes.ROWS - 1, growth=extremes.GROWTH - 1)
+
+
+@pytest.mark.parametrize("big", [{"rows": extremes.ROWS}, {"growth": extremes.GROWTH}])
+def test_what_is_big_is_told_once(big):
+    known = Extremes()
+
+    assert told(known, **big)
+    assert not told(known, **big)
+    assert told(known, **big, route=OTHER)
+
+
+def test_what_is_much_worse_is_told_again():
+    known = Extremes()
+    told(known, rows=4000)
+
+    assert not told(known, rows=5000)
+    assert told(known, rows=5001)
+    assert not told(known, rows=5001)
+
+
+def test_what_is_worse_in_the_other_way_is_told():
+    known = Extremes()
+    told(known, rows=4000)
+
+    assert told(known, rows=4000, growth=extremes.GROWTH)
+
+
+def test_after_a_while_the_worst_is_forgotten():
+    known = Extremes()
+    told(known, rows=4000)
+
+    assert not told(known, rows=1000, now=extremes.MEMORY - 1)
+    assert told(known, rows=1000, now=extremes.MEMORY)
+    assert not told(known, rows=1200, now=extremes.MEMORY + 1)
+
+
+def test_what_is_told_anyway_is_remembered():
+    known = Extremes()
+    known.remember(ROUTE, 4000, 0, 0.0)
+
+    assert not told(known, rows=4000)
+
+
+def test_only_a_few_are_told_within_a_minute():
+    known = Extremes()
+    routes = [Several(("GET", f"/{number}/")) for number in range(2 * extremes.A_MINUTE)]
+
+    assert sum(told(known, rows=4000, route=route) for route in routes) == extremes.A_MINUTE
+    assert not told(known, rows=4000, route=routes[-1], now=59)
+    assert told(known, rows=4000, route=routes[-1], now=60)
+
+
+def test_only_so_many_routes_are_remembered():
+    known = Extremes()
+    for number in range(extremes.ROUTES + 10):
+        known.remember(Several(("GET", f"/{number}/")), 4000, 0, 0.0)
+
+    assert len(known._routes) == extremes.ROUTES
+    assert told(known, rows=4000, route=Several(("GET", "/0/")))
+    assert not told(known, rows=4000, route=Several(("GET", f"/{extremes.ROUTES + 9}/")))
