@@ -2,8 +2,9 @@
 
 from . import engine
 from .heap import Tracker, sized, sizeof, snapshot
+from .ledger import Evaluation
 from .measuring import measure
-from .recording import Evaluation, Recording
+from .recording import Recording
 from .values import Diff, Sized, Snapshot, TypeTotal
 
 __version__ = "0.1.0"

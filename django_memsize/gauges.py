@@ -1,4 +1,4 @@
-"""The two instruments, and how each measures one stretch.
+"""The two instruments, and how each measures one stretch, or neither.
 
 A census counts the whole heap before and after: what there is more of is net, whoever made it. The
 meter has every allocation credited to the window in whose context it happens.
@@ -10,7 +10,7 @@ import gc
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from . import engine
-from .values import OURS, Amount, Diff, Snapshot, ours
+from .values import LEDGER, OURS, Amount, Diff, Snapshot, ours
 
 if TYPE_CHECKING:
     from .engine.compiled import Window
@@ -24,7 +24,6 @@ class Census:
     """Counts the whole heap, before and after."""
 
     name: Final = "census"
-    is_costly: Final = True
     window: Final = None
     allocated: Final = None
     peak: Final = None
@@ -77,7 +76,6 @@ class Meter:
     """Reads a window: what was allocated in it, how high it stood, what is left of it."""
 
     name: Final = "meter"
-    is_costly: Final = False
 
     __slots__ = ("alive", "allocated", "dead", "diff", "parked", "peak", "retained", "window")
 
@@ -152,7 +150,40 @@ class Meter:
             self.window.forget()
 
 
-Gauge: TypeAlias = Census | Meter
+@ours
+class Nothing:
+    """Measures nothing: where rows are only counted."""
+
+    name: Final = LEDGER
+    window: Final = None
+    diff: Final = None
+    allocated: Final = None
+    peak: Final = None
+    alive: Final = None
+    retained: Final = None
+    dead: Final = None
+    parked: Final = None
+    incomplete: Final = False
+
+    __slots__ = ()
+
+    def open(self, around: Window | None) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End."""
+
+    def read(self, by_type: bool = True) -> None:
+        """Find nothing."""
+
+    def settle(self) -> None:
+        """Add nothing."""
+
+    def leave(self) -> None:
+        """Leave everything as it is."""
+
+
+Gauge: TypeAlias = Census | Meter | Nothing
 
 
 def gauge_for(instrument: str) -> Gauge:

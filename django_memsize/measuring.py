@@ -8,8 +8,9 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
+from .context import aside, within
 from .faults import Contained
-from .recording import Recording, aside, within
+from .recording import Recording
 from .values import ours
 
 _P = ParamSpec("_P")

@@ -14,9 +14,10 @@ from django.core.exceptions import MiddlewareNotUsed
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 
 from . import budget, conf, settling, storage
+from .context import aside, within
 from .faults import Contained, logger
 from .overlap import Presence
-from .recording import Recording, aside, within
+from .recording import Recording
 from .values import ours
 
 _contained: Final = Contained("django-memsize: measuring a request", only_ours=True)

@@ -1,8 +1,8 @@
 """The one patch on Django: every loading of rows is bracketed while something is measured.
 
-Five methods of querysets and the cursor's ``execute``, replaced once for the process. Whether
-anything is measured is decided at each call, in its own context. Outside of any recording a call
-goes straight through.
+Methods of querysets, of the compiler of updates and of cursors, replaced once for the process.
+Whether anything is measured is decided at each call, in its own context. Outside of any recording
+a call goes straight through.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import functools
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
 from django.db.models.query import (
@@ -23,10 +24,14 @@ from django.db.models.query import (
     ValuesIterable,
     ValuesListIterable,
 )
+from django.db.models.sql.compiler import SQLUpdateCompiler
 
+from .context import aside, current, running, within
 from .faults import Contained
-from .recording import Evaluation, aside, current, running, within
+from .instances import Relation, built, built_of, relations_of
+from .ledger import Ledger, Load
 from .sites import current_site
+from .values import Numbers
 
 _contained: Final = Contained("django-memsize: following a query", only_ours=True)
 _lock: Final = threading.Lock()
@@ -39,6 +44,7 @@ _KINDS: Final[dict[type, str]] = {
     NamedValuesListIterable: "values_list",
     FlatValuesListIterable: "values_list",
 }
+_FETCHES: Final = frozenset({"fetchone", "fetchmany", "fetchall"})
 
 
 def install() -> None:
@@ -66,15 +72,20 @@ def installed() -> bool:
     return bool(_replaced)
 
 
+# Rows of the ORM
+
+
 def _fetching(fetch_all: Any) -> Callable[[Any], None]:
     def _fetch_all(self: Any) -> None:
         if running() is None or self._result_cache is not None:
             return fetch_all(self)  # type: ignore[no-any-return]
-        with _contained.entering(_evaluation, self) as evaluation:
+        with _contained.entering(_load, self) as load:
             fetch_all(self)
-            if evaluation is not None:
+            if load is not None:
                 with _contained:
-                    evaluation.close(rows=len(cast("list[Any]", self._result_cache)))
+                    load.stop()
+                    rows: Any = self._result_cache
+                    load.close(len(rows), built(self, rows))
         return None
 
     return _fetch_all
@@ -85,18 +96,29 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
         rows: Iterator[Any] = iterate(self, *args, **kwargs)
         if running() is not None:
             with _contained:
-                evaluation = _evaluation(self, streamed=True)
-                if evaluation is not None:
-                    return _streamed(evaluation.stream(rows))
+                load = _load(self, streamed=True)
+                if load is not None:
+                    with aside():
+                        relations = relations_of(self)
+                    return _streamed(load.stream(rows, built_of), load, relations)
         return rows
 
     return _iterator
 
 
-def _streamed(rows: Any) -> Iterator[Any]:
+def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[Any]:
     # A generator, as it is without us.
+    found = load.built = Numbers()
     try:
-        yield from rows
+        if not relations:
+            yield from rows
+        else:
+            for row in rows:
+                with _contained, aside():
+                    for relation in relations:
+                        relation.add(found, (row,))
+                yield row
+                del row
     finally:
         rows.close()
 
@@ -106,26 +128,29 @@ def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:
         rows: AsyncIterator[Any] = iterate(self, *args, **kwargs)
         if running() is not None:
             with _contained:
-                evaluation = _evaluation(self, streamed=True)
-                if evaluation is not None:
-                    return _astreamed(rows, evaluation)
+                load = _load(self, streamed=True)
+                if load is not None:
+                    return _astreamed(rows, self, load)
         return rows
 
     return aiterator
 
 
-async def _astreamed(rows: AsyncIterator[Any], evaluation: Evaluation) -> AsyncIterator[Any]:
+async def _astreamed(rows: AsyncIterator[Any], queryset: Any, load: Load) -> AsyncIterator[Any]:
     count = 0
+    found = load.built = Numbers()
     with _contained:
-        evaluation.open()
+        load.open()
     try:
         while True:
             try:
-                with _contained.entering(within, evaluation):
+                with _contained.entering(within, load):
                     row = await anext(rows)
             except StopAsyncIteration:
                 break
             count += 1
+            with _contained, aside():
+                found.add(built(queryset, (row,)))
             yield row
             del row
     finally:
@@ -133,31 +158,51 @@ async def _astreamed(rows: AsyncIterator[Any], evaluation: Evaluation) -> AsyncI
         if aclose is not None:
             await aclose()
         with _contained:
-            evaluation.close(count)
+            load.close(count)
 
 
-def _executing(execute: Any) -> Callable[..., Any]:
-    def patched(self: Any, sql: Any, params: Any = None) -> Any:
-        result = execute(self, sql, params)
-        if running() is not None:
-            with _contained:
-                stretch = current()
-                if stretch is not None:
-                    stretch.ran(sql if type(sql) is str else "", self.db.alias)
-        return result
+def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
+    def pre_sql_setup(self: Any) -> None:
+        if running() is None:
+            return set_up(self)  # type: ignore[no-any-return]
+        with _contained.entering(_load_of_update, self) as load:
+            set_up(self)
+            if load is not None:
+                with _contained:
+                    load.close(load.fetched)
+        return None
 
-    return patched
+    return pre_sql_setup
 
 
-def _evaluation(queryset: Any, streamed: bool = False) -> Evaluation | None:
-    """Return the evaluation that begins here; None if none does, or one of it has begun."""
+def _load(queryset: Any, streamed: bool = False) -> Load | None:
+    """Return the loading that begins here; None if none does, or one of it has begun."""
     outer = current()
-    if outer is None or (isinstance(outer, Evaluation) and outer.owner == id(queryset)):
+    if outer is None or (isinstance(outer, Load) and outer.owner == id(queryset)):
         return None
     with aside():
-        model = queryset.model._meta.label
-        site = current_site(sys._getframe())
-        return Evaluation(outer, id(queryset), model, _kind(queryset), site, streamed)
+        site, purpose = current_site(_caller())
+        ledger: Ledger = outer.ledger
+        kind = purpose or _kind(queryset)
+        return ledger.load(outer, id(queryset), queryset.model._meta.label, kind, site, streamed)
+
+
+def _load_of_update(compiler: Any) -> Load | None:
+    outer = current()
+    if outer is None:
+        return None
+    with aside():
+        site, _ = current_site(_caller())
+        ledger: Ledger = outer.ledger
+        return ledger.load(outer, id(compiler), compiler.query.model._meta.label, "update", site)
+
+
+def _caller() -> FrameType | None:
+    """Return the frame that called the patched function."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame = frame.f_back
+    return frame
 
 
 def _kind(queryset: Any) -> str:
@@ -167,11 +212,104 @@ def _kind(queryset: Any) -> str:
     return _KINDS.get(iterable) or str(iterable.__name__)
 
 
+# Cursors
+
+
+def _executing(execute: Any) -> Callable[..., Any]:
+    def patched(self: Any, sql: Any, params: Any = None) -> Any:
+        result = execute(self, sql, params)
+        if running() is not None:
+            with _contained:
+                stretch = current()
+                if isinstance(stretch, Load):
+                    stretch.ran(sql if type(sql) is str else "", self.db.alias)
+                elif stretch is not None:
+                    stretch.ledger.ran()
+        return result
+
+    return patched
+
+
+def _calling(call: Any) -> Callable[..., Any]:
+    def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = call(self, *args, **kwargs)
+        if running() is not None:
+            with _contained:
+                stretch = current()
+                if stretch is not None:
+                    stretch.ledger.ran()
+        return result
+
+    return patched
+
+
+def _getting(get: Any) -> Callable[[Any, str], Any]:
+    def patched(self: Any, attr: str) -> Any:
+        found = get(self, attr)
+        if attr in _FETCHES and running() is not None:
+            with _contained:
+                count = _counter_of_rows(sys._getframe(1))
+                if count is not None:
+                    return functools.partial(_fetched, found, count)
+        return found
+
+    return patched
+
+
+def _fetched(fetch: Any, count: Callable[[int], object], *args: Any, **kwargs: Any) -> Any:
+    rows = fetch(*args, **kwargs)
+    with _contained:
+        count(len(rows) if type(rows) is list else rows is not None)
+    return rows
+
+
+def _going_through(iterate: Any) -> Callable[[Any], Iterator[Any]]:
+    def patched(self: Any) -> Iterator[Any]:
+        rows: Iterator[Any] = iterate(self)
+        if running() is not None:
+            with _contained:
+                count = _counter_of_rows(sys._getframe(1))
+                if count is not None:
+                    return _counted(rows, count)
+        return rows
+
+    return patched
+
+
+def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
+    number = 0
+    try:
+        for row in rows:
+            number += 1
+            yield row
+            del row
+    finally:
+        rows.close()
+        with _contained:
+            count(number)
+
+
+def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
+    """Return what counts the rows that are about to be fetched; None if they are Django's own."""
+    stretch = current()
+    if isinstance(stretch, Load):
+        return stretch.fetch if stretch.evaluation.kind == "update" else None
+    if stretch is None or caller.f_globals.get("__name__", "").startswith("django.db."):
+        return None
+    counter: Callable[[int], object] = stretch.ledger.fetched
+    return counter
+
+
 _PATCHES: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
     (QuerySet, "_fetch_all"): _fetching,
     (QuerySet, "_iterator"): _iterating,
     (QuerySet, "aiterator"): _aiterating,
     (RawQuerySet, "_fetch_all"): _fetching,
     (RawQuerySet, "iterator"): _iterating,
+    (SQLUpdateCompiler, "pre_sql_setup"): _collecting_keys,
     (CursorWrapper, "execute"): _executing,
+    (CursorWrapper, "executemany"): _calling,
+    (CursorWrapper, "callproc"): _calling,
+    (CursorWrapper, "__getattr__"): _getting,
+    (CursorWrapper, "__iter__"): _going_through,
 }

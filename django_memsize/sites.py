@@ -7,13 +7,13 @@ import gc
 import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from asgiref.sync import SyncToAsync
 
-from .values import Site, ours
+from .values import Several, Site, ours
 
 _PACKAGE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BOUNDARIES: Final = (
@@ -32,29 +32,114 @@ _STANDARD: Final = tuple(
 )
 
 
+_LIBRARY: Final = "library"
+_PROGRAM: Final = "program"
+_BOUNDARY: Final = "boundary"
+_TEMPLATE: Final = "template"
+_THREAD: Final = "thread"
+
+_BRACKET: Final = "bracket"
+
+_SITES_KEPT: Final = 10_000
+
+_PURPOSES: Final = {
+    "/django/contrib/contenttypes/fields.py": {"__get__": "lazy", "fetch_many": "lazy"},
+    "/django/db/models/base.py": {"refresh_from_db": "refresh"},
+    "/django/db/models/deletion.py": {"collect": "delete"},
+    "/django/db/models/fields/related_descriptors.py": {"__get__": "lazy", "fetch_many": "lazy"},
+    "/django/db/models/query.py": {"prefetch_one_level": "prefetch"},
+    "/django/db/models/query_utils.py": {"__get__": "deferred"},
+}
+"""Where Django loads rows for a purpose of its own: by the end of a file's name and function."""
+
+
 @ours
-class _Verdicts(dict[str, bool]):
+class _Roles(dict[str, Any]):
     __slots__ = ()
 
 
-_of_a_library: Final = _Verdicts()
+@ours
+class _Sites(dict[Several[object], Site]):
+    __slots__ = ()
 
 
-def current_site(frame: FrameType | None) -> Site | None:
+_roles: Final = _Roles()
+"""By file of code what is to be made of its frames: one of the words above, or purposes."""
+
+_sites: Final = _Sites()
+
+
+def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
     """Return the nearest frame outside Django, installed packages and the standard library.
 
     Looks outwards from the frame, no further than the request or command that is being measured.
-    None if there is no such frame: Django itself, a generic view say, was at work.
+    None if there is no such frame: Django itself, a generic view say, was at work. If a template
+    was being rendered on the way, the site has the line of the innermost of its nodes.
+
+    With it the purpose for which Django loads rows there, if it is one of its own: ``"lazy"``,
+    ``"deferred"``, ``"refresh"``, ``"prefetch"``, ``"delete"``.
     """
-    return _first(_outwards(frame))
-
-
-def _outwards(frame: FrameType | None) -> Iterator[tuple[CodeType, int]]:
+    purpose, template, template_line, is_inside = "", "", 0, True
     while frame is not None:
-        if frame.f_code is _HANDLER:
-            yield from reversed(_awaiting(frame))
-        yield frame.f_code, frame.f_lineno
+        code = frame.f_code
+        role = _roles.get(code.co_filename)
+        if role is None:
+            role = _roles[code.co_filename] = _role_of(code.co_filename)
+        if role is _LIBRARY:
+            pass
+        elif role is _PROGRAM:
+            return _site(code, frame.f_lineno, template, template_line), purpose
+        elif role is _BOUNDARY:
+            break
+        elif role is _THREAD:
+            if code is _HANDLER:
+                for outer, line in reversed(_awaiting(frame)):
+                    if _role_of(outer.co_filename) is _PROGRAM:
+                        return _site(outer, line, template, template_line), purpose
+        elif role is _TEMPLATE:
+            if code.co_name == "render_annotated" and not template:
+                template, template_line = _template_of(frame)
+        elif role is _BRACKET:
+            is_inside = False  # what is further out is the purpose of another loading
+        elif is_inside:
+            purpose = role.get(code.co_name) or purpose
         frame = frame.f_back
+    return Site("", 0, "", template, template_line) if template else None, purpose
+
+
+def _template_of(frame: FrameType) -> tuple[str, int]:
+    """Return the template and the line of the node that a frame renders; "" if it has no name."""
+    node = frame.f_locals.get("self")
+    name = getattr(getattr(node, "origin", None), "template_name", None)
+    line = getattr(getattr(node, "token", None), "lineno", None)
+    return (str(name), int(line)) if name and line else ("", 0)
+
+
+def _site(code: CodeType, line: int, template: str, template_line: int) -> Site:
+    """Return the site: the same one for the same place, as long as not too many are known."""
+    key = Several((code.co_filename, line, code.co_qualname, template, template_line))
+    site = _sites.get(key)
+    if site is None:
+        if len(_sites) >= _SITES_KEPT:
+            _sites.clear()
+        file = _as_imported(code.co_filename)
+        site = _sites[key] = Site(file, line, code.co_qualname, template, template_line)
+    return site
+
+
+def _role_of(file: str) -> Any:
+    if file.startswith(_BOUNDARIES):
+        return _BOUNDARY
+    if file == _PACKAGE + "orm.py":
+        return _BRACKET
+    if file == _HANDLER.co_filename:
+        return _THREAD
+    if not is_library(file):
+        return _PROGRAM
+    below = file.replace(os.sep, "/")
+    if below.endswith("/django/template/base.py"):
+        return _TEMPLATE
+    return next((of for end, of in _PURPOSES.items() if below.endswith(end)), _LIBRARY)
 
 
 def _awaiting(handler: FrameType) -> list[tuple[CodeType, int]]:
@@ -84,19 +169,6 @@ def _suspended(awaited: Any) -> Iterator[FrameType]:
             continue
         if frame is not None:
             yield frame
-
-
-def _first(places: Iterable[tuple[CodeType, int]]) -> Site | None:
-    for code, line in places:
-        file = code.co_filename
-        if file.startswith(_BOUNDARIES):
-            return None
-        library = _of_a_library.get(file)
-        if library is None:
-            library = _of_a_library[file] = is_library(file)
-        if not library:
-            return Site(_as_imported(file), line, code.co_qualname)
-    return None
 
 
 def is_library(file: str) -> bool:

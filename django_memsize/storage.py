@@ -21,10 +21,12 @@ from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
 from . import budget, conf, documents, overlap, settling
+from .context import within
 from .faults import Contained, Reminder
 from .layout import plain
+from .ledger import Evaluation
 from .models import Report
-from .recording import Defaults, Evaluation, Recording, within
+from .recording import Defaults, Recording
 from .values import Amount, Diff, Loading, TopMoment, TopTypes, ours
 
 EVALUATIONS_STORED: Final = 100

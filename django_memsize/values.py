@@ -26,6 +26,9 @@ def ours(cls: _Class) -> _Class:
     return cls
 
 
+LEDGER: Final = "ledger"
+"""Where the name of an instrument stands: there was none, rows were counted."""
+
 ROWS_SHOWN: Final = 15
 """How many rows ``str()`` of a snapshot or a diff prints."""
 
@@ -52,17 +55,50 @@ _NOTHING = TypeTotal()
 
 
 @ours
-class _Numbers(dict[str, int]):
+class Numbers(dict[str, int]):
     """A dict of a class of ours, so that a walk of the heap knows it."""
+
+    __slots__ = ()
+
+    def add(self, others: Mapping[str, int]) -> None:
+        """Add other numbers, name by name."""
+        for name, number in others.items():
+            self[name] = self.get(name, 0) + number
+
+
+@ours
+class Several(tuple[_T, ...]):
+    """A tuple of a class of ours."""
 
     __slots__ = ()
 
 
 @ours
-class _Several(tuple[_T, ...]):
-    """A tuple of a class of ours."""
+class Instances(Mapping[str, int]):
+    """How many instances were built, by the label of their model. A model without is not in it."""
 
-    __slots__ = ()
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._numbers = Numbers(numbers)
+
+    def __getitem__(self, model: str) -> int:
+        return self._numbers[model]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __repr__(self) -> str:
+        return f"Instances({dict(self._numbers)})"
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._numbers.items()))
+
+
+_NO_INSTANCES: Final = Instances({})
 
 
 class _TypeTable(Mapping[str, TypeTotal]):
@@ -70,8 +106,8 @@ class _TypeTable(Mapping[str, TypeTotal]):
     __slots__ = ("_counts", "_sizes")
 
     def __init__(self, counts: Mapping[str, int], sizes: Mapping[str, int]) -> None:
-        self._counts = _Numbers(counts)
-        self._sizes = _Numbers(sizes)
+        self._counts = Numbers(counts)
+        self._sizes = Numbers(sizes)
 
     def __getitem__(self, name: str) -> TypeTotal:
         return TypeTotal(self._counts[name], self._sizes[name])
@@ -200,14 +236,24 @@ class Amount:
 @ours
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A place in the program: file as it is imported, line, function."""
+    """A place in the program: file as it is imported, line, function.
+
+    And the template that was being rendered there, if one was, with its line. Where Django itself
+    rendered it (a generic view, say) there is no file.
+    """
 
     file: str
     line: int
     function: str
+    template: str = ""
+    template_line: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        place = f"{self.file}:{self.line}" if self.file else ""
+        if not self.template:
+            return place
+        rendered_by = f", rendered by {place}" if place else ""
+        return f"{self.template}:{self.template_line}{rendered_by}"
 
 
 @ours
@@ -273,7 +319,10 @@ class TopMoment:
 @ours
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """An evaluation as stored and shown. What only a meter knows is in bytes, else None."""
+    """An evaluation as stored and shown. What only a meter knows is in bytes, else None.
+
+    Rows, instances, bytes allocated and the duration are those of all its ``times`` together.
+    """
 
     model: str
     kind: str
@@ -290,6 +339,8 @@ class Loading:
     peak: int | None = None
     alive: int | None = None
     retained: int | None = None
+    times: int = 1
+    instances: Instances = _NO_INSTANCES
 
     @property
     def size(self) -> int | None:
@@ -345,11 +396,18 @@ class Summary:
     parked_types: TopTypes = TopTypes()
     moment: TopMoment | None = None
     meter_bytes: int | None = None
+    statements: int = 0
+    cursor_rows: int = 0
 
     @property
     def is_metered(self) -> bool:
         """Whether each allocation was credited to whom it belongs."""
         return self.peak is not None
+
+    @property
+    def is_light(self) -> bool:
+        """Whether rows were counted and nothing was measured."""
+        return self.instrument == LEDGER
 
     @property
     def largest_loading(self) -> Loading | None:
@@ -380,7 +438,7 @@ class Sized:
     def of_node(cls, node: Sequence[Any]) -> Sized:
         """Return what the engine's ``sized`` made: (name, size, flat, referents)."""
         name, size, flat, referents = node
-        return cls(name, size, flat, _Several(map(cls.of_node, referents)))
+        return cls(name, size, flat, Several(map(cls.of_node, referents)))
 
     def _lines(self, indent: str) -> Iterator[str]:
         yield f"{indent}{self.name} size={self.size} flat={self.flat}"

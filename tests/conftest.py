@@ -4,7 +4,7 @@ import pytest
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
-from django_memsize import engine, gauges, overlap, recording, storage
+from django_memsize import context, engine, gauges, overlap, recording, storage
 from tests.visits import EVERY_REQUEST, others_under_way
 
 
@@ -23,9 +23,9 @@ def _instrument(request, monkeypatch):
 @pytest.fixture(autouse=True)
 def _nothing_left_over():
     """Have every test begin and end outside of any recording."""
-    assert recording.current() is None
+    assert context.current() is None
     yield
-    assert recording.current() is None
+    assert context.current() is None
     storage.forget()
 
 

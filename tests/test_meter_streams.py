@@ -15,7 +15,7 @@ from tests.programs import ended_well  # noqa: E402
 variable = contextvars.ContextVar("variable", default=None)
 
 
-def stream(rows, begin=lambda: None, end=lambda count: None):
+def stream(rows, begin=lambda: None, end=lambda count, types: None):
     return compiled.Stream(rows, variable, "stretch", begin, end)
 
 
@@ -50,7 +50,7 @@ def test_between_rows_nothing_is_credited_where_no_window_was_ever_set():
 window = compiled.Window()
 window.open()
 rows = compiled.Stream(
-    map(bytearray, [5000] * 3), variable, "stretch", lambda: window, lambda count: None
+    map(bytearray, [5000] * 3), variable, "stretch", lambda: window, lambda *_: None
 )
 kept = []
 for row in rows:
@@ -70,7 +70,7 @@ watched.open()
 window = compiled.Window()
 window.open()
 rows = compiled.Stream(
-    iter([1, 2]), variable, "stretch", lambda window=window: window, lambda count: None
+    iter([1, 2]), variable, "stretch", lambda window=window: window, lambda count, types: None
 )
 next(rows)
 del rows, window
@@ -89,8 +89,52 @@ def test_rows_that_are_closed_or_used_up_before_the_first_are_at_their_end():
 
 def test_rows_that_are_closed_before_they_begin_never_begin():
     heard = []
-    rows = stream(iter([1, 2]), lambda: heard.append("begin"), heard.append)
+    rows = stream(iter([1, 2]), lambda: heard.append("begin"), lambda *said: heard.append(said))
     rows.close()
     assert list(rows) == []
     rows.close()
     assert heard == []
+
+
+def test_rows_are_counted_by_their_type():
+    heard = []
+    rows = stream(iter([1, 2, "three", 4, None]), end=lambda *said: heard.append(said))
+
+    assert len(list(rows)) == 5
+    assert heard == [(5, {int: 3, str: 1, type(None): 1})]
+
+
+def test_rows_that_nobody_wants_any_more_are_counted_as_far_as_they_came():
+    heard = []
+    rows = stream(iter([1, 2, "three"]), end=lambda *said: heard.append(said))
+    next(rows)
+    del rows
+
+    assert heard == [(1, {int: 1})]
+
+
+class Stretch:
+    window = None
+
+
+def test_the_window_is_asked_for_again_once_the_first_row_is_there():
+    first, second, stretch = compiled.Window(), compiled.Window(), Stretch()
+    first.open()
+    second.open()
+
+    def rows():
+        stretch.window = second
+        for _ in range(3):
+            yield bytearray(5000)
+
+    def begin():
+        return first
+
+    kept = list(compiled.Stream(rows(), variable, stretch, begin, lambda *_: None))
+    first.close()
+    second.close()
+    assert 5000 <= first.allocated[1] < 10_000
+    assert 10_000 <= second.allocated[1] < 15_500
+    assert len(kept) == 3
+    first.forget()
+    second.forget()

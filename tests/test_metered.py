@@ -21,7 +21,7 @@ from django.views.generic import ListView
 
 import django_memsize as memsize
 from django_memsize import engine, rendering, settling, storage
-from django_memsize.recording import within
+from django_memsize.context import within
 from tests.app import views
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
@@ -235,6 +235,72 @@ def test_the_rows_of_a_stream_are_credited_and_its_consumer_is_not(accounts):
     assert recording.allocated.bytes > 3_000_000_000
     assert evaluation.retained.bytes > 1_000_000
     assert kept
+
+
+def load_one_by_one(keys):
+    return [Account.objects.get(pk=key) for key in keys]
+
+
+def test_what_a_loop_loads_is_one_evaluation_in_one_window(accounts):
+    keys = [account.pk for account in accounts[:300]]
+    load_one_by_one(keys[:2])
+
+    with memsize.measure("block") as recording:
+        kept = load_one_by_one(keys)
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.times, evaluation.rows) == (300, 300)
+    told = evaluation.diff[ACCOUNT].count
+    assert 300 / 1.15 <= told <= 300
+    assert recording.retained.types[ACCOUNT].count == 300
+    assert evaluation.alive.bytes >= evaluation.diff[ACCOUNT].size
+    assert recording.allocated.bytes >= evaluation.allocated.bytes >= evaluation.peak.bytes
+    assert 0.8 * recording.retained.bytes < evaluation.retained.bytes <= recording.retained.bytes
+    assert kept
+
+
+def test_what_a_loop_loads_and_drops_stands_no_higher_than_once(accounts):
+    keys = [account.pk for account in accounts[:300]]
+    load_one_by_one(keys[:2])
+
+    with memsize.measure("block") as recording:
+        for key in keys:
+            Account.objects.get(pk=key)
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.times == 300
+    assert 20 * evaluation.peak.bytes < evaluation.allocated.bytes
+    assert ACCOUNT not in recording.retained.types
+
+
+def test_what_runs_between_two_loadings_of_a_loop_is_not_credited_to_them(accounts):
+    keys = [account.pk for account in accounts[:20]]
+    kept = []
+
+    with memsize.measure("block") as recording:
+        for key in keys:
+            Account.objects.get(pk=key)
+            kept.append(bytearray(1_000_000))
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.allocated.bytes < 10_000_000 < recording.retained.bytes
+
+
+def test_statements_at_one_place_have_their_own_bytes(accounts):
+    kept = []
+    with memsize.measure("block") as recording:
+        for number in (1, 3000, 1, 3000):
+            rows = Account.objects.all()
+            kept.append(list(rows if number > 1 else rows.filter(name="account 1")))
+            kept.append(list((rows if number > 1 else rows.filter(name="account 1")).iterator()))
+
+    few, streamed_few, many, streamed_many = recording.evaluations
+    for evaluation in (few, streamed_few):
+        assert (evaluation.times, evaluation.rows) == (2, 2)
+        assert evaluation.retained.bytes < 100_000
+    for evaluation in (many, streamed_many):
+        assert (evaluation.times, evaluation.rows) == (2, 2 * 3090)
+        assert evaluation.retained.bytes > 2_000_000
 
 
 # Threads and tasks

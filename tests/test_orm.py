@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 import weakref
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
@@ -22,13 +23,16 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import DataError, IntegrityError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
+from django.db.models import FilteredRelation, Q
 from django.db.models.query import ModelIterable, QuerySet, RawQuerySet
-from django.template import engines
+from django.db.models.sql.compiler import SQLUpdateCompiler
+from django.template import Context, Engine, engines
 from django.test.utils import CaptureQueriesContext
 
 from django_memsize import measure, orm
-from django_memsize.recording import Recording, current, within
-from tests.app.models import Account, Author, Book
+from django_memsize.context import current, within
+from django_memsize.recording import Recording
+from tests.app.models import Account, Author, Book, Card, Reader
 from tests.programs import ended_well
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +42,12 @@ PATCHED = [
     (QuerySet, "aiterator"),
     (RawQuerySet, "_fetch_all"),
     (RawQuerySet, "iterator"),
+    (SQLUpdateCompiler, "pre_sql_setup"),
     (CursorWrapper, "execute"),
+    (CursorWrapper, "executemany"),
+    (CursorWrapper, "callproc"),
+    (CursorWrapper, "__getattr__"),
+    (CursorWrapper, "__iter__"),
 ]
 BOOKS = "SELECT * FROM app_book ORDER BY id"
 
@@ -83,7 +92,7 @@ def in_place():
     return {(cls, name): cls.__dict__[name] for cls, name in PATCHED}
 
 
-def test_installing_replaces_five_methods_of_querysets_and_one_of_cursors(functions):
+def test_installing_replaces_methods_of_querysets_updates_and_cursors(functions):
     orm.install()
 
     assert all(in_place()[place] is not original for place, original in functions.items())
@@ -557,7 +566,7 @@ def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recordi
     loaded = Book.objects.all()
     list(loaded)
     followed = []
-    monkeypatch.setattr(orm, "_evaluation", lambda *_: followed.append(_))
+    monkeypatch.setattr(orm, "_load", lambda *_: followed.append(_))
 
     with within(recording):
         assert list(loaded) == books
@@ -658,10 +667,14 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
     [
         "orm.current_site",
         "orm._kind",
-        "recording.Evaluation.__init__",
-        "recording.Evaluation.ran",
-        "recording.Evaluation.close",
-        "recording.Evaluation._measure",
+        "orm.built",
+        "orm.relations_of",
+        "ledger.Ledger.load",
+        "ledger.Evaluation.__init__",
+        "ledger.Load.__init__",
+        "ledger.Load.ran",
+        "ledger.Load.close",
+        "ledger.Load.open",
     ],
 )
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
@@ -722,6 +735,151 @@ def test_an_async_loop_abandoned_inside_a_recording_is_credited_to_it(books, rec
         async_to_sync(first)()
 
     assert [one.rows for one in recording.evaluations] == [1]
+
+
+# How many instances
+
+
+def built(recording):
+    return [dict(one.instances) for one in recording.evaluations]
+
+
+def test_instances_are_counted_by_model(books, recording):
+    with within(recording):
+        list(Book.objects.all())
+        list(Book.objects.values("title"))
+        list(Book.objects.raw(BOOKS))
+        list(Book.objects.iterator())
+        list(Book.objects.values_list("title").iterator())
+        async_to_sync(listed)(Book.objects.aiterator())
+
+    assert built(recording) == [
+        *({"app.Book": 6}, {}, {"app.Book": 6}, {"app.Book": 6}, {}),
+        {"app.Book": 6},
+    ]
+
+
+FAN_OUT = {"app.Book": 7, "app.Author": 6}
+SELECTED = {
+    "list": list,
+    "iterator": lambda found: list(found.iterator()),
+    "aiterator": lambda found: async_to_sync(listed)(found.aiterator()),
+}
+
+
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+def test_instances_of_select_related_are_counted_each_time_they_are_built(books, recording, load):
+    Book.objects.create(title="Anonymous")
+
+    with within(recording), CaptureQueriesContext(connection) as captured:
+        load(Book.objects.select_related("author"))
+
+    assert built(recording) == [FAN_OUT]
+    assert len(captured) == 1
+
+
+def test_instances_of_select_related_are_counted_however_they_are_asked_for(books, recording):
+    reader = Reader.objects.create(name="Rae")
+    Card.objects.create(reader=reader)
+    Author.objects.update(best=books[0])
+
+    with within(recording):
+        list(Card.objects.select_related())
+        list(Reader.objects.select_related("card"))
+        list(Book.objects.select_related("author__best__author").filter(title="Book 1"))
+        list(
+            Book.objects.annotate(
+                ann=FilteredRelation("author", condition=Q(author__name="Ann"))
+            ).select_related("ann")
+        )
+
+    assert built(recording) == [
+        {"app.Card": 1, "app.Reader": 1},
+        {"app.Reader": 1, "app.Card": 1},
+        {"app.Book": 3 - 1, "app.Author": 2},
+        {"app.Book": 6, "app.Author": 3},
+    ]
+
+
+def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording):
+    class Turning(ModelIterable):
+        def __iter__(self):
+            yield from (Author(name=book.title) for book in super().__iter__())
+
+    with within(recording):
+        list(books_as(Turning))
+        list(books_as(Turning).iterator())
+
+    assert built(recording) == [{"app.Author": 6}] * 2
+
+
+# What is loaded again and again
+
+
+def test_a_loop_is_one_evaluation_with_its_sums(books, recording):
+    with within(recording):
+        for book in Book.objects.all():
+            author_of(book)
+
+    loop = recording.evaluations[1]
+    assert (loop.times, loop.rows, dict(loop.instances)) == (6, 6, {"app.Author": 6})
+    assert loop.kind == "lazy"
+    assert recording.rows == 12
+
+
+def test_statements_that_differ_are_evaluations_of_their_own(books, recording):
+    with within(recording):
+        for field in ("title", "title", "blurb", "title"):
+            list(Book.objects.filter(**{field: "Book 1"}))
+
+    assert [(one.times, one.rows) for one in recording.evaluations] == [(3, 3), (1, 0)]
+
+
+# Past the ORM
+
+
+def fetch_all(cursor):
+    return len(cursor.fetchall())
+
+
+def fetch_some(cursor):
+    return len(cursor.fetchmany(2)) + len(cursor.fetchmany(2))
+
+
+def fetch_one_by_one(cursor):
+    return sum(1 for _ in iter(cursor.fetchone, None))
+
+
+def go_through(cursor):
+    return sum(1 for _ in cursor)
+
+
+@pytest.mark.parametrize("fetch", [fetch_all, fetch_some, fetch_one_by_one, go_through])
+def test_rows_that_a_cursor_fetches_are_counted(books, recording, fetch):
+    with within(recording), connection.cursor() as cursor:
+        cursor.execute(BOOKS)
+        fetched = fetch(cursor)
+
+    assert fetched >= 4
+    assert (recording.statements, recording.cursor_rows) == (1, fetched)
+    assert (recording.rows, recording.evaluations) == (0, ())
+
+
+def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
+    with within(recording):
+        list(Book.objects.all())
+        assert Book.objects.count() == 6
+        assert Book.objects.exists()
+        Book.objects.create(title="New")
+
+    assert (recording.statements, recording.cursor_rows, recording.rows) == (3, 0, 6)
+
+
+def test_many_statements_at_once_are_one(books, recording):
+    with within(recording), connection.cursor() as cursor:
+        cursor.executemany("UPDATE app_book SET blurb = %s WHERE title = %s", [("a", "b")] * 3)
+
+    assert recording.statements == 1
 
 
 # The line that asked
@@ -789,9 +947,31 @@ def test_the_site_of_what_a_template_loads_is_the_line_that_renders_it(books, re
     with within(recording):
         template.render({"books": Book.objects.all()})
 
-    assert len(recording.evaluations) == 7
+    assert [(one.model, one.times) for one in recording.evaluations] == [
+        ("app.Book", 1),
+        ("app.Author", 6),
+    ]
     rendering = 'template.render({"books": Book.objects.all()})'
     assert {line(one) for one in recording.evaluations} == {rendering}
+
+
+PAGES = {
+    "outer.html": "<h1>Books</h1>\n{% for book in books %}\n{% include 'inner.html' %}{% endfor %}",
+    "inner.html": "<p>\n\n{{ book.title }} by {{ book.author.name }}</p>",
+}
+
+
+def test_the_site_of_what_a_template_loads_has_the_line_of_the_innermost_node(books, recording):
+    loader = ("django.template.loaders.locmem.Loader", PAGES)
+    template = Engine(loaders=[loader]).get_template("outer.html")
+
+    with within(recording):
+        template.render(Context({"books": Book.objects.all()}))
+
+    whole, lazy = (one.site for one in recording.evaluations)
+    assert (whole.template, whole.template_line) == ("outer.html", 2)
+    assert (lazy.template, lazy.template_line) == ("inner.html", 3)
+    assert str(lazy) == f"inner.html:3, rendered by tests/test_orm.py:{lazy.line}"
 
 
 async def view_that_gets():
@@ -858,8 +1038,8 @@ async def test_the_sites_of_gathered_tasks_are_each_its_own(recording):
     with within(recording):
         await asyncio.gather(*(view() for view in views))
 
-    functions = sorted(one.site.function for one in recording.evaluations)
-    assert functions == sorted(view.__name__ for view in views)
+    times = {one.site.function: one.times for one in recording.evaluations}
+    assert times == Counter(view.__name__ for view in views)
 
 
 @pytest.mark.parametrize(("view", "function", "text"), ASYNC_SITES)

@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 import django_memsize as memsize
-from django_memsize import budget, recording
+from django_memsize import budget, context, ledger, recording
 from django_memsize.middleware import MemsizeMiddleware
-from django_memsize.recording import Defaults, Evaluation, Recording
+from django_memsize.recording import Defaults, Recording
 from tests.app.models import Account
 from tests.programs import ended_well
 
@@ -131,7 +131,7 @@ def test_an_exception_passes_through_a_block_unchanged():
 
     assert caught.value is error
     assert measured.closed
-    assert recording.current() is None
+    assert context.current() is None
 
 
 def test_an_exit_passes_through_a_block():
@@ -143,7 +143,7 @@ def test_a_decorated_function_keeps_its_face_and_its_value():
     @memsize.measure("function")
     def double(number: int) -> int:
         """Twice."""
-        assert recording.current().name == "function"
+        assert context.current().name == "function"
         return number * 2
 
     assert double(21) == 42
@@ -155,12 +155,12 @@ async def test_a_decorated_coroutine_function_stays_one():
     @memsize.measure("coroutine")
     async def double(number):
         await asyncio.sleep(0)
-        assert recording.current().name == "coroutine"
+        assert context.current().name == "coroutine"
         return number * 2
 
     assert inspect.iscoroutinefunction(double)
     assert await double(21) == 42
-    assert recording.current() is None
+    assert context.current() is None
 
 
 def test_a_generator_function_cannot_be_decorated():
@@ -227,7 +227,7 @@ def test_tasks_are_measured_each_for_itself():
     async def work(name):
         with memsize.measure(name) as measured:
             await asyncio.sleep(0.01)
-            assert recording.current() is measured
+            assert context.current() is measured
         return measured
 
     async def both():
@@ -268,37 +268,48 @@ def test_measuring_never_sets_off_the_collector():
     assert runs == []
 
 
+def load(measured, statement="SELECT 1", rows=0, place="instances"):
+    """Have rows loaded as the patch on Django has it."""
+    one = measured.ledger.load(measured, 0, "app.Book", place, None)
+    with one:
+        if statement:
+            one.ran(statement, "default")
+        one.close(rows)
+
+
 def test_an_evaluation_without_a_statement_is_none():
     measured = Recording("x")
-    evaluation = Evaluation(measured, 0, "app.Book", "instances", None, streamed=False)
-    evaluation.open()
-    evaluation.close(0)
+    load(measured, statement=None)
 
     assert measured.evaluations == ()
 
 
 def test_evaluations_count_for_every_recording_around():
     with memsize.measure("outer") as outer, memsize.measure("inner") as inner:
-        evaluation = Evaluation(inner, 0, "app.Book", "instances", None, streamed=False)
-        evaluation.open()
-        evaluation.ran("SELECT 1", "default")
-        evaluation.close(7)
+        load(inner, rows=7)
 
     assert inner.rows == outer.rows == 7
-    assert inner.evaluations == outer.evaluations == (evaluation,)
+    assert inner.evaluations == outer.evaluations
+    assert [one.rows for one in inner.evaluations] == [7]
 
 
 def test_evaluations_beyond_those_kept_are_counted():
     measured = Recording("x")
-    for _ in range(recording.EVALUATIONS_KEPT + 5):
-        evaluation = Evaluation(measured, 0, "app.Book", "instances", None, streamed=False)
-        evaluation.open()
-        evaluation.ran("SELECT 1", "default")
-        evaluation.close(2)
+    for number in range(ledger.EVALUATIONS_KEPT + 5):
+        load(measured, f"SELECT {number}", rows=2, place=f"place {number}")
 
-    assert len(measured.evaluations) == recording.EVALUATIONS_KEPT
+    assert len(measured.evaluations) == ledger.EVALUATIONS_KEPT
     assert measured.evaluations_left_out == 5
-    assert measured.rows == 2 * (recording.EVALUATIONS_KEPT + 5)
+    assert measured.rows == 2 * (ledger.EVALUATIONS_KEPT + 5)
+
+
+def test_the_same_statement_at_the_same_place_is_one_evaluation():
+    measured = Recording("x")
+    for statement in ("SELECT 1", "SELECT 2", "SELECT 1", "SELECT 1"):
+        load(measured, statement, rows=2)
+
+    found = [(one.sql, one.times, one.rows) for one in measured.evaluations]
+    assert found == [("SELECT 1", 3, 6), ("SELECT 2", 1, 2)]
 
 
 @pytest.mark.django_db
@@ -306,7 +317,11 @@ def test_only_the_first_evaluation_is_measured_when_the_budget_is_spent(defaults
     defaults(max_overhead=0.0)
 
     with memsize.measure("block") as measured:
-        kept = [list(Account.objects.all()) for _ in range(3)]
+        kept = [
+            list(Account.objects.all()),
+            list(Account.objects.all()),
+            list(Account.objects.all()),
+        ]
 
     assert [evaluation.diff is not None for evaluation in measured.evaluations] == [
         True,
@@ -324,7 +339,11 @@ def test_every_evaluation_is_measured_while_there_is_budget(defaults, accounts):
     defaults(max_overhead=1.0)
 
     with memsize.measure("block") as measured:
-        kept = [list(Account.objects.all()) for _ in range(3)]
+        kept = [
+            list(Account.objects.all()),
+            list(Account.objects.all()),
+            list(Account.objects.all()),
+        ]
 
     assert [
         evaluation.diff["tests.app.models.Account"].count for evaluation in measured.evaluations

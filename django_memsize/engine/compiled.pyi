@@ -50,7 +50,7 @@ class Stream(Iterator[_T]):
         variable: ContextVar[_S],
         stretch: _S,
         begin: Callable[[], Window | None],
-        end: Callable[[int], object],
+        end: Callable[[int, dict[type, int]], object],
         /,
     ) -> None: ...
     def __next__(self) -> _T: ...

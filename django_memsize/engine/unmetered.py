@@ -14,7 +14,7 @@ Window: Final = None
 class Stream:
     """Iterates over rows, as the one in C does, but that there is no window."""
 
-    __slots__ = ("_begin", "_count", "_end", "_rows", "_stretch", "_variable")
+    __slots__ = ("_begin", "_count", "_end", "_rows", "_stretch", "_types", "_variable")
 
     def __init__(
         self,
@@ -22,14 +22,15 @@ class Stream:
         variable: ContextVar[Any],
         stretch: Any,
         begin: Callable[[], object],
-        end: Callable[[int], object],
+        end: Callable[[int, dict[type, int]], object],
     ) -> None:
         self._rows: Iterator[Any] | None = rows
         self._variable = variable
         self._stretch = stretch
         self._begin: Callable[[], object] | None = begin
-        self._end: Callable[[int], object] | None = end
+        self._end: Callable[[int, dict[type, int]], object] | None = end
         self._count = 0
+        self._types: dict[type, int] = {}
 
     def __iter__(self) -> Stream:
         return self
@@ -52,6 +53,7 @@ class Stream:
         finally:
             self._variable.set(outer)
         self._count += 1
+        self._types[type(row)] = self._types.get(type(row), 0) + 1
         return row
 
     def close(self) -> None:
@@ -74,7 +76,7 @@ class Stream:
         end, self._end = self._end, None
         if end is not None:
             with suppress(Exception):
-                end(self._count)
+                end(self._count, self._types)
 
 
 def switch_window(window: None, /) -> None:

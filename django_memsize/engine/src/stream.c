@@ -8,8 +8,11 @@ typedef struct {
     PyObject *variable; /* the ContextVar that says whose statements run */
     PyObject *stretch;  /* its value while a row is made */
     PyObject *begin;    /* called before the first row: returns the window, or None */
-    PyObject *end;      /* called once, with the number of rows */
+    PyObject *end;      /* called once, with the number of rows and how many are of which type */
     PyObject *window;   /* NULL before the first row */
+    PyObject *types;    /* how many are of which type, but for the run; NULL before the first row */
+    PyObject *type;     /* of the last row */
+    Py_ssize_t run;     /* how many rows in a row are of that type */
     Py_ssize_t count;
 } stream;
 
@@ -48,6 +51,8 @@ stream_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(one->begin);
     Py_VISIT(one->end);
     Py_VISIT(one->window);
+    Py_VISIT(one->types);
+    Py_VISIT(one->type);
     return 0;
 }
 
@@ -61,6 +66,8 @@ stream_clear(PyObject *self)
     Py_CLEAR(one->begin);
     Py_CLEAR(one->end);
     Py_CLEAR(one->window);
+    Py_CLEAR(one->types);
+    Py_CLEAR(one->type);
     return 0;
 }
 
@@ -73,6 +80,55 @@ swallow_fault(void)
     }
 }
 
+/* Add the run to the types, and begin a new one. What fails is not counted. */
+static void
+put_down_run(stream *self, PyObject *next)
+{
+    raised pending = raised_put_by();
+    meter_pause();
+    if (!self->types) {
+        self->types = PyDict_New();
+    }
+    if (self->types && self->type) {
+        PyObject *before = PyDict_GetItemWithError(self->types, self->type);
+        PyObject *now = PyLong_FromSsize_t(self->run + (before ? PyLong_AsSsize_t(before) : 0));
+        if (now) {
+            (void)PyDict_SetItem(self->types, self->type, now);
+            Py_DECREF(now);
+        }
+    }
+    PyErr_Clear();
+    meter_resume();
+    raised_restore(pending);
+    Py_XSETREF(self->type, Py_XNewRef(next));
+    self->run = 0;
+}
+
+/* Which window it is may be known only once the statement for the first row has run. */
+static void
+ask_for_the_window_again(stream *self)
+{
+    meter_pause();
+    PyObject *window = PyObject_GetAttrString(self->stretch, "window");
+    PyErr_Clear();
+    meter_resume();
+    if (window) {
+        Py_XSETREF(self->window, window);
+    }
+}
+
+static void
+count_row(stream *self, PyObject *row)
+{
+    if (!self->count++) {
+        ask_for_the_window_again(self);
+    }
+    if ((PyObject *)Py_TYPE(row) != self->type) {
+        put_down_run(self, (PyObject *)Py_TYPE(row));
+    }
+    self->run++;
+}
+
 /* Have the end heard of, once. Whatever is pending stays so. */
 static void
 say_the_end(stream *self)
@@ -83,7 +139,9 @@ say_the_end(stream *self)
     }
     self->end = NULL;
     raised pending = raised_put_by();
-    PyObject *heard = PyObject_CallFunction(end, "n", self->count);
+    put_down_run(self, NULL);
+    PyObject *types = self->types ? self->types : Py_None;
+    PyObject *heard = PyObject_CallFunction(end, "nO", self->count, types);
     swallow_fault();
     if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(end);
@@ -159,7 +217,7 @@ stream_next(PyObject *object)
     }
     PyObject *row = next_row(self);
     if (row) {
-        self->count++;
+        count_row(self, row);
         return row;
     }
     Py_CLEAR(self->rows);
@@ -234,11 +292,12 @@ static PyMethodDef stream_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-PyDoc_STRVAR(stream_doc,
-             "Stream(rows, variable, stretch, begin, end, /)\n--\n\n"
-             "Iterates over rows. While one is made the ContextVar is the stretch, and the window\n"
-             "that ``begin()`` returns is the innermost; ``end(count)`` is called after the last\n"
-             "one, or when no more are wanted.");
+PyDoc_STRVAR(
+    stream_doc,
+    "Stream(rows, variable, stretch, begin, end, /)\n--\n\n"
+    "Iterates over rows. While one is made the ContextVar is the stretch, and the window\n"
+    "that ``begin()`` returns is the innermost; ``end(count, types)`` is called after the\n"
+    "last one, or when no more are wanted, with how many there were of each type.");
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_doc, (void *)stream_doc},   {Py_tp_new, stream_new},

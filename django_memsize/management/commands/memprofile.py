@@ -22,8 +22,9 @@ from django.urls import Resolver404, resolve
 
 from django_memsize import conf, layout, rendering, sites, storage
 from django_memsize.checks import MIDDLEWARE
+from django_memsize.context import within
 from django_memsize.models import Report
-from django_memsize.recording import Recording, within
+from django_memsize.recording import Recording
 
 try:
     from django_rich.management import RichCommand

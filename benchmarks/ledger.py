@@ -1,0 +1,158 @@
+"""What the ledger costs: loadings of rows with it beside the same without, in turn, in one process.
+
+    python benchmarks/ledger.py [--rounds 41]
+
+Prints medians, and asserts nothing. Times are those of the processor. What is "plain" runs with the
+patch on Django taken off; plain again says how far the other figures are to be trusted.
+"""
+
+import argparse
+import gc
+import statistics
+import time
+import timeit
+
+from example import Account, origin, served
+
+from django_memsize import orm
+from django_memsize.context import within
+from django_memsize.recording import Recording
+
+SINGLE = 1000
+CALLS = 200_000
+
+
+def main():
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=41)
+    rounds = parser.parse_args().rounds
+    served()
+    keys = list(Account.objects.values_list("pk", flat=True)[:SINGLE])
+    print(f"{origin()}, {rounds} rounds")
+    counted = {"plain": plain, "plain, again": plain, "not recorded": patched, "ledger": light}
+    report("3,090 rows in one query", compare(counted, rounds, whole))
+    report("3,090 rows and their branches", compare(counted, rounds, related))
+    report(f"{SINGLE:,} queries of a row", compare(counted, rounds, one_by_one, keys), SINGLE)
+    report("3,090 rows of an iterator", compare(counted, rounds, streamed))
+    metered = {"plain": metered_plain, "plain, again": metered_plain, "metered": metered_patched}
+    report("metered: 3,090 rows in one query", compare(metered, rounds, whole))
+    report("metered: 3,090 rows of an iterator", compare(metered, rounds, streamed))
+    report(
+        f"metered: {SINGLE:,} queries of a row", compare(metered, rounds, one_by_one, keys), SINGLE
+    )
+    report("a call of _fetch_all", compare({"plain": off, "not recorded": on}, rounds), CALLS)
+
+
+def compare(contestants, rounds, *work):
+    """Return the seconds of each round by name; each round begins with another contestant."""
+    seconds = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            gc.collect()
+            seconds[name].append(contestants[name](*work))
+    return seconds
+
+
+def report(title, seconds, evaluations=1):
+    """Print what each contestant took, against the plain one of the same round."""
+    print(f"\n{title}")
+    plain_seconds = seconds["plain"]
+    for name, each in seconds.items():
+        pairs = list(zip(each, plain_seconds, strict=True))
+        ratio = statistics.median(one / other for one, other in pairs)
+        more = statistics.median(one - other for one, other in pairs) / evaluations * 1e6
+        took = statistics.median(each) * 1000
+        print(f"    {name:<16} {took:>10.3f} ms {ratio:>8.3f} times {more:>10.3f} µs more of each")
+
+
+def whole():
+    """Load all accounts."""
+    return list(Account.objects.all())
+
+
+def related():
+    """Load all accounts, each with its branch."""
+    return list(Account.objects.select_related("branch"))
+
+
+def one_by_one(keys):
+    """Load some accounts, each by a query of its own."""
+    return [Account.objects.get(pk=key) for key in keys]
+
+
+def streamed():
+    """Go through all accounts, and keep none."""
+    return sum(1 for _ in Account.objects.iterator())
+
+
+def timed(work, *arguments):
+    """Return the seconds of the processor that some work takes."""
+    began = time.process_time()
+    work(*arguments)
+    return time.process_time() - began
+
+
+def plain(work, *arguments):
+    """Time work without the patch on Django."""
+    orm.uninstall()
+    return timed(work, *arguments)
+
+
+def patched(work, *arguments):
+    """Time work with the patch, and nothing recorded."""
+    orm.install()
+    return timed(work, *arguments)
+
+
+def light(work, *arguments):
+    """Time work in a recording that only counts rows."""
+    orm.install()
+    return recorded(Recording("ledger", light=True), work, *arguments)
+
+
+def metered_plain(work, *arguments):
+    """Time metered work that is not followed."""
+    orm.uninstall()
+    return recorded(Recording("plain"), work, *arguments)
+
+
+def metered_patched(work, *arguments):
+    """Time metered work whose loadings are each in their own window."""
+    orm.install()
+    return recorded(Recording("metered"), work, *arguments)
+
+
+def recorded(recording, work, *arguments):
+    """Time work within a recording, its opening and closing left out."""
+    recording.open()
+    with within(recording):
+        seconds = timed(work, *arguments)
+    recording.close()
+    recording.abandon()
+    return seconds
+
+
+def calls():
+    """Return the seconds of many calls of a method that has nothing to do."""
+    accounts = Account.objects.all()
+    accounts._result_cache = []
+    return timeit.timeit(accounts._fetch_all, number=CALLS, timer=time.process_time)
+
+
+def off():
+    """Time them without the patch."""
+    orm.uninstall()
+    return calls()
+
+
+def on():
+    """Time them with it."""
+    orm.install()
+    return calls()
+
+
+if __name__ == "__main__":
+    main()

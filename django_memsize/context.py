@@ -1,0 +1,114 @@
+"""What is being measured here: a recording, or a loading of rows inside it.
+
+The ContextVar follows asyncio tasks and the threads of ``sync_to_async``: rows are credited to
+their own request. With it goes the engine's own, which says which window an allocation is
+credited to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from . import engine
+from .values import ours
+
+if TYPE_CHECKING:
+    from .engine.compiled import Window
+
+_Row = TypeVar("_Row")
+
+
+class Stretch(Protocol):
+    """Something that is measured while it runs."""
+
+    @property
+    def window(self) -> Window | None:
+        """Where what is allocated in it is credited, if anywhere."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is over, whatever still runs in its context."""
+
+    @property
+    def ledger(self) -> Any:
+        """Where what it loads is written down."""
+
+
+_current: ContextVar[Stretch | None] = ContextVar("memsize_current", default=None)
+
+
+running: Final = _current.get
+"""``running()`` is None wherever nothing is measured: the quickest way to know."""
+
+become: Final = _current.set
+"""``become(stretch)`` has what runs from now on in this context belong to it, or to none."""
+
+
+def current() -> Stretch | None:
+    """Return what is being measured in this context: the innermost stretch still open.
+
+    A task that outlives its request has the request's context for good.
+    """
+    stretch = _current.get()
+    return None if stretch is None or stretch.closed else stretch
+
+
+@ours
+class within:
+    """A ``with`` block that runs as part of a stretch, or of none."""
+
+    __slots__ = ("_outer", "_outer_window", "below", "stretch")
+
+    def __init__(self, stretch: Stretch | None) -> None:
+        self.stretch = stretch
+        self.below: within | None = None
+        self._outer: Stretch | None = None
+        self._outer_window: Window | None = None
+
+    def __enter__(self) -> None:
+        stretch = self.stretch
+        self._outer = _current.get()
+        _current.set(stretch)
+        self._outer_window = engine.switch_window(None if stretch is None else stretch.window)
+
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
+        engine.switch_window(self._outer_window)
+        _current.set(self._outer)
+
+
+@ours
+class aside:
+    """A ``with`` block of our own work: what it allocates is credited to nobody."""
+
+    __slots__ = ("_window",)
+
+    def __enter__(self) -> None:
+        self._window = engine.switch_window(None)
+
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
+        engine.switch_window(self._window)
+
+
+def streamed(
+    rows: Iterator[_Row],
+    stretch: Stretch,
+    begin: Callable[[], Window | None],
+    end: Callable[[int, dict[type, int]], object],
+) -> Iterator[_Row]:
+    """Return the rows: what makes them is the stretch's, not what is done in between.
+
+    ``begin()`` runs before the first row, ``end(count, types)`` after the last one.
+    """
+    return engine.Stream(rows, _current, stretch, begin, end)
+
+
+def _forget() -> None:
+    _current.set(None)
+    engine.switch_window(None)
+    engine.forget_windows()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,112 @@
+"""How many instances a loading of rows built, by the label of their model.
+
+Asks no more of a row than its type and what ``select_related()`` has just put in its cache: no
+query, and no property of the program's.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db.models.base import Model, ModelBase
+from django.db.models.query import (
+    FlatValuesListIterable,
+    NamedValuesListIterable,
+    ValuesIterable,
+    ValuesListIterable,
+)
+
+from .values import Several, ours
+
+WITHOUT: Final = frozenset(
+    {ValuesIterable, ValuesListIterable, NamedValuesListIterable, FlatValuesListIterable}
+)
+"""Rows of these are no instances."""
+
+
+@ours
+class Relation:
+    """A relation that ``select_related()`` follows, and those that it follows from there."""
+
+    __slots__ = ("_is_filtered", "_name", "_onwards")
+
+    def __init__(self, name: str, onwards: Sequence[Relation], is_filtered: bool = False) -> None:
+        self._name = name
+        self._onwards = onwards
+        self._is_filtered = is_filtered
+
+    def add(self, built: dict[str, int], rows: Iterable[Any]) -> None:
+        """Add the instances that rows have by this relation, and by those further on."""
+        name = self._name
+        if self._is_filtered:
+            related = [getattr(row, name, None) for row in rows]
+        else:
+            related = [row._state.fields_cache.get(name) for row in rows]
+        found = [one for one in related if one is not None]
+        if found:
+            _add_types(built, _types_of(found))
+            for relation in self._onwards:
+                relation.add(built, found)
+
+
+def relations_of(queryset: Any) -> Sequence[Relation]:
+    """Return the relations that a queryset follows by ``select_related()``."""
+    query = getattr(queryset, "query", None)
+    asked = getattr(query, "select_related", False)
+    if not asked or queryset._iterable_class in WITHOUT:
+        return ()
+    if isinstance(asked, dict):
+        return Several(_named(queryset.model._meta, asked))
+    return Several(_not_null(queryset.model._meta, query.max_depth))  # type: ignore[union-attr]
+
+
+def built_of(types: Mapping[type, int]) -> dict[str, int]:
+    """Return how many instances there are of each model, by the types of rows."""
+    built: dict[str, int] = {}
+    _add_types(built, types)
+    return built
+
+
+def built(queryset: Any, rows: Sequence[Any]) -> dict[str, int]:
+    """Return how many instances were built for rows of a queryset, related ones included."""
+    if getattr(queryset, "_iterable_class", None) in WITHOUT:
+        return {}
+    found = built_of(_types_of(rows))
+    for relation in relations_of(queryset):
+        relation.add(found, rows)
+    return found
+
+
+def _types_of(rows: Sequence[Any]) -> Mapping[type, int]:
+    # A Counter takes long to make, and little for each row.
+    return {type(rows[0]): 1} if len(rows) == 1 else Counter(map(type, rows))
+
+
+def _add_types(built: dict[str, int], types: Mapping[type, int]) -> None:
+    for cls, number in types.items():
+        if isinstance(cls, ModelBase):
+            label = cast("type[Model]", cls)._meta.label
+            built[label] = built.get(label, 0) + number
+
+
+def _named(options: Any, names: Mapping[str, Any]) -> Iterator[Relation]:
+    for name, onwards in names.items():
+        try:
+            field = options.get_field(name)
+        except FieldDoesNotExist:  # a FilteredRelation, set as an attribute
+            yield Relation(name, (), is_filtered=True)
+        else:
+            onwards = Several(_named(field.related_model._meta, onwards))
+            yield Relation(field.cache_name, onwards)
+
+
+def _not_null(options: Any, depth: int) -> Iterator[Relation]:
+    """Yield what ``select_related()`` without names follows: foreign keys that are never NULL."""
+    for field in options.fields if depth else ():
+        remote = field.remote_field
+        if remote and not field.null and not remote.parent_link:
+            onwards = Several(_not_null(field.related_model._meta, depth - 1))
+            yield Relation(field.cache_name, onwards)

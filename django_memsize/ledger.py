@@ -1,0 +1,510 @@
+"""Which rows a recording loaded: a line for each evaluation, with its instances and its bytes.
+
+What a loop loads one row after another, at the same place by the same statement, is one line.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from . import budget, context, engine
+from .budget import Account, Work
+from .context import Stretch, aside, running
+from .faults import Contained
+from .gauges import Census, Gauge, Meter
+from .values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
+
+if TYPE_CHECKING:
+    from .engine.compiled import Window
+
+_Row = TypeVar("_Row")
+
+EVALUATIONS_KEPT: Final = 1000
+"""Evaluations of one recording beyond these are only counted, with their rows."""
+
+_HIGHER: Final = 1.1
+"""What stands somewhere is told by type only if it stands so much higher than when it was told
+before: telling all of a loop that gathers rows would take the square of its length."""
+
+_contained: Final = Contained("django-memsize: measuring", only_ours=True)
+
+
+@ours
+class _Lines(list["Evaluation"]):
+    __slots__ = ()
+
+
+@ours
+class _Places(dict[Several[object], "Evaluation"]):
+    __slots__ = ()
+
+
+@ours
+class Ledger:
+    """What one recording loaded, also in recordings inside it.
+
+    ``statements`` ran outside of any evaluation: those of cursors, those that write, count() and
+    exists(). ``cursor_rows`` were fetched by cursors, past the ORM.
+    """
+
+    __slots__ = (
+        "_evaluations",
+        "_gauge",
+        "_has_told",
+        "_latest",
+        "_max_overhead",
+        "_statements",
+        "account",
+        "around",
+        "closed",
+        "cursor_rows",
+        "left_out",
+        "measures",
+        "moment",
+        "rows",
+        "statements",
+    )
+
+    def __init__(self, gauge: Gauge, account: Account, measures: bool, max_overhead: float) -> None:
+        self._gauge = gauge
+        self._max_overhead = max_overhead
+        self._has_told = False
+        self._evaluations = _Lines()
+        self._latest = _Places()
+        self._statements = _Places()
+        self.account = account
+        self.around: Ledger | None = None
+        self.measures = measures
+        self.closed = False
+        self.rows = 0
+        self.statements = 0
+        self.cursor_rows = 0
+        self.left_out = 0
+        self.moment: Moment | None = None
+
+    @property
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """The lines, in the order in which they first ended."""
+        return tuple(self._evaluations)
+
+    @property
+    def unmeasured(self) -> int:
+        """How many of them our budget had no room to tell by type."""
+        return sum(one.over_budget for one in self._evaluations)
+
+    def load(
+        self,
+        outer: Stretch,
+        owner: int,
+        model: str,
+        kind: str,
+        site: Site | None,
+        streamed: bool = False,
+    ) -> Load:
+        """Return a loading that is about to begin. Which line it is on, its statement decides."""
+        parent = outer.evaluation if isinstance(outer, Load) else None
+        # Both are kept by the line that has the key: their numbers are no other's meanwhile.
+        place = Several((id(parent), id(site), model, kind, streamed))
+        line = self._latest.get(place)
+        if line is None:
+            line = Evaluation(self, place, parent, model, kind, site, streamed)
+            if len(self._latest) < EVALUATIONS_KEPT:
+                self._latest[place] = line
+        return Load(line, outer, owner)
+
+    def line_of(self, line: Evaluation, sql: str, database: str) -> Evaluation:
+        """Return the line of a statement at the place of another: that one, if it has none yet."""
+        key = Several((line.place, database, sql))
+        found = self._statements.get(key)
+        if found is not None:
+            self._latest[line.place] = found
+            return found
+        if line.sql is not None:
+            line = line.beside()
+        line.sql, line.database = sql, database
+        if len(self._statements) < EVALUATIONS_KEPT:
+            self._statements[key] = self._latest[line.place] = line
+        return line
+
+    def add(self, line: Evaluation, rows: int) -> None:
+        """Take in that a line was loaded, here and in every ledger around."""
+        line.times += 1
+        line.rows += rows
+        for ledger in self._and_around():
+            ledger.rows += rows
+            if line.times == 1:
+                ledger._put_down(line)
+
+    def ran(self) -> None:
+        """Take in a statement that loaded no rows of the ORM's."""
+        for ledger in self._and_around():
+            ledger.statements += 1
+
+    def fetched(self, rows: int) -> None:
+        """Take in rows that a cursor fetched."""
+        for ledger in self._and_around():
+            ledger.cursor_rows += rows
+
+    def look(self, line: Evaluation) -> None:
+        """Tell what stands at the end of a loading, here and around, if it never stood so high."""
+        for ledger in self._and_around():
+            gauge = ledger._gauge
+            if isinstance(gauge, Meter) and gauge.window is not None:
+                told = 0 if ledger.moment is None else ledger.moment.amount.bytes
+                if gauge.window.alive[1] > _HIGHER * told and self.may_tell():
+                    ledger.moment = Moment(gauge.held(), line.model, line.rows, line.site)
+
+    def may_tell(self) -> bool:
+        """Tell whether there is room for a table by type.
+
+        For the first of a recording always; then as long as all our work in this process stays
+        within the share of its CPU time that the settings allow.
+        """
+        return not self._has_told or budget.within(self._max_overhead)
+
+    def told(self) -> None:
+        """Take in that there is a table now."""
+        self._has_told = True
+
+    def new_gauge(self, around: Window | None, streamed: bool) -> Gauge | None:
+        """Return what measures an evaluation, by the instrument that measures all, if anything."""
+        if self.closed or not self.measures:
+            return None
+        if isinstance(self._gauge, Meter):
+            return None if around is None else Meter()
+        return None if streamed else Census(pauses_collector=True)
+
+    def settle(self) -> None:
+        """Learn what is left of each evaluation, now that the recording knows."""
+        for evaluation in self._evaluations:
+            evaluation.settle()
+
+    def _put_down(self, line: Evaluation) -> None:
+        if len(self._evaluations) < EVALUATIONS_KEPT:
+            self._evaluations.append(line)
+        else:
+            self.left_out += 1
+            line.is_left_out = True
+
+    def _and_around(self) -> Iterator[Ledger]:
+        ledger: Ledger | None = self
+        while ledger is not None:
+            yield ledger
+            ledger = ledger.around
+
+
+@ours
+class Evaluation:
+    """What one place in the program loads by one statement of the ORM, once or ``times``.
+
+    ``rows``, ``instances`` by model and ``duration``, without our own work, are those of all times
+    together. ``diff`` is by type what it had put on the heap when that was most, the rows
+    themselves included; None where that was not told: our budget had no room for it
+    (``over_budget``), or a census would have to tell a stream from its consumer, who runs in
+    between. With the meter ``allocated``, ``peak`` and ``alive`` are known at its end, and
+    ``retained``, what is left of it, once the recording is settled.
+    """
+
+    __slots__ = (
+        "_alive",
+        "_meter",
+        "_told",
+        "began",
+        "built",
+        "database",
+        "depth",
+        "diff",
+        "duration",
+        "is_left_out",
+        "kind",
+        "ledger",
+        "model",
+        "over_budget",
+        "parent",
+        "place",
+        "retained",
+        "rows",
+        "site",
+        "sql",
+        "streamed",
+        "times",
+    )
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        place: Several[object],
+        parent: Evaluation | None,
+        model: str,
+        kind: str,
+        site: Site | None,
+        streamed: bool,
+    ) -> None:
+        self.ledger = ledger
+        self.place = place
+        self.parent = parent
+        self.model = model
+        self.kind = kind
+        self.site = site
+        self.streamed = streamed
+        self.depth: int = 0 if parent is None else parent.depth + 1
+        self.times = 0
+        self.rows = 0
+        self.sql: str | None = None
+        self.database: str | None = None
+        self.duration = 0.0
+        self.began = 0.0
+        self.diff: Diff | None = None
+        self.over_budget = False
+        self.is_left_out = False
+        self.retained: Amount | None = None
+        self.built = Numbers()
+        self._meter: Meter | None = None
+        self._alive = (0, 0)
+        self._told = 0
+
+    def __repr__(self) -> str:
+        times = f", {self.times:,} times" if self.times > 1 else ""
+        return f"<Evaluation: {self.rows:,} {self.model} as {self.kind} at {self.site}{times}>"
+
+    @property
+    def instances(self) -> Instances:
+        """How many instances were built, by model; those of ``select_related()`` included."""
+        return Instances(self.built)
+
+    @property
+    def window(self) -> Window | None:
+        """Where what is allocated in it is credited, if it is metered."""
+        return None if self._meter is None else self._meter.window
+
+    @property
+    def allocated(self) -> Amount | None:
+        """All that was ever allocated in it."""
+        return None if self.window is None else Amount(*self.window.allocated)
+
+    @property
+    def peak(self) -> Amount | None:
+        """The most that was alive at once of what was allocated in it."""
+        return None if self.window is None else Amount(*self.window.peak)
+
+    @property
+    def alive(self) -> Amount | None:
+        """What was allocated in it and not freed when it ended the last time."""
+        return None if self.window is None else Amount(*self._alive)
+
+    def beside(self) -> Evaluation:
+        """Return a line for another statement at the same place."""
+        place, parent, streamed = self.place, self.parent, self.streamed
+        return Evaluation(self.ledger, place, parent, self.model, self.kind, self.site, streamed)
+
+    def measure(self, meter: Meter, around: Window | None) -> None:
+        """Have a meter from now on: its window stays for the next time."""
+        meter.open(around)
+        self._meter = meter
+
+    def read(self) -> None:
+        """Take down what is known at the end, by type if it never stood so high."""
+        meter, window = self._meter, self.window
+        if meter is None or window is None:
+            return
+        self._alive = window.alive
+        if self.diff is not None and self._alive[1] <= _HIGHER * self._told:
+            return
+        if self.has_room():
+            self._told = self._alive[1]
+            self.diff = meter.held().types
+
+    def read_census(self, diff: Diff | None) -> None:
+        """Take down what a census counted, if it never was so much."""
+        if diff is not None and (self.diff is None or diff.total.size > self.diff.total.size):
+            self.diff = diff
+
+    def has_room(self) -> bool:
+        """Tell whether it may be told by type now, and keep that in mind."""
+        ledger = self.ledger
+        may = ledger.may_tell()
+        if may:
+            ledger.told()
+        self.over_budget = not may and self.diff is None
+        return may
+
+    def leave(self) -> None:
+        """Be measured no more."""
+        if self._meter is not None:
+            self._meter.leave()
+
+    def settle(self) -> None:
+        """Learn what is left of it."""
+        if self.window is not None:
+            self.retained = Amount(*self.window.retained)
+
+
+@ours
+class Load:
+    """One time that the rows of an evaluation are loaded: a ``with`` block."""
+
+    __slots__ = (
+        "_census",
+        "_has_ran",
+        "_outer",
+        "_outer_window",
+        "_started",
+        "_wall",
+        "around",
+        "built",
+        "evaluation",
+        "fetched",
+        "owner",
+    )
+
+    def __init__(self, evaluation: Evaluation, around: Stretch, owner: int) -> None:
+        self.evaluation = evaluation
+        self.around = around
+        self.owner = owner
+        self.fetched = 0
+        self.built: Numbers | None = None
+        self._census: Gauge | None = None
+        self._has_ran = False
+
+    @property
+    def ledger(self) -> Ledger:
+        """That of its recording."""
+        return self.evaluation.ledger
+
+    @property
+    def closed(self) -> bool:
+        """Whether its recording is over."""
+        return self.evaluation.ledger.closed
+
+    @property
+    def window(self) -> Window | None:
+        """Where what is allocated in it is credited, if anywhere."""
+        window = self.evaluation.window
+        return self.around.window if window is None else window
+
+    def __enter__(self) -> Load:
+        """Begin. What runs here is the evaluation's."""
+        self._outer, self._outer_window = running(), engine.switch_window(None)
+        context.become(self)
+        try:
+            self.open()
+            engine.switch_window(self.window)
+        except BaseException:  # an interrupt: nobody else would set things right again
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
+        engine.switch_window(None)
+        if self._census is not None:
+            self._census.leave()
+        context.become(self._outer)
+        engine.switch_window(self._outer_window)
+
+    def open(self) -> None:
+        """Begin to count."""
+        evaluation = self.evaluation
+        account = evaluation.ledger.account
+        if evaluation.ledger.measures and evaluation.window is None:
+            with aside(), _contained, Work(account):
+                self._measure()
+        self._wall = account.wall
+        self._started = time.perf_counter()
+
+    def ran(self, sql: str, database: str) -> None:
+        """Hear of a statement that ran on its behalf: without one, no rows were loaded."""
+        evaluation = self.evaluation
+        if self._has_ran:
+            evaluation.ledger.ran()
+            return
+        self._has_ran = True
+        if evaluation.sql != sql or evaluation.database != database:
+            with aside():
+                # A copy: by keeping the program's own text it is us who would retain it.
+                sql = str(sql.encode(errors="surrogatepass"), errors="surrogatepass")
+                self._move(evaluation.ledger.line_of(evaluation, sql, database))
+            engine.switch_window(self.window)
+
+    def stop(self) -> None:
+        """Have nothing more credited to it, in the block that it is."""
+        engine.switch_window(None)
+
+    def fetch(self, rows: int) -> None:
+        """Count rows that were fetched on its behalf, where nobody else does."""
+        self.fetched += rows
+
+    def close(self, rows: int, instances: Mapping[str, int] | None = None) -> None:
+        """End, with the rows loaded and the instances built, while they are still at hand."""
+        with aside():
+            self._close(rows, instances)
+
+    def stream(
+        self, rows: Iterator[_Row], built_of: Callable[[Mapping[type, int]], Mapping[str, int]]
+    ) -> Iterator[_Row]:
+        """Return the rows: what makes them is the evaluation, not what is done in between.
+
+        ``built_of`` says which instances there are of rows that are counted by their types.
+        """
+        return context.streamed(rows, self, self._begin, functools.partial(self._end, built_of))
+
+    def _measure(self) -> None:
+        evaluation = self.evaluation
+        around = self.around.window
+        gauge = evaluation.ledger.new_gauge(around, evaluation.streamed)
+        if isinstance(gauge, Meter):
+            evaluation.measure(gauge, around)
+        elif gauge is not None and evaluation.has_room():
+            self._census = gauge  # before it is opened: what fails in there is left in order
+            gauge.open(around)
+
+    def _move(self, line: Evaluation) -> None:
+        """Go on as another line: the statement was not the one of the last time."""
+        if line is not self.evaluation:
+            self.evaluation = line
+            if line.ledger.measures and line.window is None and self._census is None:
+                with _contained, Work(line.ledger.account):
+                    self._measure()
+
+    def _close(self, rows: int, instances: Mapping[str, int] | None) -> None:
+        evaluation = self.evaluation
+        ledger = evaluation.ledger
+        if not self._has_ran or ledger.closed:
+            return
+        took = time.perf_counter() - self._started
+        evaluation.duration += took - (ledger.account.wall - self._wall)
+        if not evaluation.times:
+            evaluation.began = self._started
+        ledger.add(evaluation, rows)
+        for built in filter(None, (instances, self.built)):
+            evaluation.built.add(built)
+        if ledger.measures:
+            with Work(ledger.account):
+                self._read()
+
+    def _read(self) -> None:
+        evaluation = self.evaluation
+        if self._census is not None:
+            self._census.read()
+            evaluation.read_census(self._census.diff)
+        else:
+            evaluation.ledger.look(evaluation)
+            evaluation.read()
+        if evaluation.is_left_out:
+            evaluation.leave()
+
+    def _begin(self) -> Window | None:
+        with _contained:
+            self.open()
+        return self.window
+
+    def _end(
+        self,
+        built_of: Callable[[Mapping[type, int]], Mapping[str, int]],
+        rows: int,
+        types: Mapping[type, int],
+    ) -> None:
+        with _contained, aside():
+            self.close(rows, built_of(types))
