@@ -6,7 +6,7 @@ C_SOURCES := $(wildcard django_memsize/engine/src/*.[ch])
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python example_project/manage.py
 
-.PHONY: demo serve test lint lint-c bench clean
+.PHONY: demo serve test django-suite lint lint-c bench clean
 
 # An engine of older sources must not outlive a build that fails.
 $(VENV)/demo: pyproject.toml setup.py $(C_SOURCES)
@@ -43,6 +43,10 @@ serve: $(VENV)/demo  ## The example project, with its admin
 test: $(VENV)/test  ## The tests, on one Python and one Django
 	$(BIN)/python -m pytest
 
+PART ?= all
+django-suite: $(VENV)/demo  ## Django's own tests, recorded and not; PART=orm for those of the ORM
+	$(BIN)/python django_suite/run.py --part $(PART)
+
 lint: $(VENV)/lint lint-c
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -67,5 +71,5 @@ bench:  ## Side by side with other tools, into the README
 	@$(PYTHON) benchmarks/table.py README.md build/bench/*.json
 
 clean:
-	rm -rf $(VENV) build *.egg-info example_project/db.sqlite3
+	rm -rf $(VENV) .django-suite build *.egg-info example_project/db.sqlite3
 	rm -f django_memsize/engine/compiled.*.so

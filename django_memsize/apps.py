@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
 from django.core import checks
 
+if TYPE_CHECKING:
+    from .recording import Defaults
+
 
 class MemsizeConfig(AppConfig):
-    """Checks the settings, follows queries, and hands the settings to recordings."""
+    """Checks the settings, and hands them to recordings; the first has queries followed."""
 
     name = "django_memsize"
     label = "django_memsize"
@@ -16,10 +21,22 @@ class MemsizeConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up; a second time changes nothing."""
-        from . import orm, recording, storage
+        from . import recording
         from .checks import check_middleware, check_settings
 
         checks.register(check_settings)
         checks.register(check_middleware)
-        orm.install()
-        recording.configure(storage.defaults)
+        recording.configure(_defaults_of_the_first)
+
+
+def _defaults_of_the_first() -> Defaults:
+    """Follow queries from the first recording on, and return its defaults.
+
+    Not from ``ready()`` on: a library that patches querysets in its own, after ours, would load
+    rows outside of what we see.
+    """
+    from . import orm, recording, storage
+
+    orm.install()
+    recording.configure(storage.defaults)
+    return storage.defaults()

@@ -33,6 +33,7 @@ from django_memsize import measure, orm
 from django_memsize.context import current, within
 from django_memsize.recording import Recording
 from tests.app.models import Account, Author, Book, Card, Reader
+from tests.programs import ended_well
 
 ROOT = Path(__file__).parent.parent
 PATCHED = [
@@ -78,6 +79,7 @@ def recording(_without_censuses):
 @pytest.fixture
 def functions():
     """Django's own functions, while the patch is off; afterwards it is on again."""
+    Recording("the first, which puts it on")
     orm.uninstall()
     try:
         yield in_place()
@@ -120,6 +122,56 @@ def test_uninstalling_what_is_not_installed_changes_nothing(functions):
     orm.uninstall()
 
     assert in_place() == functions
+
+
+PATCHED_BY_A_LIBRARY = """
+import sys, types
+import django
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.management import call_command
+from django.db.models.query import QuerySet
+
+class Library(AppConfig):
+    name = "library"
+    path = "."
+
+    def ready(self):
+        below = QuerySet._fetch_all
+        def _fetch_all(self):
+            if self._result_cache is None:
+                self._result_cache = list(self._iterable_class(self))
+            below(self)
+        QuerySet._fetch_all = _fetch_all
+
+sys.modules["library"] = library = types.ModuleType("library")
+library.Library = Library
+settings.configure(
+    INSTALLED_APPS=["django.contrib.contenttypes", *sys.argv[1:]],
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+)
+django.setup()
+call_command("migrate", verbosity=0)
+
+import django_memsize as memsize
+from django.contrib.contenttypes.models import ContentType
+
+with memsize.measure("all") as recording:
+    number = len(ContentType.objects.all())
+print(recording.rows == number > 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "apps",
+    [
+        ("django_memsize",),
+        ("django_memsize", "library.Library"),
+        ("library.Library", "django_memsize"),
+    ],
+)
+def test_no_library_hides_rows_by_loading_them_itself(apps):
+    assert ended_well(PATCHED_BY_A_LIBRARY, *apps) == "True\n"
 
 
 @pytest.mark.parametrize("kept", ["ours", "original"])

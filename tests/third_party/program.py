@@ -1,80 +1,254 @@
 """Load rows through libraries that change querysets, in a process of its own.
 
-Prints as JSON, for each way of loading: the statements it runs unrecorded, those it runs recorded,
-and the rows recorded. The argument says which apps come first, ``memsize`` or ``others``.
+    python -m tests.third_party.program {without,first,last} {none,cachalot,cacheops}
+
+The first argument says where we stand among the apps, the second which library keeps rows in a
+cache. Prints as JSON, for each way of loading: the statements it runs, what it finds, and, where we
+are there, the rows recorded.
 """
 
 # ruff: noqa: E402 - models can be imported only once there are settings
 
 import json
 import sys
-from contextlib import nullcontext
+import uuid
 
 import django
 from django.conf import settings
 from django.core.management import call_command
 
-MEMSIZE = ["django_memsize"]
-OTHERS = ["polymorphic", "mptt", "cachalot"]
+PLACE, CACHE = sys.argv[1:]
+LIBRARIES = ["polymorphic", "mptt", "treebeard", *([CACHE] if CACHE != "none" else [])]
+PREFIX = uuid.uuid4().hex  # one Redis may serve several of us
+APPS = {
+    "without": LIBRARIES,
+    "first": ["django_memsize", *LIBRARIES],
+    "last": [*LIBRARIES, "django_memsize"],
+}
 
 settings.configure(
-    INSTALLED_APPS=[
-        "django.contrib.contenttypes",
-        *(MEMSIZE + OTHERS if sys.argv[1] == "memsize" else OTHERS + MEMSIZE),
-        "tests.third_party",
-    ],
+    # Ours first: or the keys of content types, and so the statements, would depend on who is there.
+    INSTALLED_APPS=["tests.third_party", "django.contrib.contenttypes", *APPS[PLACE]],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    CACHEOPS_REDIS="redis://127.0.0.1:6379/0",
+    CACHEOPS={"third_party.*": {"ops": "all", "timeout": 60}},
+    CACHEOPS_PREFIX=lambda _: PREFIX,
 )
 django.setup()
 
-from cachalot.api import cachalot_disabled, invalidate
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection
+from django.db.models import Prefetch
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize.context import within
-from django_memsize.recording import Recording
-from tests.third_party.models import Animal, Cafe, Dog, Folder, Place
+from tests.third_party.models import Animal, Boat, Cafe, Dog, Folder, Owner, Page, Place, Zoo
+
+WAYS = {"none": [], "cachalot": [], "cacheops": []}
 
 
-def inheritance():
-    assert {type(place) for place in Place.objects.select_subclasses()} == {Place, Cafe}
+def way(*caches):
+    """Have a way of loading tried where the library of one of these names keeps rows."""
+
+    def add(load):
+        for cache in caches:
+            WAYS[cache].append(load)
+        return load
+
+    return add
 
 
+def named(instances):
+    """Return what instances are, and how they are called."""
+    return [(type(one).__name__, str(one.name)) for one in instances]
+
+
+@way("none")
+def subclasses():
+    return named(Place.objects.select_subclasses().order_by("pk"))
+
+
+@way("none")
+def subclasses_of_an_iterator():
+    return named(Place.objects.select_subclasses().order_by("pk").iterator())
+
+
+@way("none")
+def subclass():
+    return named([Place.objects.get_subclass(name="cafe")])
+
+
+@way("none")
 def polymorphic():
-    assert {type(animal) for animal in Animal.objects.all()} == {Animal, Dog}
-    assert {type(animal) for animal in Animal.objects.iterator()} == {Animal, Dog}
+    return named(Animal.objects.order_by("pk"))
 
 
+@way("none")
+def polymorphic_iterator():
+    return named(Animal.objects.order_by("pk").iterator())
+
+
+@way("none")
+def polymorphic_get():
+    return named([Animal.objects.get(name="dog")])
+
+
+@way("none")
+def not_polymorphic():
+    return named(Animal.objects.non_polymorphic().order_by("pk"))
+
+
+@way("none")
+def polymorphic_values():
+    return list(Animal.objects.order_by("pk").values_list("name", flat=True))
+
+
+@way("none")
+def polymorphic_prefetch():
+    animals = Prefetch("animals", Animal.objects.order_by("pk"))
+    return [named(zoo.animals.all()) for zoo in Zoo.objects.prefetch_related(animals)]
+
+
+@way("none")
+def polymorphic_relation():
+    return [dog.zoo.name for dog in Dog.objects.select_related("zoo")]
+
+
+@way("none")
 def tree():
-    root = Folder.objects.get(parent=None)
-    assert len(root.get_descendants(include_self=True)) == 3
+    return named(Folder.objects.get(parent=None).get_descendants(include_self=True))
 
 
-def cache():
-    invalidate()
-    assert len(Place.objects.all()) == len(Place.objects.all()) == 2
+@way("none")
+def ancestors():
+    return named(Folder.objects.get(name="leaf").get_ancestors())
 
 
-def statements(load):
+@way("none")
+def cached_tree():
+    (root,) = Folder.objects.all().get_cached_trees()
+    return [named(child.get_children()) for child in root.get_children()]
+
+
+@way("none")
+def pages():
+    return [(page.title, page.depth) for page in Page.get_tree()]
+
+
+@way("none")
+def children_of_a_page():
+    return [page.title for page in Page.objects.get(title="home").get_children()]
+
+
+@way("none")
+def dump_of_pages():
+    return [page["data"]["title"] for page in Page.dump_bulk()]
+
+
+@way("none")
+def relation_of_peers():
+    return [boat.owner.name for boat in Boat.objects.order_by("pk")]
+
+
+@way("none")
+def relation_of_one():
+    return Boat.objects.get(name="first").owner.name
+
+
+@way("cachalot", "cacheops")
+def asked_twice():
+    return [named(Owner.objects.order_by("pk")) for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def get_twice():
+    return [Owner.objects.get(name="ann").name for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def values_twice():
+    return [list(Owner.objects.order_by("pk").values_list("name", flat=True)) for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def iterated_twice():
+    return [named(Owner.objects.order_by("pk").iterator()) for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def relations_twice():
+    return [[boat.owner.name for boat in Boat.objects.order_by("pk")] for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def prefetched_twice():
+    owners = Owner.objects.order_by("pk").prefetch_related("boats")
+    return [[named(owner.boats.all()) for owner in owners.all()] for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def counted_twice():
+    return [Owner.objects.count() for _ in range(2)]
+
+
+@way("cachalot", "cacheops")
+def asked_again_after_a_change():
+    before = named(Owner.objects.order_by("pk"))
+    ann = Owner.objects.get(name="ann")
+    ann.save()
+    return before, named(Owner.objects.order_by("pk"))
+
+
+def populate():
+    call_command("migrate", run_syncdb=True, verbosity=0)
+    Place.objects.create(name="place")
+    Cafe.objects.create(name="cafe")
+    zoo = Zoo.objects.create(name="zoo")
+    Animal.objects.create(name="animal", zoo=zoo)
+    Dog.objects.create(name="dog", zoo=zoo)
+    root = Folder.objects.create(name="root")
+    branch = Folder.objects.create(name="branch", parent=root)
+    Folder.objects.create(name="leaf", parent=branch)
+    home = Page.add_root(title="home")
+    for title in ("news", "about"):
+        home.add_child(title=title)
+    for name, boats in (("ann", ["first", "second"]), ("ben", ["third"])):
+        owner = Owner.objects.create(name=name)
+        for boat in boats:
+            Boat.objects.create(name=boat, owner=owner)
+
+
+def tried(load):
+    """Load as if nothing had been kept, and return what is to be printed."""
+    forget()
     with CaptureQueriesContext(connection) as captured:
-        load()
-    return [query["sql"] for query in captured.captured_queries]
+        found = load()
+    return {"statements": [query["sql"] for query in captured.captured_queries], "found": found}
 
 
-call_command("migrate", run_syncdb=True, verbosity=0)
-for model in (Place, Cafe, Animal, Dog):
-    model.objects.create()
-root = Folder.objects.create()
-for _ in range(2):
-    Folder.objects.create(parent=root)
+def tried_twice(load):
+    """Load unrecorded and recorded, and return both."""
+    import django_memsize as memsize
 
-found = {}
-for load in (inheritance, polymorphic, tree, cache):
-    recording = Recording(load.__name__)
-    with nullcontext() if load is cache else cachalot_disabled():
-        unrecorded = statements(load)
-        with within(recording):
-            recorded = statements(load)
-    found[load.__name__] = [unrecorded, recorded, recording.rows]
-sys.stdout.write(json.dumps(found))
+    unrecorded = tried(load)
+    with memsize.measure(load.__name__) as recording:
+        recorded = tried(load)
+    return {"unrecorded": unrecorded, "recorded": recorded, "rows": recording.rows}
+
+
+def forget():
+    ContentType.objects.clear_cache()
+    if CACHE == "cachalot":
+        from cachalot.api import invalidate
+
+        invalidate()
+    elif CACHE == "cacheops":
+        from cacheops import invalidate_model
+
+        for model in (Owner, Boat):
+            invalidate_model(model)
+
+
+populate()
+loaded = tried if PLACE == "without" else tried_twice
+sys.stdout.write(json.dumps({load.__name__: loaded(load) for load in WAYS[CACHE]}))

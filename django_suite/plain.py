@@ -1,0 +1,5 @@
+"""Settings of a run without us."""
+
+from test_sqlite import *  # noqa: F403 - from Django's own tests
+
+TEST_RUNNER = "django_suite.outcomes.Runner"
