@@ -44,9 +44,10 @@ ARROWS = {
     "pages": {"layout", "models", "rendering", "values"},
     "recording": {
         *("budget", "context", "engine", "gauges", "ledger", "overlap", "values"),
-        *("psutil",),
+        "resident",
     },
     "rendering": {"layout", "values"},
+    "resident": {"psutil"},
     "settling": {"faults", "values"},
     "sites": {"asgiref", "values"},
     "storage": {

@@ -726,6 +726,8 @@ def test_instances_of_select_related_are_counted_each_time_they_are_built(books,
     assert len(captured) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Calling select_related:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Calling select_related:PendingDeprecationWarning")
 def test_instances_of_select_related_are_counted_however_they_are_asked_for(books, recording):
     reader = Reader.objects.create(name="Rae")
     Card.objects.create(reader=reader)
