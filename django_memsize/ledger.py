@@ -313,9 +313,9 @@ class Evaluation:
         self._alive = window.alive
         if self.diff is not None and self._alive[1] <= _HIGHER * self._told:
             return
-        if self.has_room():
-            self._told = self._alive[1]
-            self.diff = meter.held().types
+        self._told = self._alive[1]
+        # A table of the first few would be taken for one of all.
+        self.diff = meter.held().types if self.has_room() else None
 
     def read_census(self, diff: Diff | None) -> None:
         """Take down what a census counted, if it never was so much."""
@@ -328,7 +328,7 @@ class Evaluation:
         may = ledger.may_tell()
         if may:
             ledger.told()
-        self.over_budget = not may and self.diff is None
+        self.over_budget = not may
         return may
 
     def leave(self) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-import psutil
-
-from . import engine
+from . import engine, resident
 from .budget import Account, Work
 from .context import current, within
 from .gauges import Gauge, Nothing, gauge_for
@@ -234,7 +231,7 @@ class Recording:
         # Before the census, which would find the context changed by entering it.
         with within(self):
             self._collected_before = _collected()
-            self.rss_before = _rss()
+            self.rss_before = resident.size()
             with Work(self._account):
                 self._gauge.open(None if outer is None else outer.window)
             self._account.wall = 0.0
@@ -251,7 +248,7 @@ class Recording:
         if self._presence is not None:
             self.overlapping = self._presence.leave()
         self.duration = time.perf_counter() - self._started - self._account.wall
-        self.rss_after = _rss()
+        self.rss_after = resident.size()
         self.collected_objects = _collected() - self._collected_before
         with Work(self._account):
             self._gauge.read(by_type=False)
@@ -284,32 +281,6 @@ class Recording:
             self._gauge.leave()
 
 
-def _this_process() -> psutil.Process | None:
-    try:
-        return psutil.Process()
-    except (psutil.Error, OSError):
-        return None
-
-
-_process = _this_process()
-
-
 def _collected() -> int:
     """Return how many objects the collector has freed in this process."""
     return sum(generation["collected"] for generation in gc.get_stats())
-
-
-def _rss() -> int | None:
-    """Return the memory of this process; None where the system does not tell: no /proc, say."""
-    try:
-        return int(_process.memory_info().rss) if _process else None
-    except (psutil.Error, OSError):
-        return None
-
-
-def _forget() -> None:
-    global _process
-    _process = _this_process()
-
-
-os.register_at_fork(after_in_child=_forget)

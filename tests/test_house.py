@@ -45,9 +45,10 @@ ARROWS = {
     "pages": {"layout", "models", "rendering", "values"},
     "recording": {
         *("budget", "context", "engine", "gauges", "ledger", "overlap", "upstream", "values"),
-        "psutil",
+        "resident",
     },
     "rendering": {"layout", "values"},
+    "resident": {"psutil"},
     "settling": {"context", "faults", "upstream", "values"},
     "sites": {"asgiref", "values"},
     "storage": {

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
-from django_memsize import conf, engine, extremes, measure, recording, rendering, storage
+from django_memsize import conf, engine, extremes, measure, rendering, resident, storage
 from django_memsize.context import current
 from django_memsize.models import Report
 from tests.app.models import Account
@@ -50,7 +50,7 @@ def unsampled(settings, monkeypatch):
     """Choose no request, and have the process grow by nothing but what a test says."""
     settings.MEMSIZE = UNSAMPLED
     settings.ROOT_URLCONF = __name__
-    monkeypatch.setattr(recording, "_rss", lambda: memory[-1])
+    monkeypatch.setattr(resident, "size", lambda: memory[-1])
 
 
 def test_a_request_that_loads_much_is_kept_once(client):

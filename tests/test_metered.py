@@ -241,7 +241,20 @@ def load_one_by_one(keys):
     return [Account.objects.get(pk=key) for key in keys]
 
 
-def test_what_a_loop_loads_is_one_evaluation_in_one_window(accounts):
+def test_a_loop_that_there_is_no_budget_for_has_no_table_of_its_first_rows(accounts, settings):
+    settings.MEMSIZE = WITH_EVALUATIONS | {"MAX_OVERHEAD": 0.0}
+
+    with memsize.measure("block") as recording:
+        kept = load_one_by_one([account.pk for account in accounts[:30]])
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.times, evaluation.diff, evaluation.over_budget) == (30, None, True)
+    assert evaluation.alive.bytes > 30 * 500
+    assert kept
+
+
+def test_what_a_loop_loads_is_one_evaluation_in_one_window(accounts, settings):
+    settings.MEMSIZE = WITH_EVALUATIONS
     keys = [account.pk for account in accounts[:300]]
     load_one_by_one(keys[:2])
 

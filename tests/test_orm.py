@@ -778,6 +778,7 @@ def test_instances_of_select_related_are_counted_each_time_they_are_built(books,
     assert len(captured) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Calling select_related")
 def test_instances_of_select_related_are_counted_however_they_are_asked_for(books, recording):
     reader = Reader.objects.create(name="Rae")
     Card.objects.create(reader=reader)

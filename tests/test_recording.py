@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 import django_memsize as memsize
-from django_memsize import budget, context, ledger, recording
+from django_memsize import budget, context, ledger, recording, resident
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Recording
 from tests.app.models import Account
@@ -107,12 +107,24 @@ def test_the_memory_of_the_process_is_none_where_no_proc_is_mounted():
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, psutil.NoSuchProcess(1)])
-def test_the_memory_of_the_process_is_none_from_when_it_can_no_more_be_read(monkeypatch, error):
-    monkeypatch.setattr(recording._process, "memory_info", Mock(side_effect=error))
+@pytest.mark.parametrize("reads_proc", [True, False])
+def test_the_memory_of_the_process_is_none_from_when_it_can_no_more_be_read(
+    monkeypatch, error, reads_proc
+):
+    monkeypatch.setattr(resident, "_STATM", "/nowhere/statm" if reads_proc else "")
+    monkeypatch.setattr(psutil.Process, "memory_info", Mock(side_effect=error))
     with memsize.measure("block") as measured:
         pass
 
     assert (measured.rss_before, measured.rss_after, measured.incomplete) == (None, None, False)
+
+
+def test_the_memory_of_the_process_is_what_psutil_says(monkeypatch):
+    size, expected = resident.size(), psutil.Process().memory_info().rss
+    assert abs(size - expected) < 16 * 1024**2
+
+    monkeypatch.setattr(resident, "_STATM", "")
+    assert abs(resident.size() - expected) < 16 * 1024**2
 
 
 def test_what_a_census_cannot_know_is_none():
