@@ -74,12 +74,13 @@ def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
 
     Looks outwards from the frame, no further than the request or command that is being measured.
     None if there is no such frame: Django itself, a generic view say, was at work. If a template
-    was being rendered on the way, the site has the line of the innermost of its nodes.
+    was being rendered on the way, the site has the line of its innermost node, of the program's own
+    templates if there are any.
 
     With it the purpose for which Django loads rows there, if it is one of its own: ``"lazy"``,
     ``"deferred"``, ``"refresh"``, ``"prefetch"``, ``"delete"``.
     """
-    purpose, template, template_line, is_inside = "", "", 0, True
+    purpose, template, template_line, is_inside, is_theirs = "", "", 0, True, False
     while frame is not None:
         code = frame.f_code
         role = _roles.get(code.co_filename)
@@ -97,8 +98,10 @@ def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
                     if _role_of(outer.co_filename) is _PROGRAM:
                         return _site(outer, line, template, template_line), purpose
         elif role is _TEMPLATE:
-            if code.co_name == "render_annotated" and not template:
-                template, template_line = _template_of(frame)
+            if code.co_name == "render_annotated" and not is_theirs:
+                name, at, is_theirs = _template_of(frame)
+                if name and (is_theirs or not template):
+                    template, template_line = name, at
         elif role is _BRACKET:
             is_inside = False  # what is further out is the purpose of another loading
         elif is_inside:
@@ -107,12 +110,22 @@ def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
     return Site("", 0, "", template, template_line) if template else None, purpose
 
 
-def _template_of(frame: FrameType) -> tuple[str, int]:
-    """Return the template and the line of the node that a frame renders; "" if it has no name."""
+def _template_of(frame: FrameType) -> tuple[str, int, bool]:
+    """Return template and line of the node that a frame renders, and whether it is the program's.
+
+    "" if it has no name.
+    """
     node = frame.f_locals.get("self")
-    name = getattr(getattr(node, "origin", None), "template_name", None)
+    origin = getattr(node, "origin", None)
+    name = getattr(origin, "template_name", None)
     line = getattr(getattr(node, "token", None), "lineno", None)
-    return (str(name), int(line)) if name and line else ("", 0)
+    if not name or not line:
+        return "", 0, False
+    file = str(getattr(origin, "name", ""))
+    role = _roles.get(file)
+    if role is None:
+        role = _roles[file] = _role_of(file)
+    return str(name), int(line), role is _PROGRAM
 
 
 def _site(code: CodeType, line: int, template: str, template_line: int) -> Site:

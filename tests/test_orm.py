@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
+from django import forms
 from django.db import DataError, IntegrityError, OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -973,6 +974,22 @@ def test_the_site_of_what_a_template_loads_has_the_line_of_the_innermost_node(bo
     assert (whole.template, whole.template_line) == ("outer.html", 2)
     assert (lazy.template, lazy.template_line) == ("inner.html", 3)
     assert str(lazy) == f"inner.html:3, rendered by tests/test_orm.py:{lazy.line}"
+
+
+def test_a_template_of_the_programs_own_goes_before_one_of_a_library(books, recording):
+    class Choice(forms.Form):
+        author = forms.ModelChoiceField(Author.objects.all())
+
+    pages = {"form.html": "<form>\n{{ form }}</form>"}
+    loader = ("django.template.loaders.locmem.Loader", pages)
+
+    with within(recording):
+        Engine(loaders=[loader]).get_template("form.html").render(Context({"form": Choice()}))
+        str(Choice())
+
+    of_page, of_django = (one.site for one in recording.evaluations)
+    assert (of_page.template, of_page.template_line) == ("form.html", 2)
+    assert of_django.template.startswith("django/forms/")
 
 
 async def view_that_gets():
