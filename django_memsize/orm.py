@@ -44,7 +44,13 @@ _KINDS: Final[dict[type, str]] = {
     NamedValuesListIterable: "values_list",
     FlatValuesListIterable: "values_list",
 }
-_FETCHES: Final = frozenset({"fetchone", "fetchmany", "fetchall"})
+_FETCHES: Final[dict[str, Callable[[Any], int]]] = {
+    # A row may be a tuple, and so may many.
+    "fetchone": lambda row: row is not None,
+    "fetchmany": len,
+    "fetchall": len,
+}
+"""How many rows each of them has returned."""
 
 
 def install() -> None:
@@ -250,16 +256,22 @@ def _getting(get: Any) -> Callable[[Any, str], Any]:
             with _contained:
                 count = _counter_of_rows(sys._getframe(1))
                 if count is not None:
-                    return functools.partial(_fetched, found, count)
+                    return functools.partial(_fetched, found, _FETCHES[attr], count)
         return found
 
     return patched
 
 
-def _fetched(fetch: Any, count: Callable[[int], object], *args: Any, **kwargs: Any) -> Any:
+def _fetched(
+    fetch: Any,
+    number: Callable[[Any], int],
+    count: Callable[[int], object],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
     rows = fetch(*args, **kwargs)
     with _contained:
-        count(len(rows) if type(rows) is list else rows is not None)
+        count(number(rows))
     return rows
 
 
