@@ -29,12 +29,12 @@ class Stretch(Protocol):
         """Where what is allocated in it is credited, if anywhere."""
 
     @property
-    def closed(self) -> bool:
-        """Whether it is over, whatever still runs in its context."""
+    def ledger(self) -> Any:
+        """Where what it loads is written down: closed once it is over."""
 
     @property
-    def ledger(self) -> Any:
-        """Where what it loads is written down."""
+    def counts_fetches(self) -> bool:
+        """Whether the rows that cursors fetch are to be counted for it."""
 
 
 _current: ContextVar[Stretch | None] = ContextVar("memsize_current", default=None)
@@ -53,7 +53,7 @@ def current() -> Stretch | None:
     A task that outlives its request has the request's context for good.
     """
     stretch = _current.get()
-    return None if stretch is None or stretch.closed else stretch
+    return None if stretch is None or stretch.ledger.closed else stretch
 
 
 @ours

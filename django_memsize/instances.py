@@ -47,7 +47,7 @@ class Relation:
             related = [row._state.fields_cache.get(name) for row in rows]
         found = [one for one in related if one is not None]
         if found:
-            _add_types(built, _types_of(found))
+            _add_types(built, Counter(map(type, found)))
             for relation in self._onwards:
                 relation.add(built, found)
 
@@ -70,19 +70,21 @@ def built_of(types: Mapping[type, int]) -> dict[str, int]:
     return built
 
 
-def built(queryset: Any, rows: Sequence[Any]) -> dict[str, int]:
-    """Return how many instances were built for rows of a queryset, related ones included."""
-    if getattr(queryset, "_iterable_class", None) in WITHOUT:
+def built(queryset: Any, rows: Sequence[Any], label: str) -> dict[str, int]:
+    """Return how many instances were built for rows of a queryset, related ones included.
+
+    ``label`` is that of its model.
+    """
+    if not rows or getattr(queryset, "_iterable_class", None) in WITHOUT:
         return {}
-    found = built_of(_types_of(rows))
-    for relation in relations_of(queryset):
-        relation.add(found, rows)
+    if len(rows) == 1 and type(rows[0]) is queryset.model:
+        found = {label: 1}
+    else:
+        found = built_of(Counter(map(type, rows)))
+    if getattr(queryset.query, "select_related", False):
+        for relation in relations_of(queryset):
+            relation.add(found, rows)
     return found
-
-
-def _types_of(rows: Sequence[Any]) -> Mapping[type, int]:
-    # A Counter takes long to make, and little for each row.
-    return {type(rows[0]): 1} if len(rows) == 1 else Counter(map(type, rows))
 
 
 def _add_types(built: dict[str, int], types: Mapping[type, int]) -> None:

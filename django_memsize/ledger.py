@@ -133,10 +133,12 @@ class Ledger:
         """Take in that a line was loaded, here and in every ledger around."""
         line.times += 1
         line.rows += rows
-        for ledger in self._and_around():
+        ledger: Ledger | None = self
+        while ledger is not None:
             ledger.rows += rows
             if line.times == 1:
                 ledger._put_down(line)
+            ledger = ledger.around
 
     def ran(self) -> None:
         """Take in a statement that loaded no rows of the ORM's."""
@@ -355,29 +357,23 @@ class Load:
         "_wall",
         "around",
         "built",
+        "counts_fetches",
         "evaluation",
         "fetched",
+        "ledger",
         "owner",
     )
 
     def __init__(self, evaluation: Evaluation, around: Stretch, owner: int) -> None:
         self.evaluation = evaluation
+        self.ledger = evaluation.ledger
+        self.counts_fetches = evaluation.kind == "update"
         self.around = around
         self.owner = owner
         self.fetched = 0
         self.built: Numbers | None = None
         self._census: Gauge | None = None
         self._has_ran = False
-
-    @property
-    def ledger(self) -> Ledger:
-        """That of its recording."""
-        return self.evaluation.ledger
-
-    @property
-    def closed(self) -> bool:
-        """Whether its recording is over."""
-        return self.evaluation.ledger.closed
 
     @property
     def window(self) -> Window | None:
@@ -387,11 +383,17 @@ class Load:
 
     def __enter__(self) -> Load:
         """Begin. What runs here is the evaluation's."""
-        self._outer, self._outer_window = running(), engine.switch_window(None)
+        return self.enter(engine.switch_window(None))
+
+    def enter(self, window: Window | None) -> Load:
+        """Begin, where no window is set any more, and that one was."""
+        self._outer, self._outer_window = running(), window
         context.become(self)
         try:
             self.open()
-            engine.switch_window(self.window)
+            inside = self.window if self.ledger.measures else window
+            if inside is not None:
+                engine.switch_window(inside)
         except BaseException:  # an interrupt: nobody else would set things right again
             self.__exit__()
             raise
@@ -402,13 +404,13 @@ class Load:
         if self._census is not None:
             self._census.leave()
         context.become(self._outer)
-        engine.switch_window(self._outer_window)
+        if self._outer_window is not None:
+            engine.switch_window(self._outer_window)
 
     def open(self) -> None:
         """Begin to count."""
-        evaluation = self.evaluation
-        account = evaluation.ledger.account
-        if evaluation.ledger.measures and evaluation.window is None:
+        account = self.ledger.account
+        if self.ledger.measures and self.evaluation.window is None:
             with aside(), _contained, Work(account):
                 self._measure()
         self._wall = account.wall
@@ -439,7 +441,7 @@ class Load:
     def close(self, rows: int, instances: Mapping[str, int] | None = None) -> None:
         """End, with the rows loaded and the instances built, while they are still at hand."""
         with aside():
-            self._close(rows, instances)
+            self.end(rows, instances)
 
     def stream(
         self, rows: Iterator[_Row], built_of: Callable[[Mapping[type, int]], Mapping[str, int]]
@@ -468,7 +470,8 @@ class Load:
                 with _contained, Work(line.ledger.account):
                     self._measure()
 
-    def _close(self, rows: int, instances: Mapping[str, int] | None) -> None:
+    def end(self, rows: int, instances: Mapping[str, int] | None) -> None:
+        """The same, where no window is set."""
         evaluation = self.evaluation
         ledger = evaluation.ledger
         if not self._has_ran or ledger.closed:
@@ -478,8 +481,10 @@ class Load:
         if not evaluation.times:
             evaluation.began = self._started
         ledger.add(evaluation, rows)
-        for built in filter(None, (instances, self.built)):
-            evaluation.built.add(built)
+        if instances:
+            evaluation.built.add(instances)
+        if self.built:
+            evaluation.built.add(self.built)
         if ledger.measures:
             with Work(ledger.account):
                 self._read()

@@ -26,6 +26,7 @@ from django.db.models.query import (
 )
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
+from . import engine
 from .context import aside, current, running, within
 from .faults import Contained
 from .instances import Relation, built, built_of, relations_of
@@ -85,13 +86,20 @@ def _fetching(fetch_all: Any) -> Callable[[Any], None]:
     def _fetch_all(self: Any) -> None:
         if running() is None or self._result_cache is not None:
             return fetch_all(self)  # type: ignore[no-any-return]
-        with _contained.entering(_load, self) as load:
+        load = None
+        with _contained:
+            load = _begun(self)
+        if load is None:
+            return fetch_all(self)  # type: ignore[no-any-return]
+        try:
             fetch_all(self)
-            if load is not None:
-                with _contained:
-                    load.stop()
-                    rows: Any = self._result_cache
-                    load.close(len(rows), built(self, rows))
+            with _contained:
+                load.stop()
+                rows: Any = self._result_cache
+                load.end(len(rows), built(self, rows, load.evaluation.model))
+        finally:
+            with _contained:
+                load.__exit__()
         return None
 
     return _fetch_all
@@ -102,7 +110,7 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
         rows: Iterator[Any] = iterate(self, *args, **kwargs)
         if running() is not None:
             with _contained:
-                load = _load(self, streamed=True)
+                load = _load_of_stream(self)
                 if load is not None:
                     with aside():
                         relations = relations_of(self)
@@ -134,7 +142,7 @@ def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:
         rows: AsyncIterator[Any] = iterate(self, *args, **kwargs)
         if running() is not None:
             with _contained:
-                load = _load(self, streamed=True)
+                load = _load_of_stream(self)
                 if load is not None:
                     return _astreamed(rows, self, load)
         return rows
@@ -156,7 +164,7 @@ async def _astreamed(rows: AsyncIterator[Any], queryset: Any, load: Load) -> Asy
                 break
             count += 1
             with _contained, aside():
-                found.add(built(queryset, (row,)))
+                found.add(built(queryset, (row,), load.evaluation.model))
             yield row
             del row
     finally:
@@ -181,16 +189,35 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
     return pre_sql_setup
 
 
-def _load(queryset: Any, streamed: bool = False) -> Load | None:
+def _begun(queryset: Any) -> Load | None:
+    """Begin the loading of a queryset, unless none begins here, or one of it has begun."""
+    window = engine.switch_window(None)
+    load = None
+    try:
+        load = _load(queryset, sys._getframe(2))
+        if load is not None:
+            load.enter(window)
+    finally:
+        if load is None:
+            engine.switch_window(window)
+    return load
+
+
+def _load(queryset: Any, caller: FrameType, streamed: bool = False) -> Load | None:
     """Return the loading that begins here; None if none does, or one of it has begun."""
     outer = current()
-    if outer is None or (isinstance(outer, Load) and outer.owner == id(queryset)):
+    if outer is None or (type(outer) is Load and outer.owner == id(queryset)):
         return None
+    site, purpose = current_site(caller)
+    ledger: Ledger = outer.ledger
+    kind = purpose or _kind(queryset)
+    return ledger.load(outer, id(queryset), queryset.model._meta.label, kind, site, streamed)
+
+
+def _load_of_stream(queryset: Any) -> Load | None:
+    caller = sys._getframe(2)
     with aside():
-        site, purpose = current_site(_caller())
-        ledger: Ledger = outer.ledger
-        kind = purpose or _kind(queryset)
-        return ledger.load(outer, id(queryset), queryset.model._meta.label, kind, site, streamed)
+        return _load(queryset, caller, streamed=True)
 
 
 def _load_of_update(compiler: Any) -> Load | None:
@@ -198,13 +225,13 @@ def _load_of_update(compiler: Any) -> Load | None:
     if outer is None:
         return None
     with aside():
-        site, _ = current_site(_caller())
+        site, _ = current_site(_outside())
         ledger: Ledger = outer.ledger
         return ledger.load(outer, id(compiler), compiler.query.model._meta.label, "update", site)
 
 
-def _caller() -> FrameType | None:
-    """Return the frame that called the patched function."""
+def _outside() -> FrameType | None:
+    """Return the nearest frame that is not ours."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__package__") == __package__:
         frame = frame.f_back
@@ -227,7 +254,7 @@ def _executing(execute: Any) -> Callable[..., Any]:
         if running() is not None:
             with _contained:
                 stretch = current()
-                if isinstance(stretch, Load):
+                if type(stretch) is Load:
                     stretch.ran(sql if type(sql) is str else "", self.db.alias)
                 elif stretch is not None:
                     stretch.ledger.ran()
@@ -252,7 +279,7 @@ def _calling(call: Any) -> Callable[..., Any]:
 def _getting(get: Any) -> Callable[[Any, str], Any]:
     def patched(self: Any, attr: str) -> Any:
         found = get(self, attr)
-        if attr in _FETCHES and running() is not None:
+        if attr in _FETCHES and (stretch := running()) is not None and stretch.counts_fetches:
             with _contained:
                 count = _counter_of_rows(sys._getframe(1))
                 if count is not None:
@@ -305,7 +332,7 @@ def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
     """Return what counts the rows that are about to be fetched; None if they are Django's own."""
     stretch = current()
     if isinstance(stretch, Load):
-        return stretch.fetch if stretch.evaluation.kind == "update" else None
+        return stretch.fetch if stretch.counts_fetches else None
     if stretch is None or caller.f_globals.get("__name__", "").startswith("django.db."):
         return None
     counter: Callable[[int], object] = stretch.ledger.fetched

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from . import engine, resident
 from .budget import Account, Work
@@ -58,6 +58,8 @@ class Recording:
     one measures nothing: it counts rows, and reads the memory of the process. ``cold`` is whether
     it was the first of its kind in this process, None where nobody asked.
     """
+
+    counts_fetches: Final = True
 
     __slots__ = (
         "_account",

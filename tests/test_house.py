@@ -40,7 +40,7 @@ ARROWS = {
     },
     "migrations": {"django"},
     "models": {"django", "documents", "values"},
-    "orm": {"context", "django", "faults", "instances", "ledger", "sites", "values"},
+    "orm": {"context", "django", "engine", "faults", "instances", "ledger", "sites", "values"},
     "overlap": {"values"},
     "pages": {"layout", "models", "rendering", "values"},
     "recording": {

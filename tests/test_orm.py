@@ -674,7 +674,7 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
         "ledger.Evaluation.__init__",
         "ledger.Load.__init__",
         "ledger.Load.ran",
-        "ledger.Load.close",
+        "ledger.Load.end",
         "ledger.Load.open",
     ],
 )
