@@ -150,8 +150,9 @@ def test_nothing_is_kept_where_the_settings_say_so(client, settings, caplog, cha
 
 def test_nothing_is_kept_under_a_test_runner_unless_asked(client, monkeypatch):
     create_accounts(3090)
-    monkeypatch.setattr(conf, "_overridden", 0)
-    client.get("/accounts/")
+    with monkeypatch.context() as unasked:  # what is counted is counted down afterwards
+        unasked.setattr(conf, "_overridden", 0)
+        client.get("/accounts/")
 
     assert not Report.objects.exists()
 
