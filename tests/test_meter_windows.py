@@ -35,6 +35,31 @@ def blocks(bytes_):
     return round(bytes_ / BLOCK)
 
 
+def test_what_others_set_the_variable_to_is_found_at_once():
+    """asgiref sets every variable of a context that it copied, one by one."""
+    first, second = compiled.Window(), compiled.Window()
+    first.open()
+    second.open()
+
+    def run():
+        compiled.switch_window(first)
+        variable = next(v for v in contextvars.copy_context() if v.name == "memsize_window")
+        bytes(SIZE)
+        token = variable.set(second)
+        bytes(SIZE)
+        variable.reset(token)
+        bytes(SIZE)
+        variable.set(None)
+        bytes(SIZE)
+        variable.set(second)
+        bytes(SIZE)
+
+    contextvars.copy_context().run(run)
+    first.close()
+    second.close()
+    assert [blocks(window.allocated[1]) for window in (first, second)] == [2, 2]
+
+
 def test_a_window_counts_what_is_allocated_in_it_and_what_is_left():
     outside = bytes(SIZE)
     with metered() as window:

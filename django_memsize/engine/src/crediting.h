@@ -11,6 +11,15 @@
 /* A class takes no less: below that an allocation is not of one. */
 #define LEAST_CLASS ((size_t)sizeof(PyHeapTypeObject))
 
+/* What CPython makes last, before the variables of a context have other values: a table as large as
+   this, behind the collector's header. Anybody may set ours, as asgiref does with all it copies. */
+typedef struct {
+    PyObject_HEAD
+    void *members[3];
+} context_table;
+
+#define CONTEXT_TABLE (sizeof(context_table) + 2 * sizeof(void *))
+
 /* Most blocks are freed before another takes their place here. */
 #define YOUNGEST 256
 
@@ -23,7 +32,8 @@ typedef struct {
 
 extern struct crediting_state {
     /* Where the window was looked up last, and what was found. Nothing else is found there until
-       the thread has another context, or the variable another value, or the windows change. */
+       the thread has another context, or the variable may have another value, or the windows
+       change. */
     uint64_t thread, version;
     window *found;
     bool saw_a_class;
@@ -127,6 +137,9 @@ credit_born(const void *address, size_t size, block_origin origin, const PyThrea
     }
     bool is_known = crediting.version == thread->context_ver && crediting.thread == thread->id;
     window *born_in = MEMSIZE_RARELY(!is_known) ? crediting_look_up(thread) : crediting.found;
+    if (size == CONTEXT_TABLE) {
+        crediting.thread = 0;
+    }
     if (!born_in) {
         return;
     }

@@ -254,6 +254,7 @@ meter_forget(window *outermost)
         return;
     }
     told_windows--;
+    (void)crediting_blocks(); /* for want of memory, windows may go: before any is looked at */
     for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
         crediting_forget(each);
     }
@@ -264,13 +265,11 @@ void
 meter_release(window *left)
 {
     meter_close(left); /* which destroys nothing that has a handle */
+    if (!left->parent) {
+        meter_forget(left); /* which does not destroy it, either */
+    }
     left->has_handle = false;
-    if (!left->parent && left->was_opened && !left->is_forgotten) {
-        meter_forget(left);
-    }
-    else {
-        meter_let_go(left);
-    }
+    meter_let_go(left);
 }
 
 bool
