@@ -14,6 +14,14 @@ crediting_look_anew(void)
     crediting.thread = 0; /* no thread's */
 }
 
+/* All values of a context are in one object, which is made anew for each new value. */
+static int
+measure_values(PyObject *values, void *Py_UNUSED(arg))
+{
+    crediting.values_bytes += (size_t)Py_TYPE(values)->tp_basicsize + 2 * sizeof(void *);
+    return 0;
+}
+
 /* Whether the version of a thread's context is another one with each context. -1 with an exception.
  */
 static int
@@ -21,6 +29,10 @@ prove_versions(void)
 {
     const PyThreadState *thread = PyThreadState_Get();
     PyObject *context = PyContext_New();
+    crediting.values_bytes = 0;
+    if (context) {
+        (void)Py_TYPE(context)->tp_traverse(context, measure_values, NULL);
+    }
     uint64_t outside = thread->context_ver;
     if (!context || PyContext_Enter(context) < 0) {
         Py_XDECREF(context);

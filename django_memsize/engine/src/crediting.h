@@ -11,15 +11,6 @@
 /* A class takes no less: below that an allocation is not of one. */
 #define LEAST_CLASS ((size_t)sizeof(PyHeapTypeObject))
 
-/* What CPython makes last, before the variables of a context have other values: a table as large as
-   this, behind the collector's header. Anybody may set ours, as asgiref does with all it copies. */
-typedef struct {
-    PyObject_HEAD
-    void *members[3];
-} context_table;
-
-#define CONTEXT_TABLE (sizeof(context_table) + 2 * sizeof(void *))
-
 /* Most blocks are freed before another takes their place here. */
 #define YOUNGEST 256
 
@@ -36,6 +27,9 @@ extern struct crediting_state {
        change. */
     uint64_t thread, version;
     window *found;
+    /* What CPython allocates last before the variables of a context have other values. Anybody may
+       set ours, as asgiref does with all that it copies. */
+    size_t values_bytes;
     bool saw_a_class;
     young youngest[YOUNGEST];
 } crediting;
@@ -137,7 +131,7 @@ credit_born(const void *address, size_t size, block_origin origin, const PyThrea
     }
     bool is_known = crediting.version == thread->context_ver && crediting.thread == thread->id;
     window *born_in = MEMSIZE_RARELY(!is_known) ? crediting_look_up(thread) : crediting.found;
-    if (size == CONTEXT_TABLE) {
+    if (size == crediting.values_bytes) {
         crediting.thread = 0;
     }
     if (!born_in) {
