@@ -124,7 +124,9 @@ MEMSIZE_INLINE void
 parts_expect_soon(const parts *found, const part_index *index, const void *address)
 {
     uint32_t link = *parts_chain(index, (uintptr_t)address).head;
-    MEMSIZE_PREFETCH(found->at + (link & BLOCKS_NUMBER) - 1);
+    /* There may be no parts at all, and 0 is no number: no pointer goes there. */
+    uintptr_t before = (uintptr_t)(link & BLOCKS_NUMBER) - 1;
+    MEMSIZE_PREFETCH((const void *)((uintptr_t)found->at + before * sizeof(part)));
 }
 
 /* Whether an address is among those of the blocks. */
