@@ -36,6 +36,7 @@ def quiet():
 def defaults():
     """Let a test say what the settings would."""
     before = recording._defaults
+    before()  # what the app says has queries followed, once it is asked
 
     def say(**values):
         recording.configure(lambda: Defaults(**values))
