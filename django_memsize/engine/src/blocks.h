@@ -42,7 +42,13 @@ typedef struct {
 #define BLOCKS_CHUNK_BITS 10
 #define BLOCKS_CHUNK ((uint32_t)1 << BLOCKS_CHUNK_BITS)
 
+/* How many blocks may be on a page of the heap; some pages share a place. Most that are freed and
+   not known are told by it: other requests free a lot, and this the cache has. */
+#define BLOCKS_PAGES 4096
+#define BLOCKS_UNCOUNTED UINT16_MAX /* too many to count */
+
 typedef struct {
+    uint16_t on_page[BLOCKS_PAGES];
     uint32_t *heads; /* the links to the first of each chain */
     size_t room;     /* of heads: a power of two, or 0 */
     size_t used;
@@ -110,14 +116,21 @@ blocks_in_chain(const block_table *table, block_chain chain, uintptr_t address)
     return 0;
 }
 
+MEMSIZE_INLINE size_t
+blocks_page(uintptr_t address)
+{
+    uintptr_t page = address >> 14;
+    return (page ^ (page >> 12)) & (BLOCKS_PAGES - 1);
+}
+
 /* The number of the block at an address; 0 where none is known. */
 MEMSIZE_INLINE uint32_t
 blocks_find(const block_table *table, const void *address)
 {
-    if (!table->used) {
+    uintptr_t start = (uintptr_t)address;
+    if (!table->on_page[blocks_page(start)]) {
         return 0;
     }
-    uintptr_t start = (uintptr_t)address;
     return blocks_in_chain(table, blocks_chain(table, start), start);
 }
 
@@ -165,6 +178,8 @@ blocks_add(block_table *table, const void *address, size_t size, uint32_t window
     }
     *first = number;
     table->used++;
+    uint16_t *on_page = table->on_page + blocks_page(start);
+    *on_page += *on_page != BLOCKS_UNCOUNTED;
     return BLOCK_ADDED;
 }
 
@@ -173,7 +188,10 @@ MEMSIZE_INLINE void
 blocks_remove(block_table *table, uint32_t number, uint32_t *first)
 {
     block *removed = blocks_at(table, number);
-    uint32_t *head = blocks_chain(table, block_address(removed)).head;
+    uintptr_t start = block_address(removed);
+    uint16_t *on_page = table->on_page + blocks_page(start);
+    *on_page -= *on_page != BLOCKS_UNCOUNTED;
+    uint32_t *head = blocks_chain(table, start).head;
     if ((*head & BLOCKS_NUMBER) == number) {
         *head = removed->chained;
     }
