@@ -40,7 +40,8 @@ class _Ended:
         self.share = share
 
     def is_over(self) -> bool:
-        return time.monotonic() - self._since >= _LATEST or self.is_gone()
+        is_late = time.monotonic() - self._since >= _LATEST
+        return is_late if self.is_alive() else self.is_gone()
 
     def is_gone(self) -> bool:
         # The collector clears weak references first, and frees what they referred to last: in

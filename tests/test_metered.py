@@ -476,7 +476,10 @@ def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, s
     assert not meter_is_armed()
 
 
-def test_nothing_is_settled_while_the_collector_still_frees_it():
+@pytest.mark.parametrize("latest", [0.0, 60.0])
+def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, latest):
+    monkeypatch.setattr(settling, "_LATEST", latest)
+
     class Held:
         def __del__(self):
             settling.settle_what_is_over()
