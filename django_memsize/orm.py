@@ -96,7 +96,10 @@ def _fetching(fetch_all: Any) -> Callable[[Any], None]:
             with _contained:
                 load.stop()
                 rows: Any = self._result_cache
-                load.end(len(rows), built(self, rows, load.evaluation.model))
+                instances: dict[str, int] = {}
+                with _contained:  # rows may be anything
+                    instances = built(self, rows, load.evaluation.model)
+                load.end(len(rows), instances)
         finally:
             with _contained:
                 load.__exit__()
@@ -323,9 +326,11 @@ def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
             yield row
             del row
     finally:
-        rows.close()
         with _contained:
             count(number)
+        close = getattr(rows, "close", None)
+        if close is not None:
+            close()
 
 
 def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:

@@ -867,6 +867,37 @@ def test_rows_that_a_cursor_fetches_are_counted(books, recording, fetch):
     assert (recording.rows, recording.evaluations) == (0, ())
 
 
+def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
+    books, recording, monkeypatch
+):
+    orm.uninstall()
+    with monkeypatch.context() as before_us:
+        before_us.setattr(CursorWrapper, "__iter__", lambda self: iter(self.cursor.fetchall()))
+        orm.install()
+        with within(recording), connection.cursor() as cursor:
+            cursor.execute(BOOKS)
+            fetched = go_through(cursor)
+        orm.uninstall()
+    orm.install()
+
+    assert recording.cursor_rows == fetched >= 4
+
+
+def test_rows_that_are_no_models_are_counted_where_relations_are_selected(books, recording):
+    class Turning(ModelIterable):
+        def __iter__(self):
+            for book in super().__iter__():
+                yield {"title": book.title}
+
+    queryset = Book.objects.select_related("author")
+    queryset._iterable_class = Turning
+    with within(recording):
+        assert len(queryset) == 6
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.rows == 6
+
+
 def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
     with within(recording):
         list(Book.objects.all())
