@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import gc
 import io
 import platform
 import sys
@@ -89,6 +90,18 @@ def loaded(number):
         "notes": f"notes on {number}",
     }
     return Account.from_db("default", list(values), list(values.values()))
+
+
+def compare(contestants, rounds, *arguments):
+    """Return the seconds of each round by name; each round begins with another contestant."""
+    seconds = {name: [] for name in contestants}
+    names = list(contestants)
+    for number in range(rounds):
+        shift = number % len(names)
+        for name in names[shift:] + names[:shift]:
+            gc.collect()
+            seconds[name].append(contestants[name](*arguments))
+    return seconds
 
 
 def origin():

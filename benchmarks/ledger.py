@@ -7,12 +7,11 @@ patch on Django taken off; plain again says how far the other figures are to be 
 """
 
 import argparse
-import gc
 import statistics
 import time
 import timeit
 
-from example import Account, origin, served
+from example import Account, compare, origin, served
 
 from django_memsize import orm
 from django_memsize.context import within
@@ -42,18 +41,6 @@ def main():
         f"metered: {SINGLE:,} queries of a row", compare(metered, rounds, one_by_one, keys), SINGLE
     )
     report("a call of _fetch_all", compare({"plain": off, "not recorded": on}, rounds), CALLS)
-
-
-def compare(contestants, rounds, *work):
-    """Return the seconds of each round by name; each round begins with another contestant."""
-    seconds = {name: [] for name in contestants}
-    names = list(contestants)
-    for number in range(rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            gc.collect()
-            seconds[name].append(contestants[name](*work))
-    return seconds
 
 
 def report(title, seconds, evaluations=1):

@@ -21,7 +21,7 @@ import tracemalloc
 from pathlib import Path
 
 import django
-from example import loaded, origin, served
+from example import compare, loaded, origin, served
 
 from django_memsize.engine import compiled
 
@@ -95,18 +95,6 @@ def requests(rounds):
             *((name, ratio, "times") for name, ratio in ratios.items() if name != "plain"),
         ]
         yield title, rows
-
-
-def compare(contestants, rounds, *arguments):
-    """Return the seconds of each round by name; each round begins with another contestant."""
-    seconds = {name: [] for name in contestants}
-    names = list(contestants)
-    for number in range(rounds):
-        shift = number % len(names)
-        for name in names[shift:] + names[:shift]:
-            gc.collect()
-            seconds[name].append(contestants[name](*arguments))
-    return seconds
 
 
 def median_ratio(seconds, plain_seconds):

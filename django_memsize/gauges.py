@@ -21,10 +21,9 @@ ON_FREE_LISTS: Final = "(free lists)"
 
 
 @ours
-class Census:
-    """Counts the whole heap, before and after."""
+class _Windowless:
+    """What has no window knows nothing of what only a meter can know."""
 
-    name: Final = "census"
     window: Final = None
     allocated: Final = None
     peak: Final = None
@@ -32,6 +31,18 @@ class Census:
     retained: Final = None
     dead: Final = None
     parked: Final = None
+
+    __slots__ = ()
+
+    def settle(self, around: Around | None = None) -> None:
+        """Add nothing: there is no more to know."""
+
+
+@ours
+class Census(_Windowless):
+    """Counts the whole heap, before and after."""
+
+    name: Final = "census"
 
     __slots__ = ("_before", "_paused", "_pauses_collector", "diff", "incomplete")
 
@@ -60,9 +71,6 @@ class Census:
             self.incomplete = True
         else:
             self.diff = Snapshot(*engine.census(OURS)) - before
-
-    def settle(self, around: Around | None = None) -> None:
-        """Add nothing: a census cannot know more."""
 
     def leave(self) -> None:
         """Have the collector as it was."""
@@ -152,18 +160,11 @@ class Meter:
 
 
 @ours
-class Nothing:
+class Nothing(_Windowless):
     """Measures nothing: where rows are only counted."""
 
     name: Final = LEDGER
-    window: Final = None
     diff: Final = None
-    allocated: Final = None
-    peak: Final = None
-    alive: Final = None
-    retained: Final = None
-    dead: Final = None
-    parked: Final = None
     incomplete: Final = False
 
     __slots__ = ()
@@ -176,9 +177,6 @@ class Nothing:
 
     def read(self, by_type: bool = True) -> None:
         """Find nothing."""
-
-    def settle(self, around: Around | None = None) -> None:
-        """Add nothing."""
 
     def leave(self) -> None:
         """Leave everything as it is."""

@@ -92,13 +92,19 @@ typedef struct {
 /* The chain of an address. The heads of neighbours share a line of the cache: what is mixed are the
    pages of the heap, not the places in one. */
 MEMSIZE_INLINE block_chain
-blocks_chain(const block_table *table, uintptr_t address)
+block_chain_of(uint32_t *heads, size_t mask, uintptr_t address)
 {
     uint64_t page = (uint64_t)(address >> 14) * MEMSIZE_MIXER;
     return (block_chain){
-        .head = table->heads + (((page >> 32) ^ (address >> 4)) & (table->room - 1)),
+        .head = heads + (((page >> 32) ^ (address >> 4)) & mask),
         .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),
     };
+}
+
+MEMSIZE_INLINE block_chain
+blocks_chain(const block_table *table, uintptr_t address)
+{
+    return block_chain_of(table->heads, table->room - 1, address);
 }
 
 /* The number of the block at an address, if it is in a chain; otherwise 0. */

@@ -138,7 +138,7 @@ crediting_gone(const void *address)
 }
 
 void
-crediting_not_kept(window *born_in)
+crediting_mark_incomplete(window *born_in)
 {
     for (window *each = born_in; each; each = each->parent) {
         each->is_incomplete = true;
@@ -151,7 +151,7 @@ static void
 forget_unseen(const void *address)
 {
     const block *known = blocks_at(&table, blocks_find(&table, address));
-    crediting_not_kept(meter_window(known->window));
+    crediting_mark_incomplete(meter_window(known->window));
     crediting_gone(address);
 }
 
@@ -172,7 +172,7 @@ let_grow_up(young *place)
         forget_unseen(address);
     }
     if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
-        crediting_not_kept(born_in);
+        crediting_mark_incomplete(born_in);
         debit(born_in, (Py_ssize_t)young_size(&grown));
     }
 }
@@ -181,7 +181,7 @@ void
 crediting_make_way(young *place, const void *address)
 {
     if (MEMSIZE_RARELY(young_address(place) == (uintptr_t)address)) { /* freed unseen */
-        crediting_not_kept(young_window(place));
+        crediting_mark_incomplete(young_window(place));
         credit_gone(address);
     }
     else {

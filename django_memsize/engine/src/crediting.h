@@ -67,8 +67,8 @@ void crediting_make_way(young *place, const void *address);
 /* A block was freed that is not young, if it was one of ours. */
 void crediting_gone(const void *address);
 
-/* It cannot be remembered. */
-void crediting_not_kept(window *born_in);
+/* Something was not seen, or cannot be remembered, of a window and of those around it. */
+void crediting_mark_incomplete(window *born_in);
 
 MEMSIZE_INLINE young *
 young_place(uintptr_t address)
@@ -139,7 +139,7 @@ credit_born(const void *address, size_t size, block_origin origin, const PyThrea
     }
     uintptr_t start = (uintptr_t)address;
     if (MEMSIZE_RARELY((start & BLOCK_ADDRESS_ODD) != 0)) {
-        crediting_not_kept(born_in);
+        crediting_mark_incomplete(born_in);
         return;
     }
     young *place = young_place(start);

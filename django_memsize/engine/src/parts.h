@@ -100,16 +100,10 @@ part_owner(const parts *found, const part *one)
 /* Index the objects, if they are not yet. -1 with an exception. */
 int parts_index_objects(parts *found);
 
-/* The chain of an address. Neighbours in the heap are neighbours here: what is met together is in
-   the same lines of the processor's cache. */
 MEMSIZE_INLINE block_chain
 parts_chain(const part_index *index, uintptr_t address)
 {
-    uint64_t page = (uint64_t)(address >> 14) * MEMSIZE_MIXER;
-    return (block_chain){
-        .head = index->heads + (((page >> 32) ^ (address >> 4)) & index->mask),
-        .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),
-    };
+    return block_chain_of(index->heads, index->mask, address);
 }
 
 /* Say that what is at an address will be looked for in an index. */

@@ -21,18 +21,15 @@
 #define MEMSIZE_PREFETCH(address) __builtin_prefetch(address)
 #define MEMSIZE_RARELY(condition) __builtin_expect(!!(condition), 0)
 #define MEMSIZE_INLINE static inline __attribute__((always_inline))
-#define MEMSIZE_NOINLINE __attribute__((noinline))
 #elif defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define MEMSIZE_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
 #define MEMSIZE_RARELY(condition) (condition)
 #define MEMSIZE_INLINE static __forceinline
-#define MEMSIZE_NOINLINE __declspec(noinline)
 #else
 #define MEMSIZE_PREFETCH(address) ((void)(address))
 #define MEMSIZE_RARELY(condition) (condition)
 #define MEMSIZE_INLINE static inline
-#define MEMSIZE_NOINLINE
 #endif
 
 /* An exception that is put by while something is tried that may raise another. */
