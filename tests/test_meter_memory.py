@@ -25,7 +25,7 @@ def test_a_live_block_takes_few_bytes_which_come_back(number):
     taken = compiled.meter_bytes() - before
 
     assert len(kept) == number <= window.alive[0]
-    assert taken / number < 52
+    assert taken / number < 40
     window.settle()
     assert compiled.meter_bytes() - before < 4096
 

@@ -76,6 +76,46 @@ def test_a_window_counts_what_is_allocated_in_it_and_what_is_left():
     window.forget()
 
 
+def test_what_takes_the_place_of_what_is_freed_does_not_add_to_the_peak():
+    """Also where hundreds of blocks are freed and allocated in turns, in a window inside or not."""
+    with metered() as outer:
+        kept = [bytes(1000) for _ in range(600)]
+        at_first = outer.peak
+        for at in range(0, 300, 7):
+            for offset in range(7):
+                kept[at + offset] = None
+            for offset in range(7):
+                kept[at + offset] = bytes(1000)
+        after = outer.peak
+        with metered() as inner:
+            for at in range(300, 600):
+                kept[at] = None
+                kept[at] = bytes(1000)
+        assert inner.peak[0] < 310
+    size = sys.getsizeof(bytes(1000))
+
+    assert at_first[1] <= after[1] <= outer.peak[1] < at_first[1] + size
+    assert len(kept) == 600
+    outer.forget()
+
+
+def test_a_peak_is_that_of_the_moment_when_most_is_alive():
+    """After the old blocks have gone, so much as never before."""
+    with metered() as window:
+        kept = [bytes(1000) for _ in range(600)]
+        most = window.alive
+        del kept[100:]
+        few = window.alive
+        kept += [bytes(1000) for _ in range(400)]
+        assert window.peak == most or window.peak[1] - most[1] < 8 * 600  # the list itself
+        kept += [bytes(1000) for _ in range(400)]
+    size = sys.getsizeof(bytes(1000))
+
+    assert window.peak[1] >= few[1] + 800 * size
+    assert window.peak[1] < few[1] + 801 * size + 2 * sys.getsizeof(kept)
+    window.forget()
+
+
 def test_a_block_that_grows_is_freed_and_allocated():
     with metered() as window:
         grown = bytearray(SIZE)

@@ -2,8 +2,8 @@
    big, and in which window it was born.
 
    A block has a number that stays the same while it lives. A hash table by address leads to the
-   first of a chain of numbers; the blocks of each window are a list. Knows nothing of windows but
-   their numbers. */
+   first of a chain of numbers. Numbers are handed out in runs, each to the blocks of one window:
+   so they need no list. Knows nothing of windows but their numbers. */
 #ifndef MEMSIZE_BLOCKS_H
 #define MEMSIZE_BLOCKS_H
 
@@ -11,6 +11,7 @@
 
 #define BLOCK_SIZE_BITS 36
 #define BLOCK_SIZE_MOST (((size_t)1 << BLOCK_SIZE_BITS) - 1)
+#define BLOCK_ORIGIN_BITS 2
 #define BLOCK_WINDOW_BITS 19
 #define BLOCKS_WINDOWS_MOST (((uint32_t)1 << BLOCK_WINDOW_BITS) - 1)
 #define BLOCK_NUMBER_BITS 28
@@ -31,16 +32,29 @@ typedef enum {
 /* Packed: there may be millions. */
 typedef struct {
     uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* block_address(); 0: a spare one */
-    uint64_t window : BLOCK_WINDOW_BITS;
-    uint64_t size : BLOCK_SIZE_BITS;
-    uint64_t next : BLOCK_NUMBER_BITS; /* of the same window; 0 where there is none */
-    uint64_t previous : BLOCK_NUMBER_BITS;
-    uint64_t chained : 32; /* the link to the next in its chain; a spare one's, a number */
-    uint64_t origin : 2;
+    uint64_t origin : BLOCK_ORIGIN_BITS;
+    uint64_t size_above : BLOCK_SIZE_BITS - 32; /* block_size() */
+    uint32_t size_below;
+    uint32_t link; /* to the next in its chain; a spare one's, the number of the next spare one */
 } block;
 
 #define BLOCKS_CHUNK_BITS 10
 #define BLOCKS_CHUNK ((uint32_t)1 << BLOCKS_CHUNK_BITS)
+#define BLOCKS_RUN_BITS 4
+#define BLOCKS_RUN ((uint32_t)1 << BLOCKS_RUN_BITS)
+
+/* So many numbers of one window. */
+typedef struct {
+    uint32_t window;
+    uint32_t next; /* of that window, or of those given back; 0 where there is none */
+} block_run;
+
+/* The numbers of a window. */
+typedef struct {
+    uint32_t run;   /* the latest; 0 where there is none */
+    uint32_t left;  /* in that one, never used */
+    uint32_t spare; /* the first of those used before; 0 where there is none */
+} block_list;
 
 /* How many blocks may be on a page of the heap; some pages share a place. Most that are freed and
    not known are told by it: other requests free a lot, and this the cache has. */
@@ -53,10 +67,10 @@ typedef struct {
     size_t room;     /* of heads: a power of two, or 0 */
     size_t used;
     block **chunks;
+    block_run *runs;
     size_t chunk_count, chunk_room;
-    uint32_t spare;      /* the first of the numbers given back, chained; 0 where there is none */
-    uint32_t never_used; /* the least number not yet given */
-    uint32_t end;        /* of the numbers that there is memory for */
+    uint32_t spare_run; /* the first of those given back; 0 where there is none */
+    uint32_t never_run; /* the least never handed out */
 } block_table;
 
 /* Give back all memory; the table is empty afterwards. */
@@ -65,8 +79,14 @@ void blocks_clear(block_table *table);
 /* Bytes that the table itself takes. */
 size_t blocks_own_bytes(const block_table *table);
 
-/* Make room for another block. False, with no exception, without memory. */
-bool blocks_make_room(block_table *table);
+/* Make room for another block of a window. False, with no exception, without memory. */
+bool blocks_make_room(block_table *table, block_list *list, uint32_t window);
+
+/* Take the blocks of a window out of the table. */
+void blocks_forget(block_table *table, block_list *list);
+
+/* The next of a window's numbers that is in use, 0 for the first; 0 after the last. */
+uint32_t blocks_next(const block_table *table, const block_list *list, uint32_t number);
 
 MEMSIZE_INLINE block *
 blocks_at(const block_table *table, uint32_t number)
@@ -74,10 +94,23 @@ blocks_at(const block_table *table, uint32_t number)
     return table->chunks[number >> BLOCKS_CHUNK_BITS] + (number & (BLOCKS_CHUNK - 1));
 }
 
+/* The number of the window that a block was born in. */
+MEMSIZE_INLINE uint32_t
+blocks_window(const block_table *table, uint32_t number)
+{
+    return table->runs[number >> BLOCKS_RUN_BITS].window;
+}
+
 MEMSIZE_INLINE uintptr_t
 block_address(const block *known)
 {
     return (uintptr_t)known->place << BLOCK_ADDRESS_ZEROS;
+}
+
+MEMSIZE_INLINE size_t
+block_size(const block *known)
+{
+    return (size_t)known->size_above << 32 | known->size_below;
 }
 
 /* A link in a chain: the number of the next block, and above it one bit of four for each block from
@@ -107,119 +140,122 @@ blocks_chain(const block_table *table, uintptr_t address)
     return block_chain_of(table->heads, table->room - 1, address);
 }
 
-/* The number of the block at an address, if it is in a chain; otherwise 0. */
-MEMSIZE_INLINE uint32_t
+/* The link to the block at an address, if it is in a chain; otherwise NULL. */
+MEMSIZE_INLINE uint32_t *
 blocks_in_chain(const block_table *table, block_chain chain, uintptr_t address)
 {
-    uint32_t link = *chain.head;
-    while (link & chain.sign) {
-        const block *known = blocks_at(table, link & BLOCKS_NUMBER);
+    for (uint32_t *link = chain.head; *link & chain.sign;) {
+        block *known = blocks_at(table, *link & BLOCKS_NUMBER);
         if (block_address(known) == address) {
-            return link & BLOCKS_NUMBER;
+            return link;
         }
-        link = known->chained;
+        link = &known->link;
     }
-    return 0;
+    return NULL;
 }
 
-MEMSIZE_INLINE size_t
-blocks_page(uintptr_t address)
+MEMSIZE_INLINE uint16_t *
+blocks_on_page(block_table *table, uintptr_t address)
 {
     uintptr_t page = address >> 14;
-    return (page ^ (page >> 12)) & (BLOCKS_PAGES - 1);
+    return table->on_page + ((page ^ (page >> 12)) & (BLOCKS_PAGES - 1));
 }
 
-/* The number of the block at an address; 0 where none is known. */
-MEMSIZE_INLINE uint32_t
-blocks_find(const block_table *table, const void *address)
+/* Whether there may be a block at an address. */
+MEMSIZE_INLINE bool
+blocks_may_have(block_table *table, uintptr_t address)
 {
-    uintptr_t start = (uintptr_t)address;
-    if (!table->on_page[blocks_page(start)]) {
-        return 0;
+    return *blocks_on_page(table, address) != 0;
+}
+
+/* Say that a block will be added or looked for at an address. */
+MEMSIZE_INLINE void
+blocks_expect(const block_table *table, uintptr_t address)
+{
+    MEMSIZE_PREFETCH(blocks_chain(table, address).head);
+}
+
+/* Say that it will be added or looked for next. */
+MEMSIZE_INLINE void
+blocks_expect_soon(const block_table *table, uintptr_t address)
+{
+    block_chain chain = blocks_chain(table, address);
+    if (table->room && (*chain.head & chain.sign)) {
+        MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
     }
-    return blocks_in_chain(table, blocks_chain(table, start), start);
+}
+
+/* The link to the block at an address; NULL where none is known. */
+MEMSIZE_INLINE uint32_t *
+blocks_find(const block_table *table, uintptr_t address)
+{
+    return table->room ? blocks_in_chain(table, blocks_chain(table, address), address) : NULL;
+}
+
+/* Count a block on its page that will be added. */
+MEMSIZE_INLINE void
+blocks_count(block_table *table, uintptr_t address)
+{
+    uint16_t *on_page = blocks_on_page(table, address);
+    *on_page += *on_page != BLOCKS_UNCOUNTED;
+}
+
+MEMSIZE_INLINE void
+blocks_discount(block_table *table, uintptr_t address)
+{
+    uint16_t *on_page = blocks_on_page(table, address);
+    *on_page -= *on_page != BLOCKS_UNCOUNTED;
 }
 
 typedef enum { BLOCK_ADDED, BLOCK_KNOWN, BLOCK_NOT_KEPT } block_outcome;
 
-/* Add a block to a window's list. Changes nothing where there is one at that address already, nor,
-   with no exception, without memory, or where no block is ever expected to be. */
+/* Add a block to those of a window; it was counted. Changes nothing where there is one at that
+   address already, nor, with no exception, without memory. */
 MEMSIZE_INLINE block_outcome
-blocks_add(block_table *table, const void *address, size_t size, uint32_t window,
-           block_origin origin, uint32_t *first)
+blocks_add(block_table *table, uintptr_t address, size_t size, block_origin origin, uint32_t window,
+           block_list *list)
 {
-    uintptr_t start = (uintptr_t)address;
-    if (MEMSIZE_RARELY((start & BLOCK_ADDRESS_ODD) != 0)) {
+    bool is_full = table->used >= table->room || (!list->spare && !list->left);
+    if (MEMSIZE_RARELY(is_full) && !blocks_make_room(table, list, window)) {
         return BLOCK_NOT_KEPT;
     }
-    bool is_full = table->used >= table->room || (!table->spare && table->never_used >= table->end);
-    if (MEMSIZE_RARELY(is_full) && !blocks_make_room(table)) {
-        return BLOCK_NOT_KEPT;
-    }
-    block_chain chain = blocks_chain(table, start);
-    if (MEMSIZE_RARELY(blocks_in_chain(table, chain, start) != 0)) {
+    block_chain chain = blocks_chain(table, address);
+    if (MEMSIZE_RARELY(blocks_in_chain(table, chain, address) != NULL)) {
         return BLOCK_KNOWN;
     }
-    uint32_t number = table->spare;
+    uint32_t number = list->spare;
     block *added;
     if (number) {
         added = blocks_at(table, number);
-        table->spare = added->chained;
+        list->spare = added->link;
     }
     else {
-        number = table->never_used++;
+        number = (list->run << BLOCKS_RUN_BITS) + BLOCKS_RUN - list->left--;
         added = blocks_at(table, number);
     }
     *added = (block){
-        .place = start >> BLOCK_ADDRESS_ZEROS,
-        .window = window,
-        .size = size,
-        .next = *first,
-        .chained = *chain.head,
+        .place = address >> BLOCK_ADDRESS_ZEROS,
         .origin = origin,
+        .size_above = size >> 32,
+        .size_below = (uint32_t)size,
+        .link = *chain.head,
     };
     *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
-    if (*first) {
-        blocks_at(table, *first)->previous = number;
-    }
-    *first = number;
     table->used++;
-    uint16_t *on_page = table->on_page + blocks_page(start);
-    *on_page += *on_page != BLOCKS_UNCOUNTED;
     return BLOCK_ADDED;
 }
 
-/* Take a block out of the table and of its window's list. */
+/* Take the block that a link leads to out of the table, and of those of its window. */
 MEMSIZE_INLINE void
-blocks_remove(block_table *table, uint32_t number, uint32_t *first)
+blocks_remove(block_table *table, uint32_t *link, block_list *list)
 {
+    uint32_t number = *link & BLOCKS_NUMBER;
     block *removed = blocks_at(table, number);
-    uintptr_t start = block_address(removed);
-    uint16_t *on_page = table->on_page + blocks_page(start);
-    *on_page -= *on_page != BLOCKS_UNCOUNTED;
-    uint32_t *head = blocks_chain(table, start).head;
-    if ((*head & BLOCKS_NUMBER) == number) {
-        *head = removed->chained;
-    }
-    else {
-        block *before = blocks_at(table, *head & BLOCKS_NUMBER);
-        while ((before->chained & BLOCKS_NUMBER) != number) {
-            before = blocks_at(table, before->chained & BLOCKS_NUMBER);
-        }
-        before->chained = removed->chained;
-    }
-    if (removed->previous) {
-        blocks_at(table, removed->previous)->next = removed->next;
-    }
-    else {
-        *first = removed->next;
-    }
-    if (removed->next) {
-        blocks_at(table, removed->next)->previous = removed->previous;
-    }
+    blocks_discount(table, block_address(removed));
+    *link = removed->link;
     removed->place = 0;
-    removed->chained = table->spare;
-    table->spare = number;
+    removed->link = list->spare;
+    list->spare = number;
     table->used--;
 }
 

@@ -1,16 +1,63 @@
 #include "crediting.h"
 
 #define RECURSION_ENOUGH 4
+#define VALUES_HEADER (2 * sizeof(void *)) /* the collector's */
 
 struct crediting_state crediting;
 
-static block_table table;
 static unsigned paused;
 static bool versions_tell;
+
+/* Add what is pending to the totals of a window, and of those around it. */
+static void
+add_pending(window *found, const crediting_pending *pending)
+{
+    Py_ssize_t blocks = pending->births - pending->deaths;
+    Py_ssize_t bytes = pending->most_bytes - pending->below;
+    for (window *each = found; each; each = each->parent) {
+        if (each->alive.bytes + pending->most_bytes > each->peak.bytes) {
+            each->peak.blocks = each->alive.blocks + pending->most_blocks;
+            each->peak.bytes = each->alive.bytes + pending->most_bytes;
+        }
+        each->allocated.blocks += pending->births;
+        each->allocated.bytes += pending->born_bytes;
+        each->alive.blocks += blocks;
+        each->alive.bytes += bytes;
+    }
+}
+
+static void
+sum_up_found(void)
+{
+    if (crediting.found) {
+        add_pending(crediting.found, &crediting.pending);
+        crediting.pending = (crediting_pending){0};
+    }
+}
+
+void
+crediting_sum_up(void)
+{
+    crediting_take_out();
+    sum_up_found();
+}
+
+/* All around an open window are open as well. */
+static void
+find(window *found)
+{
+    crediting_sum_up();
+    crediting.pending = (crediting_pending){0};
+    crediting.doubt = 0;
+    crediting.found = found;
+    crediting.number = found ? found->number : 0;
+    crediting.tag = crediting.number << YOUNG_WINDOW;
+}
 
 void
 crediting_look_anew(void)
 {
+    find(NULL);
     crediting.thread = 0; /* no thread's */
 }
 
@@ -18,7 +65,8 @@ crediting_look_anew(void)
 static int
 measure_values(PyObject *values, void *Py_UNUSED(arg))
 {
-    crediting.values_bytes += (size_t)Py_TYPE(values)->tp_basicsize + 2 * sizeof(void *);
+    crediting.values_type = Py_TYPE(values);
+    crediting.values_bytes = VALUES_HEADER + (size_t)Py_TYPE(values)->tp_basicsize;
     return 0;
 }
 
@@ -55,32 +103,39 @@ crediting_prepare(void)
 
 /* With no exception set. What is raised here, near the recursion limit, is none of the program's.
  */
-static window *
-looked_up(const PyThreadState *thread)
+static void
+look_up(const PyThreadState *thread)
 {
 #if PY_VERSION_HEX < 0x030C0000
     /* The error would be made here and now, and making it may set the collector off. */
     if (thread->recursion_remaining < RECURSION_ENOUGH) {
-        return NULL;
+        return;
     }
 #endif
     PyObject *value = NULL;
     if (PyContextVar_Get(meter_variable, NULL, &value) < 0) {
         PyErr_Clear();
-        return NULL;
+        return;
     }
-    window *found = NULL;
     if (value) {
         bool is_handle = Py_IS_TYPE(value, meter_handle_type);
-        found = is_handle ? meter_innermost_open(((window_handle *)value)->behind) : NULL;
+        find(is_handle ? meter_innermost_open(((window_handle *)value)->behind) : NULL);
         Py_DECREF(value); /* the context has it as well */
     }
     if (versions_tell) {
         crediting.thread = thread->id;
         crediting.version = thread->context_ver;
-        crediting.found = found;
     }
-    return found;
+}
+
+/* Whether a context may have other values by now: the block of their size is theirs, or was freed,
+   and what it was is not known. */
+static bool
+have_values_changed(void)
+{
+    const char *block = (const char *)crediting.doubt;
+    return young_place(crediting.doubt)->address != crediting.doubt
+           || Py_TYPE((const PyObject *)(block + VALUES_HEADER)) == crediting.values_type;
 }
 
 window *
@@ -89,18 +144,25 @@ crediting_look_up(const PyThreadState *thread)
     if (paused) {
         return NULL;
     }
+    if (crediting.doubt && thread->id == crediting.doubted_thread
+        && thread->context_ver == crediting.version && !have_values_changed())
+    {
+        crediting.doubt = 0;
+        crediting.thread = thread->id;
+        return crediting.found;
+    }
+    crediting_look_anew();
     paused++;
-    window *found;
     if (PyErr_Occurred()) {
         raised pending = raised_put_by();
-        found = looked_up(thread);
+        look_up(thread);
         raised_restore(pending);
     }
     else {
-        found = looked_up(thread);
+        look_up(thread);
     }
     paused--;
-    return found;
+    return crediting.found;
 }
 
 void
@@ -125,15 +187,72 @@ crediting_saw_a_class(void)
 }
 
 void
-crediting_gone(const void *address)
+crediting_notice(const void *block, size_t size, uint64_t origin)
 {
-    uint32_t number = blocks_find(&table, address);
+    bool is_object = origin == YOUNG_ORIGIN(BLOCK_OF_OBJECTS);
+    crediting.saw_a_class |= is_object && size >= LEAST_CLASS;
+    bool is_doubtful = is_object && size == crediting.values_bytes;
+    if (crediting.number || is_doubtful) {
+        credit_young((uintptr_t)block, Py_MIN(size, BLOCK_SIZE_MOST), origin);
+    }
+    if (is_doubtful) {
+        crediting.doubt = (uintptr_t)block;
+        crediting.doubted_thread = crediting.thread;
+        crediting.thread = 0;
+    }
+}
+
+/* A block of a window is freed, or not known any more. */
+static void
+debit(window *born_in, Py_ssize_t bytes)
+{
+    if (born_in == crediting.found) {
+        debit_found(bytes);
+        return;
+    }
+    sum_up_found();
+    for (window *each = born_in; each; each = each->parent) {
+        each->alive.blocks--;
+        each->alive.bytes -= bytes;
+    }
+    if (MEMSIZE_RARELY(!born_in->alive.blocks)) {
+        meter_let_go(born_in);
+    }
+}
+
+void
+crediting_young_gone(uint64_t what)
+{
+    uint32_t number = (uint32_t)(what >> YOUNG_WINDOW);
     if (number) {
-        const block *freed = blocks_at(&table, number);
-        window *born_in = meter_window(freed->window);
-        Py_ssize_t bytes = (Py_ssize_t)freed->size;
-        blocks_remove(&table, number, &born_in->first);
-        debit(born_in, bytes);
+        debit(meter_window(number), young_size(what));
+    }
+}
+
+/* A block was freed, if it is in the table. */
+static void
+take_out(uintptr_t address)
+{
+    block_table *table = &crediting.blocks;
+    uint32_t *link = blocks_find(table, address);
+    if (link) {
+        window *born_in = meter_window(blocks_window(table, *link & BLOCKS_NUMBER));
+        size_t size = block_size(blocks_at(table, *link & BLOCKS_NUMBER));
+        blocks_remove(table, link, &born_in->own);
+        debit(born_in, (Py_ssize_t)size);
+    }
+}
+
+void
+crediting_take_out(void)
+{
+    size_t count = crediting.leaving.count;
+    crediting.leaving.count = 0;
+    for (size_t at = 0; at < count; at++) {
+        blocks_expect_soon(&crediting.blocks, crediting.leaving.at[at]);
+    }
+    for (size_t at = 0; at < count; at++) {
+        take_out(crediting.leaving.at[at]);
     }
 }
 
@@ -148,78 +267,139 @@ crediting_mark_incomplete(window *born_in)
 /* A block is known where another one is now: another tool, or another interpreter, freed it unseen.
  */
 static void
-forget_unseen(const void *address)
+forget_unseen(uintptr_t address)
 {
-    const block *known = blocks_at(&table, blocks_find(&table, address));
-    crediting_mark_incomplete(meter_window(known->window));
-    crediting_gone(address);
+    uint32_t number = *blocks_find(&crediting.blocks, address) & BLOCKS_NUMBER;
+    crediting_mark_incomplete(meter_window(blocks_window(&crediting.blocks, number)));
+    take_out(address);
 }
 
-/* Put a young block into the table; what finds no room there is not known any more. */
+/* Put a block into the table; what finds no room there is not known any more. */
+static void
+put_in(const young *grown)
+{
+    uintptr_t address = grown->address;
+    Py_ssize_t size = young_size(grown->what);
+    uint32_t number = (uint32_t)(grown->what >> YOUNG_WINDOW);
+    window *born_in = meter_window(number);
+    block_origin origin = (grown->what >> BLOCK_SIZE_BITS) & ((1U << BLOCK_ORIGIN_BITS) - 1);
+    block_outcome outcome = BLOCK_NOT_KEPT;
+    if (!MEMSIZE_RARELY((address & BLOCK_ADDRESS_ODD) != 0)) {
+        while ((outcome = blocks_add(&crediting.blocks, address, (size_t)size, origin, number,
+                                     &born_in->own))
+               == BLOCK_KNOWN)
+        {
+            forget_unseen(address);
+        }
+    }
+    if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
+        blocks_discount(&crediting.blocks, address);
+        crediting_mark_incomplete(born_in);
+        debit(born_in, size);
+    }
+}
+
+/* Where a block was, another one may be by now: so what leaves goes first. */
+static void
+put_all_in(void)
+{
+    crediting_take_out();
+    size_t count = crediting.growing.count;
+    crediting.growing.count = 0;
+    crediting.growing.signs = 0;
+    for (size_t at = 0; at < count; at++) {
+        blocks_expect_soon(&crediting.blocks, crediting.growing.at[at].address);
+    }
+    for (size_t at = 0; at < count; at++) {
+        put_in(crediting.growing.at + at);
+    }
+}
+
+static uint64_t
+growing_sign(uintptr_t address)
+{
+    return UINT64_C(1) << (((address >> 4) ^ (address >> 10)) & 63);
+}
+
 static void
 let_grow_up(young *place)
 {
-    young grown = *place;
-    place->place = 0;
-    window *born_in = young_window(&grown);
-    const void *address = (const void *)young_address(&grown);
-    block_origin origin = (block_origin)(grown.size >> BLOCK_SIZE_BITS);
-    block_outcome outcome;
-    while ((outcome = blocks_add(&table, address, young_size(&grown), born_in->number, origin,
-                                 &born_in->first))
-           == BLOCK_KNOWN)
-    {
-        forget_unseen(address);
+    if (!(place->what >> YOUNG_WINDOW)) {
+        place->address = 0;
+        return;
     }
-    if (MEMSIZE_RARELY(outcome != BLOCK_ADDED)) {
-        crediting_mark_incomplete(born_in);
-        debit(born_in, (Py_ssize_t)young_size(&grown));
+    crediting_growing *growing = &crediting.growing;
+    if (growing->count == WAITING) {
+        put_all_in();
     }
+    growing->at[growing->count++] = *place;
+    growing->signs |= growing_sign(place->address);
+    blocks_count(&crediting.blocks, place->address);
+    blocks_expect(&crediting.blocks, place->address);
+    place->address = 0;
 }
 
 void
-crediting_make_way(young *place, const void *address)
+crediting_gone(uintptr_t address)
 {
-    if (MEMSIZE_RARELY(young_address(place) == (uintptr_t)address)) { /* freed unseen */
-        crediting_mark_incomplete(young_window(place));
-        credit_gone(address);
+    if (crediting.growing.signs & growing_sign(address)) {
+        put_all_in();
+    }
+    if (crediting.leaving.count == WAITING) {
+        crediting_take_out();
+    }
+    crediting.leaving.at[crediting.leaving.count++] = address;
+    blocks_expect(&crediting.blocks, address);
+}
+
+young *
+crediting_make_way(young *place, uintptr_t address)
+{
+    if (MEMSIZE_RARELY(place->address == address)) { /* freed unseen */
+        uint32_t number = (uint32_t)(place->what >> YOUNG_WINDOW);
+        crediting_mark_incomplete(number ? meter_window(number) : NULL);
+        place->address = 0;
+        crediting_young_gone(place->what);
     }
     else {
         let_grow_up(place);
     }
+    return place;
 }
 
 const block_table *
 crediting_blocks(void)
 {
     for (size_t at = 0; at < YOUNGEST; at++) {
-        if (crediting.youngest[at].place) {
+        if (crediting.youngest[at].address) {
             let_grow_up(crediting.youngest + at);
         }
     }
-    return &table;
+    put_all_in();
+    return &crediting.blocks;
 }
 
 void
 crediting_forget(window *left)
 {
     (void)crediting_blocks();
-    while (left->first) {
-        blocks_remove(&table, left->first, &left->first);
-    }
+    blocks_forget(&crediting.blocks, &left->own);
 }
 
 void
 crediting_forget_all(void)
 {
+    crediting_look_anew();
+    crediting.growing.count = 0;
+    crediting.growing.signs = 0;
     for (size_t at = 0; at < YOUNGEST; at++) {
-        crediting.youngest[at].place = 0;
+        crediting.youngest[at].address = 0;
     }
-    blocks_clear(&table);
+    blocks_clear(&crediting.blocks);
 }
 
 size_t
 crediting_own_bytes(void)
 {
-    return blocks_own_bytes(&table);
+    return blocks_own_bytes(&crediting.blocks);
 }

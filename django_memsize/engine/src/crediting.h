@@ -14,12 +14,38 @@
 /* Most blocks are freed before another takes their place here. */
 #define YOUNGEST 256
 
-#define YOUNG_PLACE_BITS (BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS)
+/* So many wait for the cache, which is told of them, before the table is changed. */
+#define WAITING 16
+
+/* A young block: its size, its origin, and the number of its window; 0: nobody's. */
+#define YOUNG_WINDOW (BLOCK_SIZE_BITS + BLOCK_ORIGIN_BITS)
+#define YOUNG_ORIGIN(origin) ((uint64_t)(origin) << BLOCK_SIZE_BITS)
 
 typedef struct {
-    uint64_t place; /* of the address, and above it the number of the window; 0 where none is */
-    uint64_t size;  /* and above it the origin */
+    uintptr_t address; /* 0: none is here */
+    uint64_t what;
 } young;
+
+/* What was allocated and freed of one window's blocks, and is not yet in its totals. */
+typedef struct {
+    Py_ssize_t births, deaths; /* blocks */
+    Py_ssize_t born_bytes;
+    Py_ssize_t most_blocks, most_bytes; /* more alive than at first, when that was most */
+    Py_ssize_t below;                   /* bytes by which less is alive than then */
+} crediting_pending;
+
+/* Blocks that go into the table next. */
+typedef struct {
+    size_t count;
+    uint64_t signs; /* a bit of 64 for each */
+    young at[WAITING];
+} crediting_growing;
+
+/* Blocks that were freed and may be in the table. */
+typedef struct {
+    size_t count;
+    uintptr_t at[WAITING];
+} crediting_leaving;
 
 extern struct crediting_state {
     /* Where the window was looked up last, and what was found. Nothing else is found there until
@@ -27,24 +53,38 @@ extern struct crediting_state {
        change. */
     uint64_t thread, version;
     window *found;
+    uint64_t number; /* its number, or 0 */
+    uint64_t tag;    /* the same, where a young block has it */
+    crediting_pending pending;
     /* What CPython allocates last before the variables of a context have other values. Anybody may
        set ours, as asgiref does with all that it copies. */
     size_t values_bytes;
+    PyTypeObject *values_type;
+    /* The latest block of that size, if it may be one, and whose the window is if it is none. */
+    uintptr_t doubt;
+    uint64_t doubted_thread;
     bool saw_a_class;
+    crediting_growing growing;
+    crediting_leaving leaving;
     young youngest[YOUNGEST];
+    block_table blocks;
 } crediting;
 
 /* Make ready, once there is the ContextVar. -1 with an exception. */
 int crediting_prepare(void);
 
-/* The innermost open window of the thread's context, or NULL: without an exception in either case.
- */
+/* Find the innermost open window of the thread's context, or NULL: without an exception in either
+   case. */
 window *crediting_look_up(const PyThreadState *thread);
 
-/* What would be found may have changed. */
+/* What would be found may have changed. All totals are those of this moment. */
 void crediting_look_anew(void);
 
-/* Do not credit what is allocated from now on, by ourselves, until it is resumed. */
+/* Bring the totals of all windows up to date. */
+void crediting_sum_up(void);
+
+/* Do not credit what is allocated from now on, by ourselves, until it is resumed. Meanwhile
+   nothing is known. */
 void crediting_pause(void);
 void crediting_resume(void);
 
@@ -61,11 +101,20 @@ void crediting_forget_all(void);
 /* Bytes that the table takes. */
 size_t crediting_own_bytes(void);
 
-/* Give the place to a block at that address: it is somebody's. */
-void crediting_make_way(young *place, const void *address);
+/* Credit an allocation of which something is to be noticed, or that is not to be credited at all.
+ */
+void crediting_notice(const void *block, size_t size, uint64_t origin);
 
-/* A block was freed that is not young, if it was one of ours. */
-void crediting_gone(const void *address);
+/* Take out of the table what leaves it. */
+void crediting_take_out(void);
+
+/* Give the place to a block at that address: it is somebody's. Returns it. */
+young *crediting_make_way(young *place, uintptr_t address);
+
+/* A block was freed that is not young, if it was one of ours; and a young one, of another window
+   than the one that was found last, or of none. */
+void crediting_gone(uintptr_t address);
+void crediting_young_gone(uint64_t what);
 
 /* Something was not seen, or cannot be remembered, of a window and of those around it. */
 void crediting_mark_incomplete(window *born_in);
@@ -76,92 +125,79 @@ young_place(uintptr_t address)
     return crediting.youngest + (((address >> 4) ^ (address >> 14)) & (YOUNGEST - 1));
 }
 
-MEMSIZE_INLINE uintptr_t
-young_address(const young *one)
+MEMSIZE_INLINE Py_ssize_t
+young_size(uint64_t what)
 {
-    return (uintptr_t)(one->place & ((UINT64_C(1) << YOUNG_PLACE_BITS) - 1)) << BLOCK_ADDRESS_ZEROS;
+    return (Py_ssize_t)(what & BLOCK_SIZE_MOST);
 }
 
-MEMSIZE_INLINE window *
-young_window(const young *one)
-{
-    return meter_window((uint32_t)(one->place >> YOUNG_PLACE_BITS));
-}
-
-MEMSIZE_INLINE size_t
-young_size(const young *one)
-{
-    return one->size & BLOCK_SIZE_MOST;
-}
-
-/* All around an open window are open as well. */
+/* A block of the window that was found last is freed. */
 MEMSIZE_INLINE void
-credit(window *born_in, Py_ssize_t bytes)
+debit_found(Py_ssize_t size)
 {
-    for (window *each = born_in; each; each = each->parent) {
-        each->allocated.blocks++;
-        each->allocated.bytes += bytes;
-        each->alive.blocks++;
-        each->alive.bytes += bytes;
-        if (each->alive.bytes > each->peak.bytes) {
-            each->peak = each->alive;
+    crediting.pending.deaths++;
+    crediting.pending.below += size;
+}
+
+MEMSIZE_INLINE void
+credit_found(Py_ssize_t size)
+{
+    crediting_pending *pending = &crediting.pending;
+    if (pending->below < size && crediting.leaving.count) {
+        crediting_take_out(); /* less may be alive than it seems */
+    }
+    pending->births++;
+    pending->born_bytes += size;
+    pending->below -= size;
+    if (pending->below < 0) {
+        pending->most_bytes -= pending->below;
+        pending->most_blocks = pending->births - pending->deaths;
+        pending->below = 0;
+    }
+}
+
+/* A block of the window that was found last is allocated: neither as large as a class, nor as a
+   context's values. */
+MEMSIZE_INLINE void
+credit_young(uintptr_t address, size_t size, uint64_t origin)
+{
+    young *place = young_place(address);
+    if (place->address) {
+        place = crediting_make_way(place, address);
+    }
+    place->address = address;
+    place->what = size | origin | crediting.tag;
+    credit_found((Py_ssize_t)size);
+}
+
+/* Credit an allocation to the window that was found last, if any. */
+MEMSIZE_INLINE void
+credit_born(const void *block, size_t size, uint64_t origin)
+{
+    if (MEMSIZE_RARELY(size >= LEAST_CLASS || size == crediting.values_bytes)) {
+        crediting_notice(block, size, origin);
+    }
+    else if (MEMSIZE_MOSTLY(crediting.number)) {
+        credit_young((uintptr_t)block, size, origin);
+    }
+}
+
+MEMSIZE_INLINE void
+credit_gone(const void *block)
+{
+    uintptr_t address = (uintptr_t)block;
+    young *place = young_place(address);
+    if (place->address == address) {
+        uint64_t what = place->what;
+        place->address = 0;
+        if (what >> YOUNG_WINDOW == crediting.number) {
+            debit_found(young_size(what));
+        }
+        else {
+            crediting_young_gone(what);
         }
     }
-}
-
-MEMSIZE_INLINE void
-debit(window *born_in, Py_ssize_t bytes)
-{
-    window *each = born_in;
-    do {
-        each->alive.blocks--;
-        each->alive.bytes -= bytes;
-        each = each->parent;
-    } while (each);
-    if (MEMSIZE_RARELY(!born_in->alive.blocks)) {
-        meter_let_go(born_in);
-    }
-}
-
-MEMSIZE_INLINE void
-credit_born(const void *address, size_t size, block_origin origin, const PyThreadState *thread)
-{
-    if (MEMSIZE_RARELY(size >= LEAST_CLASS) && origin == BLOCK_OF_OBJECTS) {
-        crediting.saw_a_class = true;
-    }
-    bool is_known = crediting.version == thread->context_ver && crediting.thread == thread->id;
-    window *born_in = MEMSIZE_RARELY(!is_known) ? crediting_look_up(thread) : crediting.found;
-    if (size == crediting.values_bytes) {
-        crediting.thread = 0;
-    }
-    if (!born_in) {
-        return;
-    }
-    uintptr_t start = (uintptr_t)address;
-    if (MEMSIZE_RARELY((start & BLOCK_ADDRESS_ODD) != 0)) {
-        crediting_mark_incomplete(born_in);
-        return;
-    }
-    young *place = young_place(start);
-    if (place->place) {
-        crediting_make_way(place, address);
-    }
-    size = Py_MIN(size, BLOCK_SIZE_MOST);
-    place->place = start >> BLOCK_ADDRESS_ZEROS | (uint64_t)born_in->number << YOUNG_PLACE_BITS;
-    place->size = size | (uint64_t)origin << BLOCK_SIZE_BITS;
-    credit(born_in, (Py_ssize_t)size);
-}
-
-MEMSIZE_INLINE void
-credit_gone(const void *address)
-{
-    young *place = young_place((uintptr_t)address);
-    if (young_address(place) == (uintptr_t)address) {
-        window *born_in = young_window(place);
-        place->place = 0;
-        debit(born_in, (Py_ssize_t)young_size(place));
-    }
-    else {
+    else if (blocks_may_have(&crediting.blocks, address)) {
         crediting_gone(address);
     }
 }

@@ -7,17 +7,17 @@ typedef struct installation installation;
 /* One domain's hook. */
 typedef struct {
     PyMemAllocatorEx below;
-    PyMemAllocatorDomain domain;
-    bool is_raw; /* of the one that no object is allocated in */
     installation *of;
-    size_t calls;
+    size_t calls;             /* of those that had to look for a window */
+    uint64_t origin, resized; /* of what is allocated there, as young blocks have it */
+    PyMemAllocatorDomain domain;
+    bool tells; /* only the newest one does */
 } layer;
 
 /* The hooks of one time. Never freed: whoever was on top of them may go on calling them. */
 struct installation {
     layer mem, object;
-    bool tells;          /* only the newest one does */
-    bool was_called;     /* while it did not */
+    bool was_called;     /* while it did not tell */
     installation *spare; /* the next of those that nobody knows any more */
 };
 
@@ -28,17 +28,15 @@ static PyInterpreterState *metered;
 #define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
 #endif
 
-/* The thread for whom somebody is to be told, or NULL: another interpreter's memory is no business
-   of ours, nor is that of a thread without one, as at the end of the process. */
-MEMSIZE_INLINE const PyThreadState *
-thread_told_of(const layer *hook)
+/* Whether a hook tells; one that does not says that it is called. */
+MEMSIZE_INLINE bool
+tells(const layer *hook)
 {
-    if (MEMSIZE_RARELY(!hook->of->tells)) {
+    if (MEMSIZE_RARELY(!hook->tells)) {
         hook->of->was_called = true;
-        return NULL;
+        return false;
     }
-    const PyThreadState *here = PyThreadState_GetUnchecked();
-    return here && here->interp == metered ? here : NULL;
+    return true;
 }
 
 /* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any
@@ -47,20 +45,48 @@ MEMSIZE_INLINE bool
 tells_of_end(const layer *hook)
 {
 #if PY_VERSION_HEX >= 0x030C0000
-    return thread_told_of(hook) != NULL;
+    const PyThreadState *thread = tells(hook) ? PyThreadState_GetUnchecked() : NULL;
+    return thread && thread->interp == metered;
 #else
-    return hook->of->tells && PyThreadState_GetUnchecked();
+    return tells(hook);
 #endif
 }
 
-MEMSIZE_INLINE void
-tell_born(layer *hook, const void *address, size_t size, block_origin of_objects)
+/* Find the window of a thread. False where nobody is to be told: another interpreter's memory is no
+   business of ours. */
+static bool
+find_window(layer *hook, const PyThreadState *thread)
 {
-    const PyThreadState *thread = address ? thread_told_of(hook) : NULL;
-    if (thread) {
-        hook->calls++;
-        credit_born(address, size, hook->is_raw ? BLOCK_OF_MEMORY : of_objects, thread);
+    if (thread->interp != metered) {
+        return false;
     }
+    hook->calls++;
+    (void)crediting_look_up(thread);
+    return true;
+}
+
+/* As few branches as can be: there is one allocation after the other. A thread without a state, as
+   at the end of the process, tells nothing. */
+MEMSIZE_INLINE void
+tell_born(layer *hook, const void *address, size_t size, uint64_t origin)
+{
+    const PyThreadState *thread = tells(hook) ? PyThreadState_GetUnchecked() : NULL;
+    if (MEMSIZE_RARELY(!thread || !address)) {
+        return;
+    }
+    uint64_t differs = ((uintptr_t)thread->interp ^ (uintptr_t)metered)
+                       | (thread->context_ver ^ crediting.version)
+                       | (thread->id ^ crediting.thread);
+    if (MEMSIZE_RARELY(differs) && !find_window(hook, thread)) {
+        return;
+    }
+    credit_born(address, size, origin);
+}
+
+static layer *
+layer_of_none(void)
+{
+    return &latest->object;
 }
 
 /* An interpreter with a GIL of its own may call us as we are put in place, with the context of what
@@ -68,7 +94,7 @@ tell_born(layer *hook, const void *address, size_t size, block_origin of_objects
 MEMSIZE_INLINE layer *
 layer_of(void *context)
 {
-    return MEMSIZE_RARELY(!context) ? &latest->object : context;
+    return MEMSIZE_RARELY(!context) ? layer_of_none() : context;
 }
 
 static void *
@@ -76,7 +102,7 @@ hooked_malloc(void *context, size_t size)
 {
     layer *hook = layer_of(context);
     void *address = hook->below.malloc(hook->below.ctx, size);
-    tell_born(hook, address, size, BLOCK_OF_OBJECTS);
+    tell_born(hook, address, size, hook->origin);
     return address;
 }
 
@@ -85,7 +111,7 @@ hooked_calloc(void *context, size_t number, size_t size)
 {
     layer *hook = layer_of(context);
     void *address = hook->below.calloc(hook->below.ctx, number, size);
-    tell_born(hook, address, number * size, BLOCK_OF_OBJECTS);
+    tell_born(hook, address, number * size, hook->origin);
     return address;
 }
 
@@ -97,7 +123,7 @@ hooked_realloc(void *context, void *old, size_t size)
     if (old && address && tells_of_end(hook)) {
         credit_gone(old);
     }
-    tell_born(hook, address, size, BLOCK_RESIZED);
+    tell_born(hook, address, size, hook->resized);
     return address;
 }
 
@@ -141,7 +167,9 @@ static void
 prepare(layer *hook, PyMemAllocatorDomain domain, installation *of)
 {
     hook->domain = domain;
-    hook->is_raw = domain == PYMEM_DOMAIN_MEM;
+    bool is_raw = domain == PYMEM_DOMAIN_MEM; /* of the one that no object is allocated in */
+    hook->origin = YOUNG_ORIGIN(is_raw ? BLOCK_OF_MEMORY : BLOCK_OF_OBJECTS);
+    hook->resized = YOUNG_ORIGIN(is_raw ? BLOCK_OF_MEMORY : BLOCK_RESIZED);
     hook->of = of;
     PyMem_GetAllocator(domain, &hook->below);
 }
@@ -193,7 +221,7 @@ hooks_install(void)
     }
     prepare(&made->mem, PYMEM_DOMAIN_MEM, made);
     prepare(&made->object, PYMEM_DOMAIN_OBJ, made);
-    made->tells = true;
+    made->mem.tells = made->object.tells = true;
     latest = current = made;
     put_on_top(&made->mem);
     put_on_top(&made->object);
@@ -208,7 +236,7 @@ hooks_remove(void)
         return;
     }
     current = NULL;
-    left->tells = false;
+    left->mem.tells = left->object.tells = false;
     bool is_mem = on_top(PYMEM_DOMAIN_MEM) == &left->mem;
     bool is_object = on_top(PYMEM_DOMAIN_OBJ) == &left->object;
     if (is_mem) {

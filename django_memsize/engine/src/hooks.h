@@ -20,7 +20,8 @@ void hooks_remove(void);
 /* Whether they are in place and nobody took them off: tried out. */
 bool hooks_work(void);
 
-/* How often anything was allocated in the metered interpreter while they told. */
+/* How often anything was allocated in the metered interpreter while they told and crediting was
+   paused; of what is credited, only some counts. */
 size_t hooks_count(void);
 
 #endif

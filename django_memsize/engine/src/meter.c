@@ -36,10 +36,10 @@ is_left(const window *one)
     return !one->has_handle && !one->latest && (one->is_forgotten || !one->alive.blocks);
 }
 
+/* None that is found: it is open, has a handle, and is in those around it. */
 static void
 destroy(window *left)
 {
-    crediting_look_anew();
     window **latest = left->parent ? &left->parent->latest : &all_outermost;
     if (left->younger) {
         left->younger->older = left->older;
@@ -165,7 +165,7 @@ forget_windows(window *outermost)
     for (window *each = outermost; each; each = meter_next_in(outermost, each)) {
         each->is_open = false;
         each->is_forgotten = true;
-        each->first = 0;
+        each->own = (block_list){.run = 0};
         each->alive = (meter_total){0, 0};
     }
     free_lists_release(&outermost->drained);

@@ -28,7 +28,7 @@ struct window {
     meter_total told;        /* alive at that moment */
     free_lists drained;      /* an outermost one's */
     uint32_t number;         /* by which blocks know it */
-    uint32_t first;          /* of the blocks born in itself */
+    block_list own;          /* the blocks born in itself */
     bool has_handle;
     bool was_opened, is_open;
     bool is_incomplete; /* something was not seen */

@@ -268,20 +268,20 @@ identify_all(search *under_way, window *outer, size_t room)
     const block_table *table = crediting_blocks();
     uintptr_t lowest = UINTPTR_MAX, highest = 0;
     for (window *each = outer; each; each = meter_next_in(outer, each)) {
-        for (uint32_t number = each->first; number && found->count < room;) {
+        uint32_t number = 0;
+        while (found->count < room && (number = blocks_next(table, &each->own, number))) {
             const block *known = blocks_at(table, number);
             part *one = found->at + found->count++;
             *one = (part){
                 .place = known->place,
-                .window = known->window,
-                .bytes = known->size,
+                .window = each->number,
+                .bytes = block_size(known),
                 .origin = known->origin,
             };
             part_expect(one);
             parts_expect(&found->buffers, (const void *)part_address(one));
             lowest = Py_MIN(lowest, part_address(one));
             highest = Py_MAX(highest, part_address(one) + (uintptr_t)one->bytes);
-            number = known->next;
             if (found->count > PARTS_AHEAD) {
                 identify(under_way, found->count - 1 - PARTS_AHEAD);
             }

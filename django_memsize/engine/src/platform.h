@@ -20,15 +20,18 @@
 #if defined(__GNUC__) || defined(__clang__)
 #define MEMSIZE_PREFETCH(address) __builtin_prefetch(address)
 #define MEMSIZE_RARELY(condition) __builtin_expect(!!(condition), 0)
+#define MEMSIZE_MOSTLY(condition) __builtin_expect(!!(condition), 1)
 #define MEMSIZE_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define MEMSIZE_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
 #define MEMSIZE_RARELY(condition) (condition)
+#define MEMSIZE_MOSTLY(condition) (condition)
 #define MEMSIZE_INLINE static __forceinline
 #else
 #define MEMSIZE_PREFETCH(address) ((void)(address))
 #define MEMSIZE_RARELY(condition) (condition)
+#define MEMSIZE_MOSTLY(condition) (condition)
 #define MEMSIZE_INLINE static inline
 #endif
 

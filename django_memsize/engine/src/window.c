@@ -228,9 +228,11 @@ static PyMethodDef window_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+/* A total of a window, as of now. */
 static PyObject *
 total_of(const meter_total *total)
 {
+    crediting_sum_up();
     return Py_BuildValue("nn", total->blocks, total->bytes);
 }
 
