@@ -78,20 +78,24 @@ drain(free_lists *drained, maker make, Py_ssize_t number)
     }
 }
 
-/* The same for the tables of keys that dicts of text begin with. */
+/* The same for the tables of keys that dicts of text begin with: the dicts from there on, which are
+   empty, take them, and more where these are not enough. */
 static void
-drain_keys(free_lists *drained)
+drain_keys(free_lists *drained, size_t at)
 {
     PyObject *key = PyUnicode_InternFromString("key");
     bool was_kept = key != NULL;
-    for (int most = MOST_OF_A_KIND; most && was_kept; most--) {
-        PyObject *made = PyDict_New();
-        size_t before = hooks_count();
-        was_kept = made && PyDict_SetItem(made, key, Py_None) == 0 && hooks_count() == before;
-        if (made && !hold(drained, made)) {
-            Py_DECREF(made);
-            was_kept = false;
+    for (int most = MOST_OF_A_KIND; most && was_kept; most--, at++) {
+        if (at == drained->count) {
+            PyObject *made = PyDict_New();
+            if (!made || !hold(drained, made)) {
+                Py_XDECREF(made);
+                break;
+            }
         }
+        size_t before = hooks_count();
+        was_kept = PyDict_SetItem(drained->taken[at], key, Py_None) == 0
+                   && hooks_count() == before;
     }
     Py_XDECREF(key);
 }
@@ -104,10 +108,11 @@ free_lists_drain(free_lists *drained)
         drain(drained, made_tuple, size);
     }
     drain(drained, made_list, 0);
-    drain(drained, made_dict, 0);
-    drain_keys(drained);
     drain(drained, made_float, 0);
     drain(drained, made_int, 0);
+    size_t others = drained->count;
+    drain(drained, made_dict, 0);
+    drain_keys(drained, others);
     if (was_enabled) {
         PyGC_Enable();
     }
