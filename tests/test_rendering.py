@@ -359,6 +359,28 @@ def test_a_metered_report_has_the_largest_moment_and_what_is_left():
     assert places == sorted(places)
 
 
+EVALUATION = """\
+3,090 bank.Account at bank/views.py:41 in accounts: 19.1 MB allocated, 4.0 MB at its highest, \
+2.9 MB at its end, 120 B kept, 30.0 ms
+  bloat? 2.8 MB at its end, not kept: bloat, if fewer rows or fields would do.
+  7 bank.Branch by prefetch_related() at bank/views.py:41 in accounts: 976.6 KB allocated, \
+97.7 KB at its highest, 97.7 KB at its end, 97.7 KB kept, 30.0 ms
+    leak? 97.7 KB kept, as in all 3 reports compared (same route and process): a leak, unless a \
+cache still fills, or the new takes the place of the old."""
+
+
+def test_below_an_evaluation_stands_what_its_figures_suggest():
+    sizes = {"allocated": 10**6, "peak": 10**5, "alive": 10**5, "retained": 10**5}
+    inside = {"model": "bank.Branch", "kind": "prefetch", "rows": 7, "depth": 1}
+    prefetched = dataclasses.replace(ACCOUNTS, **inside | sizes)
+    others = [frozenset({("bank.Branch", "prefetch", "bank/views.py:41")})] * 2
+    summary = metered(loadings=(*METERED.loadings, prefetched))
+
+    assert rendering.evaluation_lines(summary, others) == EVALUATION.splitlines()
+    indented = EVALUATION.replace("\n", "\n  ")
+    assert f"Evaluations:\n  {indented}\n\n" in rendering.report(summary, 15, "Report 7", others)
+
+
 def test_tables_of_what_counts_as_nothing_are_left_out():
     text = rendering.report(metered(dead=amount(100)), 15, "Report 7")
 
