@@ -181,11 +181,12 @@ class Report(models.Model):
 
 
 def _kept_by(evaluations: Any) -> Kept | None:
-    """Return what a stored document says is kept; None if not of all evaluations."""
+    """Return what a stored document says is kept; None if it does not tell of all evaluations."""
     try:
-        if evaluations["left_out"]:
+        loadings = documents.loadings_of(evaluations)
+        if evaluations["left_out"] or any(one.retained is None for one in loadings):
             return None
-        return verdicts.kept_by(documents.loadings_of(evaluations))
+        return verdicts.kept_by(loadings)
     except documents.UNREADABLE:
         return None
 

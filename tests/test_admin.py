@@ -431,6 +431,17 @@ def test_bars_are_as_wide_as_their_share_and_striped_where_there_is_less(admin_c
     assert 'class="memsize-bar memsize-less w0"' in content
 
 
+def test_the_page_says_what_of_statements_is_not_seen(admin_client):
+    ran = documents.loadings_document((), left_out=0, unmeasured=0, statements=7)
+
+    said = (
+        "statements 7 outside of evaluations: those of cursors, those that write, count(), exists()"
+    )
+    text = text_of(admin_client.get(page_of(store(evaluations=ran))))
+
+    assert f"{said}. Rows fetched past Django&#x27;s cursors are not seen" in text
+
+
 def test_only_the_largest_evaluation_is_unfolded(admin_client):
     small = Loading("app.Book", "values", 2, 0.001, types=TopTypes((("dict", TypeTotal(2, 400)),)))
     response = admin_client.get(page_of(store(loadings=(small, LOADING))))
@@ -575,6 +586,7 @@ def test_reports_that_cannot_tell_are_not_compared(admin_client, metered):
         {"cold": True}, {"incomplete": True}, {"retained_bytes": None},
         {"evaluations": {}}, {"evaluations": [1]}, {"evaluations": {"left_out": 0, "loadings": 3}},
         {"evaluations": metered.evaluations | {"left_out": 1}},
+        {"evaluations": documents.loadings_document((LOADING,), left_out=0, unmeasured=0)},
     ]  # fmt: skip
     for values in unlike:
         again(metered, **values)

@@ -498,11 +498,19 @@ def test_a_loop_says_how_often_and_where_in_which_template():
     )
 
 
-def test_what_ran_past_the_orm_has_figures():
-    names = [name for name, *_ in rendering.figures(SUMMARY)]
-    ran = {name: value for name, value, _ in rendering.figures(but(statements=7))}
-    fetched = {name: value for name, value, _ in rendering.figures(but(cursor_rows=5000))}
+def test_what_ran_past_the_orm_has_figures_and_says_what_is_not_seen():
+    outside = (
+        "outside of evaluations: those of cursors, those that write, count(), exists(). Rows "
+        "fetched past Django's cursors are not seen"
+    )
+    statements = ("statements", "7", outside)
+    rows = ("cursor rows", "5,000", "fetched by Django's cursors, past the ORM")
 
-    assert {"statements", "cursor rows"}.isdisjoint(names)
-    assert ran["statements"] == "7"
-    assert fetched["cursor rows"] == "5,000"
+    figures = rendering.figures(but(statements=7, cursor_rows=5000))
+    assert figures == [*figures[:3], statements, rows, *figures[5:]]
+    assert rendering.figures(but(statements=7)) == [*figures[:4], *figures[5:]]
+    assert rendering.figures(SUMMARY) == [*figures[:3], *figures[5:]]
+    text = rendering.report(but(statements=7), 15, "Report 7")
+    assert [line.split() for line in text.splitlines() if outside in line] == [
+        ["statements", "7", *outside.split()]
+    ]
