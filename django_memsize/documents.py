@@ -7,15 +7,17 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from .layout import plain
-from .values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
+from .values import SQL_STORED, Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 VERSION: Final = 2
 """Since 2 a loading has ``times`` and ``instances``, and a site may have a template. What was
 stored before is read as ever."""
 
+UNREADABLE: Final = (AttributeError, LookupError, TypeError, ValueError)
+"""What reading a document raises that another version wrote."""
+
 _LARGEST: Final = 2**63 - 1
 _NAME: Final = 200
-_SQL: Final = 4000
 _LITERAL: Final = re.compile(r"'(?:[^'\\]|\\.|'')*(?:'|$)", re.DOTALL)
 
 
@@ -132,7 +134,7 @@ def _loading_document(loading: Loading) -> dict[str, Any]:
         "rows": stored_number(loading.rows),
         "duration": loading.duration,
         "site": _site_document(loading.site),
-        "sql": plain(_without_literals(loading.sql[: 2 * _SQL]), _SQL),
+        "sql": plain(_without_literals(loading.sql[: 2 * SQL_STORED]), SQL_STORED),
         "database": plain(loading.database, _NAME),
         "depth": loading.depth,
         "streamed": loading.streamed,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.db import models
 from django.db.models import Avg, Count, F, Max, Q
 
-from . import documents
+from . import documents, verdicts
 from .values import Amount, Summary
+from .verdicts import Kept
+
+_OTHERS: Final = 5
+"""Reports are compared with so many of their route and process."""
 
 
 class ReportQuerySet(models.QuerySet["Report"]):
@@ -160,6 +164,31 @@ class Report(models.Model):
             statements=evaluations.get("statements", 0),
             cursor_rows=evaluations.get("cursor_rows", 0),
         )
+
+    def kept_by_others(self) -> list[Kept]:
+        """Return what other requests of this route keep: the newest warm ones in its process.
+
+        A cache is filled once in each process. Asks the database only where an evaluation keeps
+        something, and once; what another version stored is left out.
+        """
+        if self.pk is None or not verdicts.keeps(self.summary()):
+            return []
+        same = {name: getattr(self, name) for name in ("kind", "route", "method", "host", "pid")}
+        others = Report.objects.using(self._state.db).warm().filter(**same, incomplete=False)
+        newest = others.exclude(pk=self.pk).exclude(retained_bytes=None).order_by("-pk")
+        found = map(_kept_by, newest.values_list("evaluations", flat=True)[:_OTHERS])
+        return [kept for kept in found if kept is not None]
+
+
+def _kept_by(evaluations: Any) -> Kept | None:
+    """Return what a stored document says is kept; None if it does not tell of all evaluations."""
+    try:
+        loadings = documents.loadings_of(evaluations)
+        if evaluations["left_out"] or any(one.retained is None for one in loadings):
+            return None
+        return verdicts.kept_by(loadings)
+    except documents.UNREADABLE:
+        return None
 
 
 def _amount(blocks: int | None, size: int | None) -> Amount | None:

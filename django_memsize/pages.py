@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, Final
 
-from . import layout, rendering
+from . import documents, layout, rendering
 from .layout import counted, human_duration, human_size, signed_size
 from .models import Report
 from .values import Amount, Loading, Summary, TopTypes, TypeTotal
+from .verdicts import Kept, Verdict, verdicts
 
 TYPES_SHOWN: Final = 15
 """Rows of a table by type; further ones are folded away."""
@@ -103,10 +104,13 @@ class EvaluationRow:
     types: TypePage | None
     types_of: str
     is_largest: bool
+    verdicts: tuple[Verdict, ...]
 
     @classmethod
-    def of(cls, loadings: list[Loading], largest: Loading | None) -> EvaluationRow:
-        """Return the row of loadings that differ in their figures only."""
+    def of(
+        cls, loadings: list[Loading], largest: Loading | None, found: Iterable[Verdict]
+    ) -> EvaluationRow:
+        """Return the row of loadings that differ in their figures only, with what was found."""
         first = loadings[0]
         shown = max(loadings, key=lambda one: (one is largest, one.size or -1))
         return cls(
@@ -130,6 +134,7 @@ class EvaluationRow:
             types=None if shown.types is None else TypePage.of(shown.types),
             types_of=rendering.loading_phrase(shown),
             is_largest=shown is largest,
+            verdicts=tuple(dict.fromkeys(found)),
         )
 
 
@@ -171,8 +176,8 @@ class ReportPage:
     def of(cls, report: Report) -> ReportPage:
         """Return the page of a report; where its documents make no sense, without them."""
         try:
-            return cls._of(report.summary())
-        except (AttributeError, LookupError, TypeError, ValueError):
+            return cls._of(report.summary(), report.kept_by_others())
+        except documents.UNREADABLE:
             return cls(
                 sentence=_UNREADABLE,
                 figures=[
@@ -190,13 +195,13 @@ class ReportPage:
             )
 
     @classmethod
-    def _of(cls, summary: Summary) -> ReportPage:
+    def _of(cls, summary: Summary, others: Sequence[Kept]) -> ReportPage:
         left_out = summary.loadings_left_out
         return cls(
             sentence=rendering.sentence(summary),
             figures=rendering.figures(summary),
             notes=rendering.notes(summary),
-            evaluations=_evaluations(summary),
+            evaluations=_evaluations(summary, others),
             left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
             thing=rendering.thing(summary),
             is_metered=summary.is_metered,
@@ -256,12 +261,15 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
         yield TableSection.of(title, meaning, amount, types, is_folded)
 
 
-def _evaluations(summary: Summary) -> list[EvaluationRow]:
+def _evaluations(summary: Summary, others: Sequence[Kept]) -> list[EvaluationRow]:
     # With the table of the largest moment, that of the largest loading would be there twice.
     largest = summary.largest_loading if summary.moment is None else None
-    return [
-        EvaluationRow.of(list(same), largest) for _, same in groupby(summary.loadings, _statement)
-    ]
+    judged = zip(summary.loadings, verdicts(summary, others), strict=True)
+    rows = []
+    for _, same in groupby(judged, lambda one: _statement(one[0])):
+        loadings, found = zip(*same, strict=True)
+        rows.append(EvaluationRow.of(list(loadings), largest, chain.from_iterable(found)))
+    return rows
 
 
 def _statement(loading: Loading) -> tuple[Any, ...]:

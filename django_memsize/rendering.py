@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from . import layout
 from .layout import counted, human_duration, human_size, signed_size
 from .values import Alternatives, Amount, Loading, Summary, TopMoment, TopTypes, Way
-
-_WORTH_A_WORD: Final = 16 * 1024
-"""Request and response take this much by themselves, and are still there when a census counts. For
-a meter the request is older than what is measured: where it is part of a cycle (Django's messages
-make one) what it holds, session and user, looks retained until Python's collector comes."""
+from .verdicts import KEPT_BY_A_REQUEST, Kept, verdicts
 
 _KEPT: Final = 1024
 """Less than this that is retained counts as nothing where there is no request."""
@@ -26,6 +22,11 @@ _HOW: Final = {
     "update": " for update()",
     "delete": " for delete()",
 }
+
+_OUTSIDE: Final = (
+    "those of cursors, those that write, count(), exists(). Rows fetched past Django's cursors are "
+    "not seen"
+)
 
 _COLLECTED_WORTH_A_WORD: Final = 100
 
@@ -106,13 +107,13 @@ def _statement_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
         yield (
             "statements",
             f"{summary.statements:,}",
-            "outside of evaluations: those of cursors, those that write, count(), exists()",
+            f"outside of evaluations: {_OUTSIDE}",
         )
     if summary.cursor_rows:
         yield (
             "cursor rows",
             f"{summary.cursor_rows:,}",
-            "fetched by Django's cursors, past the ORM. What a driver is asked for is not seen",
+            "fetched by Django's cursors, past the ORM",
         )
 
 
@@ -230,7 +231,7 @@ def _words(summary: Summary) -> Iterator[str]:
         yield (
             f"Retained: something outside of this {what} refers to it: a list or a cache of the "
             "program, or with DEBUG the connection's log of queries, which the next request "
-            "empties. A cache is filled once: what is retained each time is a leak."
+            "empties. A cache is filled once: what grows with each request is a leak."
         )
     if is_worth_a_word(summary.dead):
         yield (
@@ -297,10 +298,10 @@ def _notes(summary: Summary) -> Iterator[str]:
         )
 
 
-def evaluation_lines(summary: Summary) -> list[str]:
-    """Return a line for each evaluation: rows, model, place, bytes."""
+def evaluation_lines(summary: Summary, others: Sequence[Kept] = ()) -> list[str]:
+    """Return a line for each evaluation: rows, model, place, bytes; below it what they suggest."""
     lines = []
-    for loading in summary.loadings:
+    for loading, found in zip(summary.loadings, verdicts(summary, others), strict=True):
         function = loading.site.function if loading.site else ""
         inside = f" in {function}" if function else ""
         related = related_phrase(loading)
@@ -310,16 +311,21 @@ def evaluation_lines(summary: Summary) -> list[str]:
             f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}{built}: {sizes}"
             f"{human_duration(loading.duration)}"
         )
+        indent = "  " * (loading.depth + 1)
+        lines += [f"{indent}{verdict.word} {verdict.meaning}" for verdict in found]
     if summary.loadings_left_out:
         lines.append(f"and {counted(summary.loadings_left_out, 'smaller evaluation')}")
     return lines
 
 
-def report(summary: Summary, top: int, heading: str) -> str:
-    """Return a whole report as text: the sentence, the figures, the tables, the notes."""
+def report(summary: Summary, top: int, heading: str, others: Sequence[Kept] = ()) -> str:
+    """Return a whole report as text: the sentence, the figures, the tables, the notes.
+
+    ``others`` is what other requests of its route keep, as ``verdicts`` takes it.
+    """
     parts = [heading, sentence(summary), _figures_block(summary)]
     if summary.loadings:
-        parts.append("Evaluations:\n" + _indented(evaluation_lines(summary)))
+        parts.append("Evaluations:\n" + _indented(evaluation_lines(summary, others)))
     tables = _metered_tables(summary) if summary.is_metered else _tables(summary)
     parts += [f"{title}:\n\n{types.table(top)}" for title, types in tables]
     said = [*notes(summary), *words(summary)]
@@ -340,7 +346,7 @@ def is_kept(summary: Summary) -> bool:
 
 def is_worth_a_word(amount: Amount | None) -> bool:
     """Tell whether there is more of it than in every request."""
-    return amount is not None and amount.bytes >= _WORTH_A_WORD
+    return amount is not None and amount.bytes >= KEPT_BY_A_REQUEST
 
 
 def moment_phrase(summary: Summary, moment: TopMoment) -> str:
@@ -520,11 +526,11 @@ def _left_phrase(summary: Summary) -> str:
     dead = 0 if summary.dead is None else summary.dead.bytes
     waiting = f"{human_size(dead)} dead, waiting for Python's collector; "
     kept = f"{human_size(summary.retained.bytes)} kept" if is_kept(summary) else "nothing kept"
-    return f"{waiting if dead >= _WORTH_A_WORD else ''}{kept}"
+    return f"{waiting if dead >= KEPT_BY_A_REQUEST else ''}{kept}"
 
 
 def _nothing(summary: Summary) -> int:
-    return _WORTH_A_WORD if summary.kind == "request" else _KEPT
+    return KEPT_BY_A_REQUEST if summary.kind == "request" else _KEPT
 
 
 def _names(summary: Summary) -> set[str]:
@@ -587,7 +593,7 @@ def _elsewhere(summary: Summary, largest: Loading) -> str:
 def _end(summary: Summary) -> str:
     change = summary.types.total.size
     what = thing(summary)
-    if abs(change) < _WORTH_A_WORD:
+    if abs(change) < KEPT_BY_A_REQUEST:
         return (
             f"nothing to speak of remained at the end of the {what} "
             f"({signed_size(change)} against its start)"

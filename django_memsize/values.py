@@ -29,6 +29,9 @@ def ours(cls: _Class) -> _Class:
 LEDGER: Final = "ledger"
 """Where the name of an instrument stands: there was none, rows were counted."""
 
+SQL_STORED: Final = 4000
+"""Characters of a statement that are stored."""
+
 ROWS_SHOWN: Final = 15
 """How many rows ``str()`` of a snapshot or a diff prints."""
 

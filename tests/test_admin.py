@@ -431,6 +431,17 @@ def test_bars_are_as_wide_as_their_share_and_striped_where_there_is_less(admin_c
     assert 'class="memsize-bar memsize-less w0"' in content
 
 
+def test_the_page_says_what_of_statements_is_not_seen(admin_client):
+    ran = documents.loadings_document((), left_out=0, unmeasured=0, statements=7)
+
+    said = (
+        "statements 7 outside of evaluations: those of cursors, those that write, count(), exists()"
+    )
+    text = text_of(admin_client.get(page_of(store(evaluations=ran))))
+
+    assert f"{said}. Rows fetched past Django&#x27;s cursors are not seen" in text
+
+
 def test_only_the_largest_evaluation_is_unfolded(admin_client):
     small = Loading("app.Book", "values", 2, 0.001, types=TopTypes((("dict", TypeTotal(2, 400)),)))
     response = admin_client.get(page_of(store(loadings=(small, LOADING))))
@@ -522,6 +533,88 @@ def test_an_evaluation_of_a_meter_tells_bloat_from_a_leak(admin_client, metered)
     assert "Allocated Peak At its end Kept Duration" in text
     assert "in accounts 19.1 MB 4.0 MB 2.9 MB 2.4 MB 25.2 ms" in text
     assert "Kept: still reachable once the request was over" in text
+    assert (
+        "25.2 ms leak or cache? 2.4 MB kept: a leak if each request keeps as much, a cache if only "
+        "one does. To tell, see two more of the same process (memprofile run --repeat 3)."
+    ) in text
+
+
+def bloated():
+    gone = dataclasses.replace(LOADING, allocated=1, peak=3_000_000, alive=3_000_000, retained=100)
+    return store(loadings=(gone,), peak_bytes=3_000_000, peak_blocks=3090)
+
+
+def test_an_evaluation_with_much_that_is_gone_has_the_word_bloat(admin_client):
+    response = admin_client.get(page_of(bloated()))
+
+    said = "bloat? 2.9 MB at its end, not kept: bloat, if fewer rows or fields would do."
+    assert said in text_of(response)
+    assert 'class="memsize-verdict memsize-bloat"' in response.content.decode()
+
+
+def again(report, **values):
+    """Store what another request of the same route and process left."""
+    report = Report.objects.get(pk=report.pk)
+    report.pk = None
+    for name, value in values.items():
+        setattr(report, name, value)
+    report.save(force_insert=True)
+
+
+def test_other_reports_of_its_route_and_process_tell_a_leak(admin_client, metered):
+    for _ in range(3):
+        again(metered)
+
+    text = text_of(admin_client.get(page_of(metered)))
+
+    assert "leak? 2.4 MB kept, as in all 4 reports compared (same route and process): a" in text
+
+
+def test_one_report_of_several_that_keeps_something_tells_a_cache(admin_client, metered):
+    evaluations = documents.loadings_document((), left_out=0, unmeasured=0)
+    for _ in range(2):
+        again(metered, evaluations=evaluations)
+
+    text = text_of(admin_client.get(page_of(metered)))
+
+    assert "cache? 2.4 MB kept, in 1 of 3 reports compared (same route and process): a" in text
+
+
+def test_reports_that_cannot_tell_are_not_compared(admin_client, metered):
+    unlike = [
+        {"route": "/other/"}, {"method": "POST"}, {"kind": "block"}, {"host": "other"}, {"pid": 7},
+        {"cold": True}, {"incomplete": True}, {"retained_bytes": None},
+        {"evaluations": {}}, {"evaluations": [1]}, {"evaluations": {"left_out": 0, "loadings": 3}},
+        {"evaluations": metered.evaluations | {"left_out": 1}},
+        {"evaluations": documents.loadings_document((LOADING,), left_out=0, unmeasured=0)},
+    ]  # fmt: skip
+    for values in unlike:
+        again(metered, **values)
+
+    assert "see two more of the same process" in text_of(admin_client.get(page_of(metered)))
+
+
+def test_the_newest_five_are_asked_for_at_once_by_the_index_where_something_is_kept(
+    admin_client, metered
+):
+    def asked(report):
+        with CaptureQueriesContext(connection) as captured:
+            response = admin_client.get(page_of(report))
+        sql = [one["sql"] for one in captured if "memsize_report" in one["sql"]]
+        return sql, text_of(response)
+
+    for _ in range(7):
+        again(metered)
+    (_,), _ = asked(bloated())
+    (_, others), text = asked(metered)
+
+    assert "as in all 6 reports compared" in text
+    assert others.endswith(" LIMIT 5")
+    assert "types" not in others
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {others}")
+            assert "memsize_route_retained (route=?" in str(cursor.fetchall())
 
 
 def test_the_page_of_a_meter_has_a_table_for_all_that_is_left(admin_client, metered):

@@ -39,15 +39,15 @@ ARROWS = {
         *("asgiref", "django", "values"),
     },
     "migrations": {"django"},
-    "models": {"django", "documents", "values"},
+    "models": {"django", "documents", "values", "verdicts"},
     "orm": {"context", "django", "engine", "faults", "instances", "ledger", "sites", "values"},
     "overlap": {"values"},
-    "pages": {"layout", "models", "rendering", "values"},
+    "pages": {"documents", "layout", "models", "rendering", "values", "verdicts"},
     "recording": {
         *("budget", "context", "engine", "gauges", "ledger", "overlap", "upstream", "values"),
         "resident",
     },
-    "rendering": {"layout", "values"},
+    "rendering": {"layout", "values", "verdicts"},
     "resident": {"psutil"},
     "settling": {"context", "faults", "upstream", "values"},
     "sites": {"asgiref", "values"},
@@ -57,6 +57,7 @@ ARROWS = {
     },
     "upstream": {"budget", "engine", "values"},
     "values": {"layout"},
+    "verdicts": {"layout", "values"},
 }
 OTHERS = {"asgiref", "django", "psutil"}
 

@@ -12,6 +12,7 @@ from django.test import override_settings
 
 from django_memsize import documents, engine, rendering, storage
 from django_memsize.models import Report
+from tests.app import views
 from tests.app.models import Account, Author
 from tests.visits import create_accounts
 
@@ -192,6 +193,33 @@ def test_run_tells_what_is_dead_from_what_is_kept(memprofile):
     assert "tests.app.models.Account" not in dict(summary.types.rows)
     assert rendering.sentence(summary).endswith(
         " dead, waiting for Python's collector; nothing kept."
+    )
+
+
+@metered
+def test_run_says_under_an_evaluation_whether_it_is_bloat_and_show_says_it_again(memprofile):
+    create_accounts(3090)
+
+    text = memprofile("run", "/accounts/")
+
+    said = re.findall(r" ms\n    bloat\? [\d.]+ MB at its end, not kept: bloat, if .*\n\n", text)
+    assert len(said) == 1
+    assert said[0] in memprofile("show", str(Report.objects.get().pk))
+
+
+@metered
+def test_several_runs_tell_a_leak_from_what_one_cannot_tell(memprofile, monkeypatch):
+    create_accounts(200)
+    monkeypatch.setattr(views, "kept", [])
+
+    once = memprofile("run", "/accounts/kept/")
+    often = memprofile("run", "/accounts/kept/", "--repeat", "2")
+
+    assert "    leak or cache? " in once
+    assert re.search(
+        r" ms\n    leak\? [\d.]+ KB kept, as in all 3 reports compared \(same route and process\): "
+        r"a leak, unless a cache still fills, or the new takes the place of the old\.\n",
+        often,
     )
 
 

@@ -6,6 +6,7 @@ from tests.app import views
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("accounts/", views.accounts),
+    path("accounts/kept/", views.accounts_kept),
     path("accounts/template/", views.accounts_in_template),
     path("accounts/response/", views.accounts_in_template_response),
     path("accounts/async/", views.accounts_async),

@@ -23,6 +23,14 @@ def accounts(request):
     return HttpResponse(str(len(accounts)))
 
 
+kept = []
+
+
+def accounts_kept(request):
+    kept.extend(Account.objects.all())
+    return HttpResponse(str(len(kept)))
+
+
 def accounts_in_template(request):
     return render(request, "app/accounts.html", {"accounts": Account.objects.all()})
 

@@ -203,11 +203,13 @@ class Command(RichCommand):
         if options["format"] == "json":
             self._print_json([_as_json(report) for report in reports])
             return
+        reports = tuple(reports)
         summaries = [(_heading(report), report.summary()) for report in reports]
         if len(summaries) > 1:
             self._say(rendering.runs_table(summaries) + "\n\nThe last of them:\n")
         heading, summary = summaries[-1]
-        self._say(rendering.report(summary, options["top"], heading))
+        others = reports[-1].kept_by_others()
+        self._say(rendering.report(summary, options["top"], heading, others))
 
     def _say(self, text: str) -> None:
         console = getattr(self, "console", None)
