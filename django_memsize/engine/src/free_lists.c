@@ -94,8 +94,7 @@ drain_keys(free_lists *drained, size_t at)
             }
         }
         size_t before = hooks_count();
-        was_kept = PyDict_SetItem(drained->taken[at], key, Py_None) == 0
-                   && hooks_count() == before;
+        was_kept = PyDict_SetItem(drained->taken[at], key, Py_None) == 0 && hooks_count() == before;
     }
     Py_XDECREF(key);
 }
