@@ -8,8 +8,8 @@ import platform
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "example_project")]
+# The package itself is the one that is installed: a checkout need not have a compiled engine.
+sys.path.insert(0, str(Path(__file__).parent.parent / "example_project"))
 
 import django  # noqa: E402 - found by way of the path above, like the rest
 from django.conf import settings  # noqa: E402

@@ -13,9 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
 VALGRIND = shutil.which("valgrind")
 
 PROGRAMS = {
@@ -58,7 +56,7 @@ def instructions(source):
             "-c",
             source,
         ],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "0"},
+        env=os.environ | {"PYTHONHASHSEED": "0"},
         capture_output=True,
         check=True,
         text=True,
