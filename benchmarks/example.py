@@ -11,8 +11,8 @@ from pathlib import Path
 # The package itself is the one that is installed: a checkout need not have a compiled engine.
 sys.path.insert(0, str(Path(__file__).parent.parent / "example_project"))
 
-import django  # noqa: E402 - found by way of the path above, like the rest
-from django.conf import settings  # noqa: E402
+import django
+from django.conf import settings
 
 settings.configure(
     INSTALLED_APPS=[
