@@ -13,7 +13,7 @@ import django_memsize as memsize
 from django_memsize import budget, context, ledger, recording, resident
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Recording
-from tests.app.models import Account
+from tests.app.models import Account, Book
 from tests.programs import ended_well
 
 pytestmark = pytest.mark.census
@@ -283,7 +283,7 @@ def test_measuring_never_sets_off_the_collector():
 
 def load(measured, statement="SELECT 1", rows=0, place="instances"):
     """Have rows loaded as the patch on Django has it."""
-    one = measured.ledger.load(measured, 0, "app.Book", place, None)
+    one = measured.ledger.load(measured, 0, Book._meta, place, None)
     with one:
         if statement:
             one.ran(statement, "default")
