@@ -335,15 +335,16 @@ def _going_through(iterate: Any) -> Callable[[Any], Iterator[Any]]:
 
 
 def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
-    number = 0
     try:
         for row in rows:
-            number += 1
+            try:
+                count(1)
+            except Exception as error:
+                if not _contained.swallows(error):
+                    raise
             yield row
             del row
     finally:
-        with _contained:
-            count(number)
         close = getattr(rows, "close", None)
         if close is not None:
             close()

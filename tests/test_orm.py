@@ -30,7 +30,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from django.template import Context, Engine, engines
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize import measure, orm
+from django_memsize import measure, orm, sites
 from django_memsize.context import current, within
 from django_memsize.recording import Recording
 from tests.app.models import Account, Author, Book, Card, Reader
@@ -877,6 +877,41 @@ def test_rows_that_a_cursor_fetches_are_counted(books, recording, fetch):
     assert (recording.rows, recording.evaluations) == (0, ())
 
 
+def keep_fetch_all(cursor):
+    return cursor.fetchall
+
+
+def keep_fetch_some(cursor):
+    return functools.partial(cursor.fetchmany, 4)
+
+
+def keep_fetch_one(cursor):
+    return functools.partial(list, iter(cursor.fetchone, None))
+
+
+def keep_going_through(cursor):
+    rows = iter(cursor)
+    next(rows)
+    return functools.partial(list, rows)
+
+
+@pytest.mark.parametrize(
+    ("keep", "counted"),
+    [(keep_fetch_all, 0), (keep_fetch_some, 0), (keep_fetch_one, 0), (keep_going_through, 1)],
+)
+def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
+    books, recording, keep, counted
+):
+    with within(recording), connection.cursor() as cursor:
+        cursor.execute(BOOKS)
+        fetch = keep(cursor)
+        recording.close()
+
+        assert len(fetch()) >= 4
+
+    assert recording.cursor_rows == counted
+
+
 def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     books, recording, monkeypatch
 ):
@@ -945,6 +980,18 @@ def test_the_site_is_the_line_of_a_plain_call(books, recording):
     assert line(evaluation) == "list(Book.objects.all())"
     assert evaluation.site.file == "tests/test_orm.py"
     assert evaluation.site.function == "test_the_site_is_the_line_of_a_plain_call"
+
+
+def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monkeypatch):
+    monkeypatch.setattr(sites, "_ROLES_KEPT", 20)
+    with within(recording):
+        for number in range(100):
+            exec(compile("list(Book.objects.all())", f"/rule-{number}.py", "exec"))
+
+    assert len(sites._roles) <= 20
+    assert {one.site.file for one in recording.evaluations} == {
+        f"rule-{number}.py" for number in range(100)
+    }
 
 
 def test_the_site_is_the_line_of_a_comprehension(books, recording):
