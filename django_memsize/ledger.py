@@ -194,10 +194,11 @@ class Ledger:
 
     def fetched(self, rows: int) -> None:
         """Take in rows that a cursor fetched; not once it is over."""
-        if not self.closed:
-            for ledger in self._and_around():
-                with _counting:
-                    ledger.cursor_rows += rows
+        ledger = None if self.closed else self
+        while ledger is not None:
+            with _counting:
+                ledger.cursor_rows += rows
+            ledger = ledger.around
 
     def look(self, line: Evaluation) -> None:
         """Tell what stands at the end of a loading, here and around, if it never stood so high."""

@@ -325,6 +325,49 @@ def test_the_same_statement_at_the_same_place_is_one_evaluation():
     assert found == [("SELECT 1", 3, 6), ("SELECT 2", 1, 2)]
 
 
+class Naming(type):
+    """A class of classes that wants to be asked nothing."""
+
+    @property
+    def __name__(cls):
+        raise AssertionError("asked for a name")
+
+    def __subclasscheck__(cls, other):
+        raise AssertionError("asked about classes")
+
+
+def refuse(*_):
+    raise AssertionError("asked something")
+
+
+HOSTILE = dict.fromkeys(("__str__", "__repr__", "__eq__", "__ne__", "__len__", "encode"), refuse)
+
+
+def test_a_statement_that_is_no_plain_text_is_copied_or_named_without_being_asked():
+    measured = Recording("x")
+    text = Naming("Text", (str,), HOSTILE | {"__hash__": refuse})("SELECT 1")
+    composed = Naming("Composed", (), HOSTILE | {"__hash__": refuse})()
+    for statement in (text, "SELECT 1", text, composed, composed, b"SELECT 1"):
+        with measured.ledger.load(measured, 0, Book._meta, "raw", None) as one:
+            one.ran(statement, "default")
+            one.close(1)
+
+    found = [(type(one.sql), one.sql, one.times) for one in measured.evaluations]
+    assert found == [(str, "SELECT 1", 3), (str, "(Composed)", 2), (str, "(bytes)", 1)]
+
+
+@pytest.mark.django_db
+def test_the_statement_of_a_raw_query_may_be_of_a_class_of_text(accounts):
+    class Text(str):
+        __slots__ = ()
+
+    with memsize.measure("block") as measured:
+        list(Account.objects.raw(Text("SELECT * FROM app_account")))
+
+    (evaluation,) = measured.evaluations
+    assert (type(evaluation.sql), evaluation.sql) == (str, "SELECT * FROM app_account")
+
+
 @pytest.mark.django_db
 def test_only_the_first_evaluation_is_measured_when_the_budget_is_spent(defaults, accounts):
     defaults(max_overhead=0.0)
