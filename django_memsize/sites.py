@@ -61,7 +61,7 @@ class _Roles(dict[str, Any]):
     __slots__ = ()
 
     def __missing__(self, file: str) -> Any:
-        if len(self) >= _ROLES_KEPT:  # a program that makes up a name for each piece of code it runs
+        if len(self) >= _ROLES_KEPT:  # a program that runs text under a new name each time
             self.clear()
         role = self[file] = _role_of(file)
         return role

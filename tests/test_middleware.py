@@ -777,7 +777,7 @@ def test_the_functions_of_ours_are_found():
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
         "conf.active",
-        "orm._load",
+        "orm._begun",
         "ledger.Load.close",
         "engine.twin.census",
     }

@@ -214,36 +214,36 @@ def _hasty():
 
 @pytest.mark.usefixtures("_hasty")
 def test_what_threads_load_at_the_same_line_adds_up_exactly():
-    THREADS, TIMES, STATEMENTS = 4, 25_000, ("SELECT 1", "SELECT 2")
+    workers, times, statements = 4, 25_000, ("SELECT 1", "SELECT 2")
     outer, inner = Recording("outer", light=True), Recording("inner", light=True)
     inner.ledger.around = outer.ledger
-    barrier = threading.Barrier(THREADS)
+    barrier = threading.Barrier(workers)
 
     def load():
         barrier.wait(30)
-        for number in range(TIMES):
+        for number in range(times):
             one = inner.ledger.load(inner, 0, Author._meta, "instances", None)
             one.open()
-            one.ran(STATEMENTS[number % 2], "default")
+            one.ran(statements[number % 2], "default")
             one.end(2, {"app.Author": 2, f"app.Book{number % 4}": 1})
             inner.ledger.ran()
             inner.ledger.fetched(3)
 
-    threads = [threading.Thread(target=load) for _ in range(THREADS)]
+    threads = [threading.Thread(target=load) for _ in range(workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(120)
 
-    loads = THREADS * TIMES
-    for recording in (outer, inner):
-        assert (recording.rows, recording.statements) == (2 * loads, loads)
-        assert recording.cursor_rows == 3 * loads
-        found = {one.sql: (one.times, one.rows) for one in recording.evaluations}
-        assert len(recording.evaluations) == 2
-        assert found == dict.fromkeys(STATEMENTS, (loads // 2, loads))
+    loads = workers * times
+    for one in (outer, inner):
+        assert (one.rows, one.statements) == (2 * loads, loads)
+        assert one.cursor_rows == 3 * loads
+        found = {each.sql: (each.times, each.rows) for each in one.evaluations}
+        assert len(one.evaluations) == 2
+        assert found == dict.fromkeys(statements, (loads // 2, loads))
         instances = Counter()
-        for evaluation in recording.evaluations:
+        for evaluation in one.evaluations:
             instances.update(evaluation.instances)
         assert instances.pop("app.Author") == 2 * loads
         assert instances == {f"app.Book{number}": loads // 4 for number in range(4)}
