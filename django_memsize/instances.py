@@ -105,14 +105,22 @@ def _named(
     """Yield what ``select_related()`` with names follows; FilteredRelations only from the rows."""
     for name, onwards in names.items():
         if name in filtered:  # set as an attribute
-            beyond = options
-            for part in filtered[name].relation_name.split(LOOKUP_SEP):
-                beyond = beyond.get_field(part).related_model._meta
-            yield Relation(name, Several(_named(beyond, onwards)), is_filtered=True)
+            beyond = Several(_named(_beyond(options, name, filtered), onwards))
+            yield Relation(name, beyond, is_filtered=True)
         else:
             field = options.get_field(name)
             onwards = Several(_named(field.related_model._meta, onwards))
             yield Relation(field.cache_name, onwards)
+
+
+def _beyond(options: Any, path: str, filtered: Mapping[str, Any]) -> Any:
+    """Return the options of the model that a path, by FilteredRelations too, leads to."""
+    for name in path.split(LOOKUP_SEP):
+        if name in filtered:
+            options = _beyond(options, filtered[name].relation_name, filtered)
+        else:
+            options = options.get_field(name).related_model._meta
+    return options
 
 
 def _not_null(options: Any, depth: int) -> Iterator[Relation]:
