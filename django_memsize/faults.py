@@ -71,10 +71,19 @@ class Contained:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if not isinstance(error, Exception):
-            return False
+        return isinstance(error, Exception) and self.swallows(error)
+
+    def swallows(self, error: Exception) -> bool:
+        """Swallow what was caught, or tell that it is to be raised again.
+
+        For the few places that are run so often that a ``with`` block is felt::
+
+            except Exception as error:
+                if not contained.swallows(error):
+                    raise
+        """
         try:
-            if self._only_ours and not _was_called_by_us(traceback):
+            if self._only_ours and not _was_called_by_us(error.__traceback__):
                 return False
         except Exception:
             pass  # then it was ours all the more

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, cast
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models.base import Model, ModelBase
+from django.db.models.constants import LOOKUP_SEP
 from django.db.models.query import (
     FlatValuesListIterable,
     NamedValuesListIterable,
@@ -25,6 +26,8 @@ WITHOUT: Final = frozenset(
     {ValuesIterable, ValuesListIterable, NamedValuesListIterable, FlatValuesListIterable}
 )
 """Rows of these are no instances."""
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @ours
@@ -59,7 +62,8 @@ def relations_of(queryset: Any) -> Sequence[Relation]:
     if not asked or queryset._iterable_class in WITHOUT:
         return ()
     if isinstance(asked, dict):
-        return Several(_named(queryset.model._meta, asked))
+        filtered = getattr(query, "_filtered_relations", {})
+        return Several(_named(queryset.model._meta, asked, filtered))
     return Several(_not_null(queryset.model._meta, query.max_depth))  # type: ignore[union-attr]
 
 
@@ -81,7 +85,8 @@ def built(queryset: Any, rows: Sequence[Any], label: str) -> dict[str, int]:
         found = {label: 1}
     else:
         found = built_of(Counter(map(type, rows)))
-    if getattr(queryset.query, "select_related", False):
+    # Not by the property, which is of a raw one as well: this is asked after each loading.
+    if getattr(getattr(queryset, "_query", None), "select_related", False):
         for relation in relations_of(queryset):
             relation.add(found, rows)
     return found
@@ -94,15 +99,28 @@ def _add_types(built: dict[str, int], types: Mapping[type, int]) -> None:
             built[label] = built.get(label, 0) + number
 
 
-def _named(options: Any, names: Mapping[str, Any]) -> Iterator[Relation]:
+def _named(
+    options: Any, names: Mapping[str, Any], filtered: Mapping[str, Any] = _NONE
+) -> Iterator[Relation]:
+    """Yield what ``select_related()`` with names follows; FilteredRelations only from the rows."""
     for name, onwards in names.items():
-        try:
-            field = options.get_field(name)
-        except FieldDoesNotExist:  # a FilteredRelation, set as an attribute
-            yield Relation(name, (), is_filtered=True)
+        if name in filtered:  # set as an attribute
+            beyond = Several(_named(_beyond(options, name, filtered), onwards))
+            yield Relation(name, beyond, is_filtered=True)
         else:
+            field = options.get_field(name)
             onwards = Several(_named(field.related_model._meta, onwards))
             yield Relation(field.cache_name, onwards)
+
+
+def _beyond(options: Any, path: str, filtered: Mapping[str, Any]) -> Any:
+    """Return the options of the model that a path, by FilteredRelations too, leads to."""
+    for name in path.split(LOOKUP_SEP):
+        if name in filtered:
+            options = _beyond(options, filtered[name].relation_name, filtered)
+        else:
+            options = options.get_field(name).related_model._meta
+    return options
 
 
 def _not_null(options: Any, depth: int) -> Iterator[Relation]:

@@ -6,9 +6,11 @@ What a loop loads one row after another, at the same place by the same statement
 from __future__ import annotations
 
 import functools
+import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from . import budget, context, engine
 from .budget import Account, Work
@@ -31,6 +33,39 @@ before: telling all of a loop that gathers rows would take the square of its len
 
 _contained: Final = Contained("django-memsize: measuring", only_ours=True)
 
+_name_of: Final = type.__dict__["__name__"].__get__
+"""The name of a class, whatever its own class makes of that."""
+
+_counting = threading.RLock()
+"""Held while something is added up, which threads of one recording may do at the same time.
+
+No call is made and no object that the collector knows is allocated while it is held: nobody's
+finaliser can run then, and wait for a thread that waits for us."""
+
+
+class Named(Protocol):
+    """What the options of a model say of its name."""
+
+    @property
+    def app_label(self) -> str:
+        """Of which app it is."""
+
+    @property
+    def object_name(self) -> str | None:
+        """What its class is called."""
+
+    @property
+    def label(self) -> str:
+        """Both, with a dot between."""
+
+
+def _forget() -> None:
+    global _counting
+    _counting = threading.RLock()  # another thread of the parent's may have held it
+
+
+os.register_at_fork(after_in_child=_forget)
+
 
 @ours
 class _Lines(list["Evaluation"]):
@@ -38,7 +73,8 @@ class _Lines(list["Evaluation"]):
 
 
 @ours
-class _Places(dict[Several[object], "Evaluation"]):
+class _Places(dict[tuple[object, ...], "Evaluation"]):
+    # The keys are of a class of ours. A plain tuple finds them, and is made in less time.
     __slots__ = ()
 
 
@@ -99,56 +135,70 @@ class Ledger:
         self,
         outer: Stretch,
         owner: int,
-        model: str,
+        model: Named,
         kind: str,
         site: Site | None,
         streamed: bool = False,
     ) -> Load:
         """Return a loading that is about to begin. Which line it is on, its statement decides."""
-        parent = outer.evaluation if isinstance(outer, Load) else None
+        parent = outer.evaluation if type(outer) is Load else None
         # Both are kept by the line that has the key: their numbers are no other's meanwhile.
-        place = Several((id(parent), id(site), model, kind, streamed))
+        place = (id(parent), id(site), model.app_label, model.object_name, kind, streamed)
         line = self._latest.get(place)
         if line is None:
-            line = Evaluation(self, place, parent, model, kind, site, streamed)
+            line = Evaluation(self, Several(place), parent, model.label, kind, site, streamed)
             if len(self._latest) < EVALUATIONS_KEPT:
-                self._latest[place] = line
+                line = self._latest.setdefault(line.place, line)
         return Load(line, outer, owner)
 
     def line_of(self, line: Evaluation, sql: str, database: str) -> Evaluation:
         """Return the line of a statement at the place of another: that one, if it has none yet."""
-        key = Several((line.place, database, sql))
+        key = (line.place, database, sql)
         found = self._statements.get(key)
         if found is not None:
             self._latest[line.place] = found
             return found
-        if line.sql is not None:
+        with _counting:
+            is_its = line.sql is None or (line.sql == sql and line.database == database)
+            if is_its:
+                line.sql, line.database = sql, database
+        if not is_its:
             line = line.beside()
-        line.sql, line.database = sql, database
+            line.sql, line.database = sql, database
         if len(self._statements) < EVALUATIONS_KEPT:
-            self._statements[key] = self._latest[line.place] = line
+            line = self._latest[line.place] = self._statements.setdefault(Several(key), line)
         return line
 
-    def add(self, line: Evaluation, rows: int) -> None:
+    def add(self, line: Evaluation, rows: int, duration: float) -> None:
         """Take in that a line was loaded, here and in every ledger around."""
-        line.times += 1
-        line.rows += rows
-        ledger: Ledger | None = self
-        while ledger is not None:
-            ledger.rows += rows
-            if line.times == 1:
-                ledger._put_down(line)
-            ledger = ledger.around
+        with _counting:
+            line.times += 1
+            is_first = line.times == 1
+            line.rows += rows
+            line.duration += duration
+            self.rows += rows
+        if is_first:
+            self._put_down(line)
+        if self.around is not None:
+            for ledger in self.around._and_around():
+                with _counting:
+                    ledger.rows += rows
+                if is_first:
+                    ledger._put_down(line)
 
     def ran(self) -> None:
         """Take in a statement that loaded no rows of the ORM's."""
         for ledger in self._and_around():
-            ledger.statements += 1
+            with _counting:
+                ledger.statements += 1
 
     def fetched(self, rows: int) -> None:
-        """Take in rows that a cursor fetched."""
-        for ledger in self._and_around():
-            ledger.cursor_rows += rows
+        """Take in rows that a cursor fetched; not once it is over."""
+        ledger = None if self.closed else self
+        while ledger is not None:
+            with _counting:
+                ledger.cursor_rows += rows
+            ledger = ledger.around
 
     def look(self, line: Evaluation) -> None:
         """Tell what stands at the end of a loading, here and around, if it never stood so high."""
@@ -188,7 +238,8 @@ class Ledger:
         if len(self._evaluations) < EVALUATIONS_KEPT:
             self._evaluations.append(line)
         else:
-            self.left_out += 1
+            with _counting:
+                self.left_out += 1
             line.is_left_out = True
 
     def _and_around(self) -> Iterator[Ledger]:
@@ -302,6 +353,16 @@ class Evaluation:
         place, parent, streamed = self.place, self.parent, self.streamed
         return Evaluation(self.ledger, place, parent, self.model, self.kind, self.site, streamed)
 
+    def add_built(self, instances: Mapping[str, int]) -> None:
+        """Take in instances that were built, by model."""
+        built = self.built
+        for model, number in instances.items():
+            with _counting:
+                if model in built:
+                    built[model] += number
+                else:
+                    built[model] = number
+
     def measure(self, meter: Meter, around: Window | None) -> None:
         """Have a meter from now on: its window stays for the next time."""
         meter.open(around)
@@ -383,11 +444,11 @@ class Load:
 
     def __enter__(self) -> Load:
         """Begin. What runs here is the evaluation's."""
-        return self.enter(engine.switch_window(None))
+        return self.enter(running(), engine.switch_window(None))
 
-    def enter(self, window: Window | None) -> Load:
-        """Begin, where no window is set any more, and that one was."""
-        self._outer, self._outer_window = running(), window
+    def enter(self, outer: Stretch | None, window: Window | None) -> Load:
+        """Begin inside a stretch, where no window is set any more, and that one was."""
+        self._outer, self._outer_window = outer, window
         context.become(self)
         try:
             self.open()
@@ -416,18 +477,18 @@ class Load:
         self._wall = account.wall
         self._started = time.perf_counter()
 
-    def ran(self, sql: str, database: str) -> None:
+    def ran(self, sql: object, database: str) -> None:
         """Hear of a statement that ran on its behalf: without one, no rows were loaded."""
         evaluation = self.evaluation
         if self._has_ran:
             evaluation.ledger.ran()
             return
         self._has_ran = True
-        if evaluation.sql != sql or evaluation.database != database:
+        if type(sql) is not str or evaluation.sql != sql or evaluation.database != database:
             with aside():
-                # A copy: by keeping the program's own text it is us who would retain it.
-                sql = str(sql.encode(errors="surrogatepass"), errors="surrogatepass")
-                self._move(evaluation.ledger.line_of(evaluation, sql, database))
+                statement = _copied(sql)
+                if evaluation.sql != statement or evaluation.database != database:
+                    self._move(evaluation.ledger.line_of(evaluation, statement, database))
             engine.switch_window(self.window)
 
     def stop(self) -> None:
@@ -476,15 +537,14 @@ class Load:
         ledger = evaluation.ledger
         if not self._has_ran or ledger.closed:
             return
-        took = time.perf_counter() - self._started
-        evaluation.duration += took - (ledger.account.wall - self._wall)
+        took = time.perf_counter() - self._started - (ledger.account.wall - self._wall)
         if not evaluation.times:
             evaluation.began = self._started
-        ledger.add(evaluation, rows)
+        ledger.add(evaluation, rows, took)
         if instances:
-            evaluation.built.add(instances)
+            evaluation.add_built(instances)
         if self.built:
-            evaluation.built.add(self.built)
+            evaluation.add_built(self.built)
         if ledger.measures:
             with Work(ledger.account):
                 self._read()
@@ -513,3 +573,14 @@ class Load:
     ) -> None:
         with _contained, aside():
             self.close(rows, built_of(types))
+
+
+def _copied(sql: object) -> str:
+    """Return the text of a statement; of what is none, the name of its type in parentheses.
+
+    A copy: by keeping the program's own text it is us who would retain it. No code of the program
+    is run, which a class of its own may have.
+    """
+    if issubclass(type(sql), str):
+        return str(str.encode(sql, errors="surrogatepass"), errors="surrogatepass")  # type: ignore[arg-type]
+    return f"({_name_of(type(sql))})"

@@ -15,6 +15,7 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import apps
 from django.core.exceptions import MiddlewareNotUsed
 from django.http import FileResponse, HttpRequest, HttpResponseBase
+from django.urls import ResolverMatch
 
 from . import budget, conf, settling, storage
 from .context import aside, running, within
@@ -25,8 +26,11 @@ from .values import ours
 
 _contained: Final = Contained("django-memsize: measuring a request", only_ours=True)
 
-_OUR_PAGES: Final = ("django_memsize_", "jsi18n")
-"""Names of URLs: the pages of reports, and the catalog of words that those of the admin load."""
+_CATALOG: Final = "jsi18n"
+"""The name of the URL of the words that each page of the admin loads."""
+
+_OUR_PAGES: Final = "django_memsize_report_"
+"""How the names of the URLs of reports begin."""
 
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -171,13 +175,19 @@ def _is_chosen(config: conf.Config) -> bool:
 def _facts_of(request: HttpRequest, response: HttpResponseBase) -> storage.Facts | None:
     """Return what is stored of a request, or None if it is for a page of ours."""
     match = request.resolver_match
-    if match is not None and (match.url_name or "").startswith(_OUR_PAGES):
+    if match is not None and _is_ours(match):
         return None
     route = "(unresolved)" if match is None else match.route
     if match is not None and not route.startswith(("/", "^")):
         route = f"/{route}"
     method = request.method if request.method in _METHODS else "(other)"
     return storage.Facts(route, method, response.status_code)
+
+
+def _is_ours(match: ResolverMatch) -> bool:
+    # The admin's, under whatever name a site of it goes: the program has names of its own.
+    name = match.url_name or ""
+    return match.app_names[-1:] == ["admin"] and (name == _CATALOG or name.startswith(_OUR_PAGES))
 
 
 def _follow(response: Any, recording: Recording) -> None:

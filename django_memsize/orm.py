@@ -1,6 +1,7 @@
 """The one patch on Django: every loading of rows is bracketed while something is measured.
 
-Methods of querysets, of the compiler of updates and of cursors, replaced once for the process.
+Methods of querysets, of the compiler of updates and of cursors, replaced once for the process. A
+cursor has none of its own that fetch, but looks for them when asked: it is given some.
 Whether anything is measured is decided at each call, in its own context. Outside of any recording
 a call goes straight through.
 """
@@ -27,7 +28,7 @@ from django.db.models.query import (
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from . import engine
-from .context import aside, current, running, within
+from .context import Stretch, aside, current, running, within
 from .faults import Contained
 from .instances import Relation, built, built_of, relations_of
 from .ledger import Ledger, Load
@@ -45,13 +46,6 @@ _KINDS: Final[dict[type, str]] = {
     NamedValuesListIterable: "values_list",
     FlatValuesListIterable: "values_list",
 }
-_FETCHES: Final[dict[str, Callable[[Any], int]]] = {
-    # A row may be a tuple, and so may many.
-    "fetchone": lambda row: row is not None,
-    "fetchmany": len,
-    "fetchall": len,
-}
-"""How many rows each of them has returned."""
 
 
 def install() -> None:
@@ -59,8 +53,10 @@ def install() -> None:
     with _lock:
         for (cls, name), wrap in _PATCHES.items():
             if (cls, name) not in _replaced:
-                original = cls.__dict__[name]
-                patch = functools.wraps(original)(wrap(original))
+                original = cls.__dict__.get(name)
+                patch = wrap(original)
+                if original is not None:
+                    functools.update_wrapper(patch, original)
                 _replaced[cls, name] = original, patch
                 setattr(cls, name, patch)
 
@@ -69,8 +65,11 @@ def uninstall() -> None:
     """Take the patch off where it is on top; under another's patch it stays and passes through."""
     with _lock:
         for (cls, name), (original, patch) in list(_replaced.items()):
-            if cls.__dict__[name] is patch:
-                setattr(cls, name, original)
+            if cls.__dict__.get(name) is patch:
+                if original is None:
+                    delattr(cls, name)
+                else:
+                    setattr(cls, name, original)
                 del _replaced[cls, name]
 
 
@@ -84,28 +83,45 @@ def installed() -> bool:
 
 def _fetching(fetch_all: Any) -> Callable[[Any], None]:
     def _fetch_all(self: Any) -> None:
-        if running() is None or self._result_cache is not None:
+        outer = running()
+        if outer is None or self._result_cache is not None:
             return fetch_all(self)  # type: ignore[no-any-return]
         load = None
-        with _contained:
-            load = _begun(self)
+        try:
+            load = _begun(self, outer)
+        except Exception as error:
+            if not _contained.swallows(error):
+                raise
         if load is None:
             return fetch_all(self)  # type: ignore[no-any-return]
         try:
             fetch_all(self)
-            with _contained:
-                load.stop()
-                rows: Any = self._result_cache
-                instances: dict[str, int] = {}
-                with _contained:  # rows may be anything
-                    instances = built(self, rows, load.evaluation.model)
-                load.end(len(rows), instances)
+            try:
+                _end(load, self)
+            except Exception as error:
+                if not _contained.swallows(error):
+                    raise
         finally:
-            with _contained:
+            try:
                 load.__exit__()
+            except Exception as error:
+                if not _contained.swallows(error):
+                    raise
         return None
 
     return _fetch_all
+
+
+def _end(load: Load, queryset: Any) -> None:
+    load.stop()
+    rows: Any = queryset._result_cache
+    instances: dict[str, int] | None = None
+    try:
+        instances = built(queryset, rows, load.evaluation.model)
+    except Exception as error:  # rows may be anything
+        if not _contained.swallows(error):
+            raise
+    load.end(len(rows), instances)
 
 
 def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
@@ -192,35 +208,34 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
     return pre_sql_setup
 
 
-def _begun(queryset: Any) -> Load | None:
+def _begun(queryset: Any, outer: Stretch) -> Load | None:
     """Begin the loading of a queryset, unless none begins here, or one of it has begun."""
+    ledger: Ledger = outer.ledger
+    if ledger.closed or (type(outer) is Load and outer.owner == id(queryset)):
+        return None
     window = engine.switch_window(None)
     load = None
     try:
-        load = _load(queryset, sys._getframe(2))
-        if load is not None:
-            load.enter(window)
+        site, purpose = current_site(sys._getframe(2))
+        kind = purpose or _kind(queryset)
+        load = ledger.load(outer, id(queryset), queryset.model._meta, kind, site)
+        load.enter(outer, window)
     finally:
         if load is None:
             engine.switch_window(window)
     return load
 
 
-def _load(queryset: Any, caller: FrameType, streamed: bool = False) -> Load | None:
-    """Return the loading that begins here; None if none does, or one of it has begun."""
+def _load_of_stream(queryset: Any) -> Load | None:
     outer = current()
     if outer is None or (type(outer) is Load and outer.owner == id(queryset)):
         return None
-    site, purpose = current_site(caller)
-    ledger: Ledger = outer.ledger
-    kind = purpose or _kind(queryset)
-    return ledger.load(outer, id(queryset), queryset.model._meta.label, kind, site, streamed)
-
-
-def _load_of_stream(queryset: Any) -> Load | None:
     caller = sys._getframe(2)
     with aside():
-        return _load(queryset, caller, streamed=True)
+        site, purpose = current_site(caller)
+        kind = purpose or _kind(queryset)
+        ledger: Ledger = outer.ledger
+        return ledger.load(outer, id(queryset), queryset.model._meta, kind, site, streamed=True)
 
 
 def _load_of_update(compiler: Any) -> Load | None:
@@ -230,7 +245,7 @@ def _load_of_update(compiler: Any) -> Load | None:
     with aside():
         site, _ = current_site(_outside())
         ledger: Ledger = outer.ledger
-        return ledger.load(outer, id(compiler), compiler.query.model._meta.label, "update", site)
+        return ledger.load(outer, id(compiler), compiler.query.model._meta, "update", site)
 
 
 def _outside() -> FrameType | None:
@@ -242,9 +257,9 @@ def _outside() -> FrameType | None:
 
 
 def _kind(queryset: Any) -> str:
-    if isinstance(queryset, RawQuerySet):
+    iterable = getattr(queryset, "_iterable_class", None)
+    if iterable is None:
         return "raw"
-    iterable = queryset._iterable_class
     return _KINDS.get(iterable) or str(iterable.__name__)
 
 
@@ -254,13 +269,16 @@ def _kind(queryset: Any) -> str:
 def _executing(execute: Any) -> Callable[..., Any]:
     def patched(self: Any, sql: Any, params: Any = None) -> Any:
         result = execute(self, sql, params)
-        if running() is not None:
-            with _contained:
-                stretch = current()
+        stretch = running()
+        if stretch is not None and not stretch.ledger.closed:
+            try:
                 if type(stretch) is Load:
-                    stretch.ran(sql if type(sql) is str else "", self.db.alias)
-                elif stretch is not None:
+                    stretch.ran(sql, self.db.alias)
+                else:
                     stretch.ledger.ran()
+            except Exception as error:
+                if not _contained.swallows(error):
+                    raise
         return result
 
     return patched
@@ -279,30 +297,28 @@ def _calling(call: Any) -> Callable[..., Any]:
     return patched
 
 
-def _getting(get: Any) -> Callable[[Any, str], Any]:
-    def patched(self: Any, attr: str) -> Any:
-        found = get(self, attr)
-        if attr in _FETCHES and (stretch := running()) is not None and stretch.counts_fetches:
-            with _contained:
-                count = _counter_of_rows(sys._getframe(1))
-                if count is not None:
-                    return functools.partial(_fetched, found, _FETCHES[attr], count)
-        return found
+def _fetches(name: str, number: Callable[[Any], int]) -> Callable[[Any], Callable[..., Any]]:
+    """Return what makes a method of cursors that fetches, and counts what it returns."""
 
-    return patched
+    def wrap(fetch: Any) -> Callable[..., Any]:
+        def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if fetch is None:
+                rows = self.__getattr__(name)(*args, **kwargs)
+            else:
+                rows = fetch(self, *args, **kwargs)
+            stretch = running()
+            if stretch is not None and stretch.counts_fetches:
+                with _contained:
+                    count = _counter_of_rows(sys._getframe(1))
+                    if count is not None:
+                        count(number(rows))
+            return rows
 
+        patched.__name__ = name
+        patched.__qualname__ = f"{CursorWrapper.__name__}.{name}"
+        return patched
 
-def _fetched(
-    fetch: Any,
-    number: Callable[[Any], int],
-    count: Callable[[int], object],
-    *args: Any,
-    **kwargs: Any,
-) -> Any:
-    rows = fetch(*args, **kwargs)
-    with _contained:
-        count(number(rows))
-    return rows
+    return wrap
 
 
 def _going_through(iterate: Any) -> Callable[[Any], Iterator[Any]]:
@@ -319,15 +335,16 @@ def _going_through(iterate: Any) -> Callable[[Any], Iterator[Any]]:
 
 
 def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
-    number = 0
     try:
         for row in rows:
-            number += 1
+            try:
+                count(1)
+            except Exception as error:
+                if not _contained.swallows(error):
+                    raise
             yield row
             del row
     finally:
-        with _contained:
-            count(number)
         close = getattr(rows, "close", None)
         if close is not None:
             close()
@@ -354,6 +371,9 @@ _PATCHES: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
     (CursorWrapper, "execute"): _executing,
     (CursorWrapper, "executemany"): _calling,
     (CursorWrapper, "callproc"): _calling,
-    (CursorWrapper, "__getattr__"): _getting,
+    # A row may be a tuple, and so may many.
+    (CursorWrapper, "fetchone"): _fetches("fetchone", lambda row: row is not None),
+    (CursorWrapper, "fetchmany"): _fetches("fetchmany", len),
+    (CursorWrapper, "fetchall"): _fetches("fetchall", len),
     (CursorWrapper, "__iter__"): _going_through,
 }

@@ -596,11 +596,24 @@ def test_our_own_pages_are_never_stored(client, settings, quick_census, django_u
     for url in (
         "/admin/django_memsize/report/",
         f"/admin/django_memsize/report/{report.pk}/change/",
+        "/admin/jsi18n/",
     ):
         assert client.get(url).status_code == 200
 
     assert Report.objects.get() == report
     assert others_under_way() == 0
+
+
+@pytest.mark.django_db
+@pytest.mark.urls(__name__)
+@pytest.mark.parametrize("name", ["words", "more-words", "theirs"])
+def test_pages_of_the_program_are_stored_whatever_they_are_named(
+    client, settings, quick_census, name
+):
+    settings.MEMSIZE = EVERY_REQUEST
+    assert client.get(f"/named/{name}/").status_code == 200
+
+    assert Report.objects.get().route == f"/named/{name}/"
 
 
 @pytest.mark.django_db
@@ -764,7 +777,7 @@ def test_the_functions_of_ours_are_found():
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
         "conf.active",
-        "orm._load",
+        "orm._begun",
         "ledger.Load.close",
         "engine.twin.census",
     }
@@ -888,6 +901,9 @@ def number(request, number):
 
 urlpatterns = [
     *urls.urlpatterns,
+    path("named/words/", views.nothing, name="jsi18n"),
+    path("named/more-words/", views.nothing, name="jsi18n-all"),
+    path("named/theirs/", views.nothing, name="django_memsize_report_of_theirs"),
     path("anything/", views.nothing),
     path("anything/<path:rest>", lambda request, rest: views.nothing(request)),
     path("hostile/", keep_hostile),

@@ -30,7 +30,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from django.template import Context, Engine, engines
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize import measure, orm
+from django_memsize import measure, orm, sites
 from django_memsize.context import current, within
 from django_memsize.recording import Recording
 from tests.app.models import Account, Author, Book, Card, Reader
@@ -47,7 +47,9 @@ PATCHED = [
     (CursorWrapper, "execute"),
     (CursorWrapper, "executemany"),
     (CursorWrapper, "callproc"),
-    (CursorWrapper, "__getattr__"),
+    (CursorWrapper, "fetchone"),
+    (CursorWrapper, "fetchmany"),
+    (CursorWrapper, "fetchall"),
     (CursorWrapper, "__iter__"),
 ]
 BOOKS = "SELECT * FROM app_book ORDER BY id"
@@ -90,7 +92,8 @@ def functions():
 
 
 def in_place():
-    return {(cls, name): cls.__dict__[name] for cls, name in PATCHED}
+    """What is there, and None for what a cursor has only when asked for it."""
+    return {(cls, name): cls.__dict__.get(name) for cls, name in PATCHED}
 
 
 def test_installing_replaces_methods_of_querysets_updates_and_cursors(functions):
@@ -107,7 +110,11 @@ def test_installing_twice_patches_once(functions):
     orm.install()
 
     assert in_place() == once
-    assert {place: patch.__wrapped__ for place, patch in once.items()} == functions
+    assert {place: original_of(patch) for place, patch in once.items()} == functions
+
+
+def original_of(patch):
+    return getattr(patch, "__wrapped__", None)
 
 
 def test_uninstalling_restores_the_identical_functions(functions):
@@ -242,7 +249,7 @@ def test_eight_threads_that_begin_together_patch_once(monkeypatch, books, functi
 
     in_threads(*(functools.partial(begin, recording) for recording in recordings))
 
-    assert wrapped == [patch.__wrapped__ for patch in in_place().values()]
+    assert wrapped == [original_of(patch) for patch in in_place().values()]
     assert wrapped == list(functions.values())
     rows = [[one.rows for one in recording.evaluations] for recording in recordings]
     assert rows == [[2, 6]] * 8
@@ -317,6 +324,9 @@ def test_patched_functions_keep_name_and_signature(functions, cls, name):
     orm.install()
     patch = cls.__dict__[name]
 
+    if original is None:
+        assert (patch.__name__, patch.__qualname__) == (name, f"{cls.__qualname__}.{name}")
+        return
     assert (patch.__name__, patch.__qualname__) == (original.__name__, original.__qualname__)
     assert patch.__doc__ == original.__doc__
     assert inspect.signature(patch) == inspect.signature(original)
@@ -567,7 +577,7 @@ def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recordi
     loaded = Book.objects.all()
     list(loaded)
     followed = []
-    monkeypatch.setattr(orm, "_load", lambda *_: followed.append(_))
+    monkeypatch.setattr(orm, "_begun", lambda *_: followed.append(_))
 
     with within(recording):
         assert list(loaded) == books
@@ -867,6 +877,41 @@ def test_rows_that_a_cursor_fetches_are_counted(books, recording, fetch):
     assert (recording.rows, recording.evaluations) == (0, ())
 
 
+def keep_fetch_all(cursor):
+    return cursor.fetchall
+
+
+def keep_fetch_some(cursor):
+    return functools.partial(cursor.fetchmany, 4)
+
+
+def keep_fetch_one(cursor):
+    return functools.partial(list, iter(cursor.fetchone, None))
+
+
+def keep_going_through(cursor):
+    rows = iter(cursor)
+    next(rows)
+    return functools.partial(list, rows)
+
+
+@pytest.mark.parametrize(
+    ("keep", "counted"),
+    [(keep_fetch_all, 0), (keep_fetch_some, 0), (keep_fetch_one, 0), (keep_going_through, 1)],
+)
+def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
+    books, recording, keep, counted
+):
+    with within(recording), connection.cursor() as cursor:
+        cursor.execute(BOOKS)
+        fetch = keep(cursor)
+        recording.close()
+
+        assert len(fetch()) >= 4
+
+    assert recording.cursor_rows == counted
+
+
 def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     books, recording, monkeypatch
 ):
@@ -935,6 +980,18 @@ def test_the_site_is_the_line_of_a_plain_call(books, recording):
     assert line(evaluation) == "list(Book.objects.all())"
     assert evaluation.site.file == "tests/test_orm.py"
     assert evaluation.site.function == "test_the_site_is_the_line_of_a_plain_call"
+
+
+def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monkeypatch):
+    monkeypatch.setattr(sites, "_ROLES_KEPT", 20)
+    with within(recording):
+        for number in range(100):
+            exec(compile("list(Book.objects.all())", f"/rule-{number}.py", "exec"))
+
+    assert len(sites._roles) <= 20
+    assert {one.site.file for one in recording.evaluations} == {
+        f"rule-{number}.py" for number in range(100)
+    }
 
 
 def test_the_site_is_the_line_of_a_comprehension(books, recording):

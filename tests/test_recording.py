@@ -13,7 +13,7 @@ import django_memsize as memsize
 from django_memsize import budget, context, ledger, recording, resident
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.recording import Defaults, Recording
-from tests.app.models import Account
+from tests.app.models import Account, Book
 from tests.programs import ended_well
 
 pytestmark = pytest.mark.census
@@ -283,7 +283,7 @@ def test_measuring_never_sets_off_the_collector():
 
 def load(measured, statement="SELECT 1", rows=0, place="instances"):
     """Have rows loaded as the patch on Django has it."""
-    one = measured.ledger.load(measured, 0, "app.Book", place, None)
+    one = measured.ledger.load(measured, 0, Book._meta, place, None)
     with one:
         if statement:
             one.ran(statement, "default")
@@ -323,6 +323,49 @@ def test_the_same_statement_at_the_same_place_is_one_evaluation():
 
     found = [(one.sql, one.times, one.rows) for one in measured.evaluations]
     assert found == [("SELECT 1", 3, 6), ("SELECT 2", 1, 2)]
+
+
+class Naming(type):
+    """A class of classes that wants to be asked nothing."""
+
+    @property
+    def __name__(cls):
+        raise AssertionError("asked for a name")
+
+    def __subclasscheck__(cls, other):
+        raise AssertionError("asked about classes")
+
+
+def refuse(*_):
+    raise AssertionError("asked something")
+
+
+HOSTILE = dict.fromkeys(("__str__", "__repr__", "__eq__", "__ne__", "__len__", "encode"), refuse)
+
+
+def test_a_statement_that_is_no_plain_text_is_copied_or_named_without_being_asked():
+    measured = Recording("x")
+    text = Naming("Text", (str,), HOSTILE | {"__hash__": refuse})("SELECT 1")
+    composed = Naming("Composed", (), HOSTILE | {"__hash__": refuse})()
+    for statement in (text, "SELECT 1", text, composed, composed, b"SELECT 1"):
+        with measured.ledger.load(measured, 0, Book._meta, "raw", None) as one:
+            one.ran(statement, "default")
+            one.close(1)
+
+    found = [(type(one.sql), one.sql, one.times) for one in measured.evaluations]
+    assert found == [(str, "SELECT 1", 3), (str, "(Composed)", 2), (str, "(bytes)", 1)]
+
+
+@pytest.mark.django_db
+def test_the_statement_of_a_raw_query_may_be_of_a_class_of_text(accounts):
+    class Text(str):
+        __slots__ = ()
+
+    with memsize.measure("block") as measured:
+        list(Account.objects.raw(Text("SELECT * FROM app_account")))
+
+    (evaluation,) = measured.evaluations
+    assert (type(evaluation.sql), evaluation.sql) == (str, "SELECT * FROM app_account")
 
 
 @pytest.mark.django_db

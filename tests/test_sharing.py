@@ -5,8 +5,10 @@ import gc
 import pickle
 import signal
 import sqlite3
+import sys
 import threading
 import time
+from collections import Counter
 
 import pytest
 from django.db import connection, models, transaction
@@ -18,6 +20,7 @@ import django_memsize as memsize
 from django_memsize import gauges, measuring, overlap, recording, storage
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
+from django_memsize.recording import Recording
 from tests.app.models import Author
 
 pytestmark = pytest.mark.census
@@ -198,6 +201,52 @@ def test_drops_are_told_once_however_many_save_together():
         thread.join(10)
 
     assert sum(taken) == 5
+
+
+@pytest.fixture
+def _hasty():
+    """Have threads take turns as often as can be."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_hasty")
+def test_what_threads_load_at_the_same_line_adds_up_exactly():
+    workers, times, statements = 4, 25_000, ("SELECT 1", "SELECT 2")
+    outer, inner = Recording("outer", light=True), Recording("inner", light=True)
+    inner.ledger.around = outer.ledger
+    barrier = threading.Barrier(workers)
+
+    def load():
+        barrier.wait(30)
+        for number in range(times):
+            one = inner.ledger.load(inner, 0, Author._meta, "instances", None)
+            one.open()
+            one.ran(statements[number % 2], "default")
+            one.end(2, {"app.Author": 2, f"app.Book{number % 4}": 1})
+            inner.ledger.ran()
+            inner.ledger.fetched(3)
+
+    threads = [threading.Thread(target=load) for _ in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+
+    loads = workers * times
+    for one in (outer, inner):
+        assert (one.rows, one.statements) == (2 * loads, loads)
+        assert one.cursor_rows == 3 * loads
+        found = {each.sql: (each.times, each.rows) for each in one.evaluations}
+        assert len(one.evaluations) == 2
+        assert found == dict.fromkeys(statements, (loads // 2, loads))
+        instances = Counter()
+        for evaluation in one.evaluations:
+            instances.update(evaluation.instances)
+        assert instances.pop("app.Author") == 2 * loads
+        assert instances == {f"app.Book{number}": loads // 4 for number in range(4)}
 
 
 def test_reports_wait_only_so_many():

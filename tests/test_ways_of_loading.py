@@ -604,6 +604,25 @@ def filtered_relation(world):
     list(Author.objects.annotate(alphas=alphas).select_related("alphas"))
 
 
+@way(instances("app.Author", 2, related={"app.Book": 1, "app.Author": 1}))
+def beyond_a_filtered_relation(world):
+    alphas = FilteredRelation("books", condition=Q(books__title="Alpha"))
+    list(Author.objects.annotate(alphas=alphas).select_related("alphas__author"))
+
+
+@way(instances("app.Author", 3, related={"app.Reader": 2}))
+def filtered_relation_of_a_filtered_relation(world):
+    alphas = FilteredRelation("books", condition=Q(books__title="Alpha"))
+    readers = FilteredRelation("alphas__readers")
+    list(Author.objects.annotate(alphas=alphas, of=readers).select_related("of"))
+
+
+@way(instances("app.Reader", 3, related={"app.Author": 3}))
+def filtered_relation_by_way_of_another(world):
+    authors = FilteredRelation("books__author")
+    list(Reader.objects.annotate(authors=authors).select_related("authors"))
+
+
 @way(instances("app.Book", 2))
 def reverse_foreign_key(world):
     assert all(book.author is world.ann for book in world.ann.books.all())

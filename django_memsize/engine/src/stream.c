@@ -151,12 +151,18 @@ say_the_end(stream *self)
     raised_restore(pending);
 }
 
-/* Set a variable; the token that undoes it, or NULL without an exception: then it stays as it is.
- */
+/* Set a variable, unless that is its value already; the token that undoes it, or NULL without an
+   exception: then it stays as it is. */
 static PyObject *
 set(PyObject *variable, PyObject *value)
 {
-    PyObject *token = PyContextVar_Set(variable, value);
+    PyObject *before = NULL;
+    if (PyContextVar_Get(variable, NULL, &before) == 0 && before == value) {
+        Py_DECREF(before);
+        return NULL;
+    }
+    Py_XDECREF(before);
+    PyObject *token = PyErr_Occurred() ? NULL : PyContextVar_Set(variable, value);
     if (!token) {
         PyErr_Clear();
     }
@@ -173,28 +179,23 @@ undo(PyObject *variable, PyObject *token)
     Py_XDECREF(token);
 }
 
-/* The same for the window. The hooks must not look for it meanwhile: where it was not set before,
-   CPython would remember what they find, and not forget it with what is taken away. */
-static void
-undo_window(PyObject *token)
-{
-    crediting_pause();
-    undo(meter_variable, token);
-    crediting_look_anew();
-    crediting_resume();
-}
-
+/* The hooks must not look for the window while it changes: where it was not set before, CPython
+   would remember what they find, and not forget it with what is taken away. Nor is it the program
+   that allocates meanwhile. */
 static PyObject *
 next_row(stream *self)
 {
     PyObject *rows = Py_NewRef(self->rows);
+    crediting_pause();
     PyObject *of_stretch = set(self->variable, self->stretch);
     PyObject *of_window = self->window ? set(meter_variable, self->window) : NULL;
-    crediting_look_anew();
+    crediting_resume();
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
     raised pending = raised_put_by();
-    undo_window(of_window);
+    crediting_pause();
+    undo(meter_variable, of_window);
     undo(self->variable, of_stretch);
+    crediting_resume();
     raised_restore(pending);
     Py_DECREF(rows);
     return row;

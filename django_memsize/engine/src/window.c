@@ -321,8 +321,14 @@ window_switch(PyObject *Py_UNUSED(module), PyObject *window)
         PyErr_SetString(PyExc_TypeError, "expected a Window or None");
         return NULL;
     }
-    if (PyContextVar_Get(meter_variable, Py_None, &before) < 0) {
+    if (PyContextVar_Get(meter_variable, NULL, &before) < 0) {
         return NULL;
+    }
+    if (before == window) {
+        return before; /* nothing to make a token and a context of new values for */
+    }
+    if (!before) {
+        before = Py_NewRef(Py_None);
     }
     PyObject *token = PyContextVar_Set(meter_variable, window);
     crediting_look_anew();
