@@ -82,7 +82,10 @@ size_t blocks_own_bytes(const block_table *table);
 /* Make room for another block of a window. False, with no exception, without memory. */
 bool blocks_make_room(block_table *table, block_list *list, uint32_t window);
 
-/* Take the blocks of a window out of the table. */
+/* Give back the numbers of a window that has no blocks in the table. */
+void blocks_give_back(block_table *table, block_list *list);
+
+/* Take the blocks of a window out of the table, and give back their numbers. */
 void blocks_forget(block_table *table, block_list *list);
 
 /* The next of a window's numbers that is in use, 0 for the first; 0 after the last. */

@@ -387,6 +387,12 @@ crediting_forget(window *left)
 }
 
 void
+crediting_give_back(window *left)
+{
+    blocks_give_back(&crediting.blocks, &left->own);
+}
+
+void
 crediting_forget_all(void)
 {
     crediting_look_anew();

@@ -98,6 +98,9 @@ const block_table *crediting_blocks(void);
 void crediting_forget(window *left);
 void crediting_forget_all(void);
 
+/* Give back the room for the blocks of a window that has none any more. */
+void crediting_give_back(window *left);
+
 /* Bytes that the table takes. */
 size_t crediting_own_bytes(void);
 
