@@ -43,6 +43,21 @@ def test_what_is_freed_makes_room_for_what_comes():
     window.forget()
 
 
+def test_windows_that_come_and_go_in_one_that_stays_take_no_more():
+    def use(number):
+        for _ in range(number):
+            with metered() as inner:
+                kept = [object() for _ in range(1000)]
+            del kept, inner
+
+    with metered() as outer:
+        use(10)
+        taken = compiled.meter_bytes()
+        use(200)
+        assert compiled.meter_bytes() - taken < 64 * 1024
+    outer.forget()
+
+
 FLAT = """
 import gc, os, sys
 from django_memsize.engine import compiled

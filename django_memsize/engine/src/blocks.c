@@ -133,15 +133,21 @@ blocks_next(const block_table *table, const block_list *list, uint32_t number)
 }
 
 void
-blocks_forget(block_table *table, block_list *list)
+blocks_give_back(block_table *table, block_list *list)
 {
-    for (uint32_t number = 0; (number = blocks_next(table, list, number));) {
-        blocks_remove(table, blocks_find(table, block_address(blocks_at(table, number))), list);
-    }
     for (uint32_t run = list->run, next; run; run = next) {
         next = table->runs[run].next;
         table->runs[run].next = table->spare_run;
         table->spare_run = run;
     }
     *list = (block_list){.run = 0};
+}
+
+void
+blocks_forget(block_table *table, block_list *list)
+{
+    for (uint32_t number = 0; (number = blocks_next(table, list, number));) {
+        blocks_remove(table, blocks_find(table, block_address(blocks_at(table, number))), list);
+    }
+    blocks_give_back(table, list);
 }

@@ -82,7 +82,10 @@ size_t blocks_own_bytes(const block_table *table);
 /* Make room for another block of a window. False, with no exception, without memory. */
 bool blocks_make_room(block_table *table, block_list *list, uint32_t window);
 
-/* Take the blocks of a window out of the table. */
+/* Give back the numbers of a window that has no blocks in the table. */
+void blocks_give_back(block_table *table, block_list *list);
+
+/* Take the blocks of a window out of the table, and give back their numbers. */
 void blocks_forget(block_table *table, block_list *list);
 
 /* The next of a window's numbers that is in use, 0 for the first; 0 after the last. */
@@ -172,16 +175,20 @@ blocks_may_have(block_table *table, uintptr_t address)
 MEMSIZE_INLINE void
 blocks_expect(const block_table *table, uintptr_t address)
 {
-    MEMSIZE_PREFETCH(blocks_chain(table, address).head);
+    if (table->room) {
+        MEMSIZE_PREFETCH(blocks_chain(table, address).head);
+    }
 }
 
 /* Say that it will be added or looked for next. */
 MEMSIZE_INLINE void
 blocks_expect_soon(const block_table *table, uintptr_t address)
 {
-    block_chain chain = blocks_chain(table, address);
-    if (table->room && (*chain.head & chain.sign)) {
-        MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
+    if (table->room) {
+        block_chain chain = blocks_chain(table, address);
+        if (*chain.head & chain.sign) {
+            MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
+        }
     }
 }
 

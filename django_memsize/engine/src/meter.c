@@ -50,6 +50,7 @@ destroy(window *left)
     if (left->older) {
         left->older->younger = left->younger;
     }
+    crediting_give_back(left);
     meter_windows[left->number].next_spare = spare_number;
     spare_number = left->number;
     PyMem_RawFree(left);
