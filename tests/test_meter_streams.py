@@ -1,6 +1,8 @@
 """Rows that come one after another: what makes one is its window's, and nothing else is."""
 
 import contextvars
+import threading
+import time
 
 import pytest
 
@@ -138,3 +140,144 @@ def test_the_window_is_asked_for_again_once_the_first_row_is_there():
     assert len(kept) == 3
     first.forget()
     second.forget()
+
+
+BIG = 100_000
+
+
+def big(window):
+    """Return how many of the big blocks a window was credited with: all else is small."""
+    return window.allocated[1] // BIG
+
+
+def opened(number):
+    windows = [compiled.Window() for _ in range(number)]
+    for window in windows:
+        window.open()
+    return windows
+
+
+def sized(number):
+    for _ in range(number):
+        yield bytearray(BIG)
+
+
+def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
+    outer, inner, around = opened(3)
+
+    def nested():
+        for _ in range(4):
+            made = bytearray(BIG)
+            rows = compiled.Stream(sized(3), variable, "stretch", lambda: inner, lambda *_: None)
+            next(rows)
+            next(rows)
+            made += bytes(1)
+            before = compiled.switch_window(around)  # as a recording inside would do
+            bytearray(BIG)
+            list(rows)
+            compiled.switch_window(before)
+            yield made
+
+    def run():
+        kept = [
+            bytearray(BIG)  # the consumer's: nobody's
+            for _ in compiled.Stream(nested(), variable, "stretch", lambda: outer, lambda *_: None)
+        ]
+        assert len(kept) == 4
+
+    contextvars.copy_context().run(run)
+    for window in (outer, inner, around):
+        window.close()
+    # A bytearray that grows is allocated once more.
+    assert [big(window) for window in (outer, inner, around)] == [8, 12, 4]
+
+
+def test_rows_that_take_turns_are_each_credited_to_their_own():
+    windows = opened(3)
+    streams = [
+        compiled.Stream(
+            sized(5), variable, "stretch", lambda window=window: window, lambda *_: None
+        )
+        for window in windows
+    ]
+    assert len(list(zip(*streams, strict=True))) == 5
+    for window in windows:
+        window.close()
+    assert [big(window) for window in windows] == [5, 5, 5]
+
+
+def test_rows_of_several_threads_are_each_credited_to_their_own():
+    """A thread may come while another one makes a row, and go before it or after it."""
+    windows, made = opened(6), []
+
+    def rows():
+        for number in range(40):
+            time.sleep(0.0001 * (number % 3))
+            yield bytearray(BIG)
+
+    def run(window):
+        stream = compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None)
+        made.append(sum(1 for _ in stream))
+
+    threads = [threading.Thread(target=run, args=(window,)) for window in windows]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for window in windows:
+        window.close()
+    assert made == [40] * 6
+    assert [big(window) for window in windows] == [40] * 6
+
+
+def test_a_row_that_is_made_in_another_context_is_not_credited_where_nobody_asked():
+    (window,) = opened(1)
+
+    def rows():
+        for number in range(4):
+            yield contextvars.Context().run(bytearray, BIG) if number % 2 else bytearray(BIG)
+
+    list(compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None))
+    window.close()
+    assert big(window) == 2
+
+
+def test_a_child_that_is_born_while_a_row_is_made_goes_on():
+    ended_well(
+        in_a_new_thread("""
+import os, threading, time
+from django_memsize import engine
+def child(): compiled.meter_forget_all()
+os.register_at_fork(after_in_child=child)
+
+window, other = compiled.Window(), compiled.Window()
+window.open(); other.open()
+busy = threading.Event()
+def slow():
+    yield 1
+    busy.set()
+    time.sleep(0.5)
+    yield 2
+elsewhere = threading.Thread(
+    target=lambda: list(
+        compiled.Stream(slow(), variable, "stretch", lambda: other, lambda *_: None)
+    )
+)
+elsewhere.start()
+busy.wait()
+def rows():
+    yield 1
+    yield os.fork()
+    yield bytearray(100)
+for number, row in enumerate(
+    compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None)
+):
+    if number == 1:
+        forked = row
+if not forked:
+    made = [bytearray(100) for _ in range(100_000)]
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 7
+elsewhere.join()
+""")
+    )

@@ -7,6 +7,7 @@ struct crediting_state crediting;
 
 static unsigned paused;
 static bool versions_tell;
+static crediting_stand_in *stand_ins; /* the latest */
 
 /* Add what is pending to the totals of a window, and of those around it. */
 static void
@@ -111,26 +112,51 @@ crediting_prepare(void)
     return prove_versions();
 }
 
-/* With no exception set. What is raised here, near the recursion limit, is none of the program's.
- */
-static void
-look_up(const PyThreadState *thread)
+/* The value of the variable, borrowed; NULL for none. False where it cannot be told. With no
+   exception set: what is raised here, near the recursion limit, is none of the program's. */
+static bool
+get_value(const PyThreadState *thread, PyObject **value)
 {
+    *value = NULL;
 #if PY_VERSION_HEX < 0x030C0000
     /* The error would be made here and now, and making it may set the collector off. */
     if (thread->recursion_remaining < RECURSION_ENOUGH) {
-        return;
+        return false;
     }
+#else
+    (void)thread;
 #endif
-    PyObject *value = NULL;
-    if (PyContextVar_Get(meter_variable, NULL, &value) < 0) {
+    if (PyContextVar_Get(meter_variable, NULL, value) < 0) {
         PyErr_Clear();
+        return false;
+    }
+    Py_XDECREF(*value); /* the context has it as well */
+    return true;
+}
+
+/* The handle that counts for a thread where the variable has that value. */
+static PyObject *
+standing_in(const PyThreadState *thread, PyObject *value)
+{
+    for (const crediting_stand_in *each = stand_ins; each; each = each->below) {
+        if (each->value == value && each->thread == thread->id && each->context == thread->context)
+        {
+            return each->handle;
+        }
+    }
+    return value;
+}
+
+static void
+look_up(const PyThreadState *thread)
+{
+    PyObject *value;
+    if (!get_value(thread, &value)) {
         return;
     }
-    if (value) {
-        bool is_handle = Py_IS_TYPE(value, meter_handle_type);
-        find(is_handle ? meter_innermost_open(((window_handle *)value)->behind) : NULL);
-        Py_DECREF(value); /* the context has it as well */
+    value = standing_in(thread, value);
+    if (value && Py_IS_TYPE(value, meter_handle_type)) {
+        find(meter_innermost_open(((window_handle *)value)->behind));
     }
     if (versions_tell) {
         crediting.thread = thread->id;
@@ -173,6 +199,36 @@ crediting_look_up(const PyThreadState *thread)
     }
     paused--;
     return crediting.found;
+}
+
+void
+crediting_put(crediting_stand_in *put, PyObject *handle)
+{
+    const PyThreadState *thread = PyThreadState_Get();
+    PyObject *value;
+    crediting_pause();
+    bool is_told = get_value(thread, &value);
+    crediting_resume();
+    *put = (crediting_stand_in){
+        .thread = is_told ? thread->id : 0, /* no thread's */
+        .context = thread->context,
+        .value = value,
+        .handle = handle,
+        .below = stand_ins,
+    };
+    stand_ins = put;
+}
+
+void
+crediting_take_away(crediting_stand_in *put)
+{
+    for (crediting_stand_in **each = &stand_ins; *each; each = &(*each)->below) {
+        if (*each == put) {
+            *each = put->below;
+            break;
+        }
+    }
+    crediting_look_anew();
 }
 
 void
@@ -397,6 +453,7 @@ void
 crediting_forget_all(void)
 {
     crediting_look_anew();
+    stand_ins = NULL; /* in a child those of other threads are no more */
     crediting.growing.count = 0;
     crediting.growing.signs = 0;
     for (size_t at = 0; at < YOUNGEST; at++) {

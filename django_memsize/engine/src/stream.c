@@ -179,24 +179,39 @@ undo(PyObject *variable, PyObject *token)
     Py_XDECREF(token);
 }
 
-/* The hooks must not look for the window while it changes: where it was not set before, CPython
-   would remember what they find, and not forget it with what is taken away. Nor is it the program
-   that allocates meanwhile. */
+/* While the first row is made the statement runs, and the window that is set may be changed for
+   that of its line: it is set, and set back afterwards. For all others it only stands in. */
 static PyObject *
 next_row(stream *self)
 {
     PyObject *rows = Py_NewRef(self->rows);
+    PyObject *window
+        = self->window && Py_IS_TYPE(self->window, meter_handle_type)
+              ? Py_NewRef(self->window) /* of this row: for the next it may be another */
+              : NULL;
+    bool stands_in = window && self->count;
+    crediting_stand_in put;
+    /* The hooks must not look for the window while it changes: where it was not set before, CPython
+       would remember what they find, and not forget it with what is taken away. Nor is it the
+       program that allocates meanwhile. */
     crediting_pause();
     PyObject *of_stretch = set(self->variable, self->stretch);
-    PyObject *of_window = self->window ? set(meter_variable, self->window) : NULL;
+    PyObject *of_window = window && !stands_in ? set(meter_variable, window) : NULL;
     crediting_resume();
+    if (stands_in) {
+        crediting_put(&put, window);
+    }
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
     raised pending = raised_put_by();
+    if (stands_in) {
+        crediting_take_away(&put);
+    }
     crediting_pause();
     undo(meter_variable, of_window);
     undo(self->variable, of_stretch);
     crediting_resume();
     raised_restore(pending);
+    Py_XDECREF(window);
     Py_DECREF(rows);
     return row;
 }
