@@ -251,6 +251,36 @@ works_again()
     )
 
 
+@needs_hooks
+def test_what_is_freed_while_the_hooks_are_off_is_not_read_when_they_come_back():
+    """For AddressSanitizer to see. The last block is as large as a context's values are."""
+    ended_well(
+        SETTING
+        + TOOL
+        + """
+class Large:
+    __slots__ = ("first", "second", "third")
+
+def run(kept, stop):
+    kept[0] = Large()
+    stop()  # takes off the window's and tracemalloc's
+    kept.clear()
+    tracemalloc.stop()  # brings back the window's
+    return [[] for _ in range(100)]
+
+tool = Tool()
+tool.start()
+window = begin()
+tracemalloc.start()
+assert len(run([None] * 9, tool.stop)) == 100
+window.close()
+window.forget()
+switch_window(None)
+works_again()
+"""
+    )
+
+
 def test_a_fragmented_heap_is_accounted_for_like_any():
     ended_well(
         SETTING

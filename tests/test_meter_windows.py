@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import os
 import sys
 import threading
@@ -58,6 +59,62 @@ def test_what_others_set_the_variable_to_is_found_at_once():
     first.close()
     second.close()
     assert [blocks(window.allocated[1]) for window in (first, second)] == [2, 2]
+
+
+def test_what_is_taken_back_without_a_new_value_is_missed_soon():
+    """Nothing is allocated then: the next block tells that is as large as the values of a context.
+
+    A bytearray is.
+    """
+    window = compiled.Window()
+    window.open()
+    contexts = contextvars.Context(), contextvars.Context()
+    contexts[0].run(compiled.switch_window, None)
+    (variable,) = contexts[0]
+
+    def run():
+        token = variable.set(window)
+        bytearray(SIZE)
+        variable.reset(token)
+        bytearray(SIZE)
+
+    contexts[1].run(run)
+    window.close()
+    assert blocks(window.allocated[1]) == 1
+
+
+class Last:
+    """Allocates when it is found to be dead."""
+
+    def __del__(self):
+        bytes(SIZE)
+
+
+@pytest.mark.parametrize("later", range(1, 12))
+def test_a_value_that_is_set_while_the_collector_comes_is_found_soon(later):
+    """Before 3.12 it may come before the object that has the new values is one."""
+    first, second = compiled.Window(), compiled.Window()
+    first.open()
+    second.open()
+
+    def run():
+        compiled.switch_window(first)
+        variable = next(v for v in contextvars.copy_context() if v.name == "memsize_window")
+        last = Last()
+        last.itself = last
+        del last
+        gc.set_threshold(gc.get_count()[0] + later)
+        gc.enable()
+        variable.set(second)
+        bytearray(10 * SIZE)
+        gc.disable()
+
+    thresholds = gc.get_threshold()
+    contextvars.copy_context().run(run)
+    gc.set_threshold(*thresholds)
+    first.close()
+    second.close()
+    assert blocks(first.allocated[1]) < 10 <= blocks(second.allocated[1])
 
 
 def test_a_window_counts_what_is_allocated_in_it_and_what_is_left():

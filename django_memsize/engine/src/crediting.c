@@ -63,11 +63,23 @@ crediting_look_anew(void)
 
 /* All values of a context are in one object, which is made anew for each new value. */
 static int
-measure_values(PyObject *values, void *Py_UNUSED(arg))
+find_values(PyObject *referent, void *values)
 {
-    crediting.values_type = Py_TYPE(values);
-    crediting.values_bytes = VALUES_HEADER + (size_t)Py_TYPE(values)->tp_basicsize;
+    if (!Py_IS_TYPE(referent, &PyContext_Type)) { /* the one that it was entered from */
+        *(PyObject **)values = referent;
+    }
     return 0;
+}
+
+/* The values of a context, NULL for none: borrowed. */
+static PyObject *
+values_of(PyObject *context)
+{
+    PyObject *values = NULL;
+    if (context) {
+        (void)Py_TYPE(context)->tp_traverse(context, find_values, &values);
+    }
+    return values;
 }
 
 /* Whether the version of a thread's context is another one with each context. -1 with an exception.
@@ -77,10 +89,8 @@ prove_versions(void)
 {
     const PyThreadState *thread = PyThreadState_Get();
     PyObject *context = PyContext_New();
-    crediting.values_bytes = 0;
-    if (context) {
-        (void)Py_TYPE(context)->tp_traverse(context, measure_values, NULL);
-    }
+    const PyObject *values = values_of(context);
+    crediting.values_bytes = values ? VALUES_HEADER + (size_t)Py_TYPE(values)->tp_basicsize : 0;
     uint64_t outside = thread->context_ver;
     if (!context || PyContext_Enter(context) < 0) {
         Py_XDECREF(context);
@@ -125,17 +135,17 @@ look_up(const PyThreadState *thread)
     if (versions_tell) {
         crediting.thread = thread->id;
         crediting.version = thread->context_ver;
+        crediting.values = (uintptr_t)values_of(thread->context);
     }
 }
 
-/* Whether a context may have other values by now: the block of their size is theirs, or was freed,
-   and what it was is not known. */
+/* Whether the context has other values than those that were looked at: they may be where those
+   were. The block itself is not read: who knows whether it is still there. */
 static bool
-have_values_changed(void)
+have_values_changed(const PyThreadState *thread)
 {
-    const char *block = (const char *)crediting.doubt;
-    return young_place(crediting.doubt)->address != crediting.doubt
-           || Py_TYPE((const PyObject *)(block + VALUES_HEADER)) == crediting.values_type;
+    uintptr_t values = (uintptr_t)values_of(thread->context);
+    return values != crediting.values || values == crediting.doubt + VALUES_HEADER;
 }
 
 window *
@@ -145,7 +155,7 @@ crediting_look_up(const PyThreadState *thread)
         return NULL;
     }
     if (crediting.doubt && thread->id == crediting.doubted_thread
-        && thread->context_ver == crediting.version && !have_values_changed())
+        && thread->context_ver == crediting.version && !have_values_changed(thread))
     {
         crediting.doubt = 0;
         crediting.thread = thread->id;
@@ -191,11 +201,10 @@ crediting_notice(const void *block, size_t size, uint64_t origin)
 {
     bool is_object = origin == YOUNG_ORIGIN(BLOCK_OF_OBJECTS);
     crediting.saw_a_class |= is_object && size >= LEAST_CLASS;
-    bool is_doubtful = is_object && size == crediting.values_bytes;
-    if (crediting.number || is_doubtful) {
+    if (crediting.number) {
         credit_young((uintptr_t)block, Py_MIN(size, BLOCK_SIZE_MOST), origin);
     }
-    if (is_doubtful) {
+    if (is_object && size == crediting.values_bytes) {
         crediting.doubt = (uintptr_t)block;
         crediting.doubted_thread = crediting.thread;
         crediting.thread = 0;
@@ -223,10 +232,7 @@ debit(window *born_in, Py_ssize_t bytes)
 void
 crediting_young_gone(uint64_t what)
 {
-    uint32_t number = (uint32_t)(what >> YOUNG_WINDOW);
-    if (number) {
-        debit(meter_window(number), young_size(what));
-    }
+    debit(meter_window((uint32_t)(what >> YOUNG_WINDOW)), young_size(what));
 }
 
 /* A block was freed, if it is in the table. */
@@ -324,10 +330,6 @@ growing_sign(uintptr_t address)
 static void
 let_grow_up(young *place)
 {
-    if (!(place->what >> YOUNG_WINDOW)) {
-        place->address = 0;
-        return;
-    }
     crediting_growing *growing = &crediting.growing;
     if (growing->count == WAITING) {
         put_all_in();
@@ -356,8 +358,7 @@ young *
 crediting_make_way(young *place, uintptr_t address)
 {
     if (MEMSIZE_RARELY(place->address == address)) { /* freed unseen */
-        uint32_t number = (uint32_t)(place->what >> YOUNG_WINDOW);
-        crediting_mark_incomplete(number ? meter_window(number) : NULL);
+        crediting_mark_incomplete(meter_window((uint32_t)(place->what >> YOUNG_WINDOW)));
         place->address = 0;
         crediting_young_gone(place->what);
     }

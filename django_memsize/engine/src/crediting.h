@@ -17,7 +17,7 @@
 /* So many wait for the cache, which is told of them, before the table is changed. */
 #define WAITING 16
 
-/* A young block: its size, its origin, and the number of its window; 0: nobody's. */
+/* A young block: its size, its origin, and the number of its window. */
 #define YOUNG_WINDOW (BLOCK_SIZE_BITS + BLOCK_ORIGIN_BITS)
 #define YOUNG_ORIGIN(origin) ((uint64_t)(origin) << BLOCK_SIZE_BITS)
 
@@ -59,8 +59,8 @@ extern struct crediting_state {
     /* What CPython allocates last before the variables of a context have other values. Anybody may
        set ours, as asgiref does with all that it copies. */
     size_t values_bytes;
-    PyTypeObject *values_type;
-    /* The latest block of that size, if it may be one, and whose the window is if it is none. */
+    uintptr_t values; /* the context's, when the window was looked up */
+    /* The latest block of that size, if the context may have it, and whose the window is if not. */
     uintptr_t doubt;
     uint64_t doubted_thread;
     bool saw_a_class;
@@ -115,7 +115,7 @@ void crediting_take_out(void);
 young *crediting_make_way(young *place, uintptr_t address);
 
 /* A block was freed that is not young, if it was one of ours; and a young one, of another window
-   than the one that was found last, or of none. */
+   than the one that was found last. */
 void crediting_gone(uintptr_t address);
 void crediting_young_gone(uint64_t what);
 
