@@ -175,16 +175,20 @@ blocks_may_have(block_table *table, uintptr_t address)
 MEMSIZE_INLINE void
 blocks_expect(const block_table *table, uintptr_t address)
 {
-    MEMSIZE_PREFETCH(blocks_chain(table, address).head);
+    if (table->room) {
+        MEMSIZE_PREFETCH(blocks_chain(table, address).head);
+    }
 }
 
 /* Say that it will be added or looked for next. */
 MEMSIZE_INLINE void
 blocks_expect_soon(const block_table *table, uintptr_t address)
 {
-    block_chain chain = blocks_chain(table, address);
-    if (table->room && (*chain.head & chain.sign)) {
-        MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
+    if (table->room) {
+        block_chain chain = blocks_chain(table, address);
+        if (*chain.head & chain.sign) {
+            MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
+        }
     }
 }
 
