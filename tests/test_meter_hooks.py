@@ -262,7 +262,7 @@ class Large:
     __slots__ = ("first", "second", "third")
 
 def run(kept, stop):
-    kept.append(Large())
+    kept[0] = Large()
     stop()  # takes off the window's and tracemalloc's
     kept.clear()
     tracemalloc.stop()  # brings back the window's
@@ -273,7 +273,9 @@ tool.start()
 window = begin()
 tracemalloc.start()
 assert len(run([None] * 9, tool.stop)) == 100
-end(window)
+window.close()
+window.forget()
+switch_window(None)
 works_again()
 """
     )
