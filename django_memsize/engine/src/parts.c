@@ -268,8 +268,8 @@ identify_all(search *under_way, window *outer, size_t room)
     const block_table *table = crediting_blocks();
     uintptr_t lowest = UINTPTR_MAX, highest = 0;
     for (window *each = outer; each; each = meter_next_in(outer, each)) {
-        uint32_t number = 0;
-        while (found->count < room && (number = blocks_next(table, &each->own, number))) {
+        uint32_t number = blocks_next(table, &each->own, 0);
+        for (; number && found->count < room; number = blocks_next(table, &each->own, number)) {
             const block *known = blocks_at(table, number);
             part *one = found->at + found->count++;
             *one = (part){
