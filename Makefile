@@ -66,7 +66,7 @@ bench:  ## Side by side with other tools, into the README
 	    $$venv/bin/python -m pip install --quiet --upgrade "pip>=25.1" && \
 	    $$venv/bin/python -m pip install --quiet . --group bench && \
 	    $$venv/bin/python benchmarks/heap.py --json build/bench/$$number.json && \
-	    $$venv/bin/python benchmarks/meter.py --json build/bench/meter-$$number.json || exit 1; \
+	    $$venv/bin/python benchmarks/meter.py --closings 0 --json build/bench/meter-$$number.json || exit 1; \
 	done
 	@$(PYTHON) benchmarks/table.py README.md build/bench/*.json
 
