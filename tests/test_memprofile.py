@@ -254,6 +254,15 @@ def test_several_runs_that_a_census_counted_are_a_table_of_net_figures(memprofil
     ]
 
 
+@metered
+def test_run_of_code_measures_what_it_does_outside_of_evaluations_too(memprofile):
+    memprofile("run", "--code", "[str(i) * 9 for i in range(5000)]")
+
+    summary = Report.objects.get().summary()
+    assert dict(summary.types.rows)["str"].count == 5000
+    assert summary.peak.bytes > sum(sys.getsizeof(str(i) * 9) for i in range(5000))
+
+
 def test_run_of_code_takes_several_lines(memprofile):
     memprofile("run", "--code", "first = [1]\nfirst.append(2)\nfirst")
 

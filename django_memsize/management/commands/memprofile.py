@@ -185,14 +185,14 @@ class Command(RichCommand):
             for number in range(options["repeat"] + options["warm_up"]):
                 recording = Recording("code", "code")
                 names = _names_at_hand()
-                with within(recording):
-                    recording.open()
-                    try:
+                recording.open()  # first: only then is there a window to be within
+                try:
+                    with within(recording):
                         value = code(names)
-                    except Exception as error:
-                        recording.abandon()
-                        raise CommandError(_told(error, "The code raised")) from error
-                    recording.close()
+                except Exception as error:
+                    recording.abandon()
+                    raise CommandError(_told(error, "The code raised")) from error
+                recording.close()
                 # Before the value goes: what it holds is the answer.
                 storage.keep(recording, storage.Facts(" ".join(options["code"].split())))
                 del value
