@@ -30,7 +30,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from . import engine
 from .context import Stretch, aside, current, running, within
 from .faults import Contained
-from .instances import Relation, built, built_of, relations_of
+from .instances import Relation, built, built_of, instances_among, relations_of
 from .ledger import Ledger, Load
 from .sites import current_site
 from .values import Numbers
@@ -149,7 +149,7 @@ def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[
             for row in rows:
                 with _contained, aside():
                     for relation in relations:
-                        relation.add(found, (row,))
+                        relation.add(found, instances_among((row,)))
                 yield row
                 del row
     finally:

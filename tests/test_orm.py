@@ -928,19 +928,48 @@ def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     assert recording.cursor_rows == fetched >= 4
 
 
-def test_rows_that_are_no_models_are_counted_where_relations_are_selected(books, recording):
+class NoModel:
+    """A row of the program's own, which has what it has, and raises for all else."""
+
+    def __init__(self, book):
+        self.title = book.title
+
+    def __getattr__(self, name):
+        raise LookupError(name)
+
+
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+@pytest.mark.parametrize("row", [NoModel, lambda book: {"title": book.title}])
+def test_rows_that_are_no_models_are_counted_where_relations_are_selected(
+    books, recording, caplog, row, load
+):
     class Turning(ModelIterable):
         def __iter__(self):
-            for book in super().__iter__():
-                yield {"title": book.title}
+            return map(row, super().__iter__())
 
     queryset = Book.objects.select_related("author")
     queryset._iterable_class = Turning
     with within(recording):
-        assert len(queryset) == 6
+        load(queryset)
 
     (evaluation,) = recording.evaluations
-    assert evaluation.rows == 6
+    assert (evaluation.rows, evaluation.instances) == (6, {})
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+def test_a_model_is_not_asked_for_a_filtered_relation_that_a_row_lacks(
+    books, recording, monkeypatch, load
+):
+    def asked(self, name):
+        raise LookupError(name)
+
+    monkeypatch.setattr(Book, "__getattr__", asked, raising=False)
+    anns = FilteredRelation("author", condition=Q(author__name="Ann"))
+    with within(recording):
+        load(Book.objects.annotate(ann=anns).select_related("ann"))
+
+    assert built(recording) == [{"app.Book": 6, "app.Author": 3}]
 
 
 def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
