@@ -303,7 +303,10 @@ def _fetches(name: str, number: Callable[[Any], int]) -> Callable[[Any], Callabl
     def wrap(fetch: Any) -> Callable[..., Any]:
         def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
             if fetch is None:
-                rows = self.__getattr__(name)(*args, **kwargs)
+                found = None
+                if type(self).__mro__[-2] is not CursorWrapper:  # a class behind it may have one
+                    found = getattr(super(CursorWrapper, self), name, None)
+                rows = (found or self.__getattr__(name))(*args, **kwargs)
             else:
                 rows = fetch(self, *args, **kwargs)
             stretch = running()

@@ -912,6 +912,44 @@ def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
     assert recording.cursor_rows == counted
 
 
+@pytest.mark.parametrize("fetch", [fetch_all, fetch_some, fetch_one_by_one])
+def test_a_cursor_finds_what_its_classes_behind_that_of_django_have(books, recording, fetch):
+    class Last:
+        def fetchall(self):
+            return self.cursor.fetchall()[1:]
+
+        def fetchmany(self, size):
+            return self.cursor.fetchmany(size)[1:]
+
+        def fetchone(self):
+            return self.cursor.fetchone() and self.cursor.fetchone()
+
+    class Mine(CursorWrapper, Last):
+        pass
+
+    with within(recording), connection.cursor() as cursor:
+        mine = Mine(cursor.cursor, connection)
+        mine.execute(BOOKS)
+        fetched = fetch(mine)
+
+    assert fetched == {fetch_all: 5, fetch_some: 2, fetch_one_by_one: 3}[fetch]
+    assert recording.cursor_rows == fetched
+
+
+def test_a_cursor_that_finds_what_fetches_in_its_own_way_still_does(books, recording):
+    class Mine(CursorWrapper):
+        def __getattr__(self, name):
+            found = super().__getattr__(name)
+            return (lambda: found()[1:]) if name == "fetchall" else found
+
+    with within(recording), connection.cursor() as cursor:
+        mine = Mine(cursor.cursor, connection)
+        mine.execute(BOOKS)
+        assert fetch_all(mine) == 5
+
+    assert recording.cursor_rows == 5
+
+
 def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     books, recording, monkeypatch
 ):
