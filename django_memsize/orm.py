@@ -260,7 +260,8 @@ def _kind(queryset: Any) -> str:
     iterable = getattr(queryset, "_iterable_class", None)
     if iterable is None:
         return "raw"
-    return _KINDS.get(iterable) or str(iterable.__name__)
+    cls = iterable if isinstance(iterable, type) else type(iterable)
+    return _KINDS.get(cls) or str(cls.__name__)
 
 
 # Cursors

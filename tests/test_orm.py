@@ -825,6 +825,18 @@ def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording
     assert built(recording) == [{"app.Author": 6}] * 2
 
 
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+def test_what_makes_rows_need_not_be_a_class(books, recording, load):
+    queryset = Book.objects.all()
+    queryset._iterable_class = functools.partial(ModelIterable)
+    with within(recording):
+        load(queryset)
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.kind, evaluation.rows) == ("partial", 6)
+    assert built(recording) == [{"app.Book": 6}]
+
+
 # What is loaded again and again
 
 
