@@ -41,18 +41,23 @@ class Relation:
         self._onwards = onwards
         self._is_filtered = is_filtered
 
-    def add(self, built: dict[str, int], rows: Iterable[Any]) -> None:
-        """Add the instances that rows have by this relation, and by those further on."""
+    def add(self, built: dict[str, int], instances: Iterable[Any]) -> None:
+        """Add the instances that others have by this relation, and by those further on."""
         name = self._name
         if self._is_filtered:
-            related = [getattr(row, name, None) for row in rows]
+            related = [_attribute(one, name) for one in instances]
         else:
-            related = [row._state.fields_cache.get(name) for row in rows]
-        found = [one for one in related if one is not None]
+            related = [one._state.fields_cache.get(name) for one in instances]
+        found = instances_among(related)
         if found:
             _add_types(built, Counter(map(type, found)))
             for relation in self._onwards:
                 relation.add(built, found)
+
+
+def instances_among(rows: Iterable[Any]) -> list[Any]:
+    """Return the rows that are instances of a model: an iterable of the program's yields any."""
+    return [row for row in rows if isinstance(type(row), ModelBase)]
 
 
 def relations_of(queryset: Any) -> Sequence[Relation]:
@@ -87,9 +92,18 @@ def built(queryset: Any, rows: Sequence[Any], label: str) -> dict[str, int]:
         found = built_of(Counter(map(type, rows)))
     # Not by the property, which is of a raw one as well: this is asked after each loading.
     if getattr(getattr(queryset, "_query", None), "select_related", False):
+        instances = instances_among(rows)
         for relation in relations_of(queryset):
-            relation.add(found, rows)
+            relation.add(found, instances)
     return found
+
+
+def _attribute(instance: Any, name: str) -> Any:
+    """Return an attribute, None without one, and ask no ``__getattr__()`` of the program's."""
+    try:
+        return object.__getattribute__(instance, name)
+    except AttributeError:
+        return None
 
 
 def _add_types(built: dict[str, int], types: Mapping[type, int]) -> None:

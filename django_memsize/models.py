@@ -168,12 +168,14 @@ class Report(models.Model):
     def kept_by_others(self) -> list[Kept]:
         """Return what other requests of this route keep: the newest warm ones in its process.
 
-        A cache is filled once in each process. Asks the database only where an evaluation keeps
-        something, and once; what another version stored is left out.
+        A cache is filled once in each process. The number of one comes again, in a container each
+        time: of another release it is another process. Asks the database only where an evaluation
+        keeps something, and once; what another version stored is left out.
         """
         if self.pk is None or not verdicts.keeps(self.summary()):
             return []
-        same = {name: getattr(self, name) for name in ("kind", "route", "method", "host", "pid")}
+        columns = ("kind", "route", "method", "host", "pid", "release")
+        same = {name: getattr(self, name) for name in columns}
         others = Report.objects.using(self._state.db).warm().filter(**same, incomplete=False)
         newest = others.exclude(pk=self.pk).exclude(retained_bytes=None).order_by("-pk")
         found = map(_kept_by, newest.values_list("evaluations", flat=True)[:_OTHERS])

@@ -30,7 +30,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from . import engine
 from .context import Stretch, aside, current, running, within
 from .faults import Contained
-from .instances import Relation, built, built_of, relations_of
+from .instances import Relation, built, built_of, instances_among, relations_of
 from .ledger import Ledger, Load
 from .sites import current_site
 from .values import Numbers
@@ -149,7 +149,7 @@ def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[
             for row in rows:
                 with _contained, aside():
                     for relation in relations:
-                        relation.add(found, (row,))
+                        relation.add(found, instances_among((row,)))
                 yield row
                 del row
     finally:
@@ -260,7 +260,8 @@ def _kind(queryset: Any) -> str:
     iterable = getattr(queryset, "_iterable_class", None)
     if iterable is None:
         return "raw"
-    return _KINDS.get(iterable) or str(iterable.__name__)
+    cls = iterable if isinstance(iterable, type) else type(iterable)
+    return _KINDS.get(cls) or str(cls.__name__)
 
 
 # Cursors
@@ -303,7 +304,10 @@ def _fetches(name: str, number: Callable[[Any], int]) -> Callable[[Any], Callabl
     def wrap(fetch: Any) -> Callable[..., Any]:
         def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
             if fetch is None:
-                rows = self.__getattr__(name)(*args, **kwargs)
+                found = None
+                if type(self).__mro__[-2] is not CursorWrapper:  # a class behind it may have one
+                    found = getattr(super(CursorWrapper, self), name, None)
+                rows = (found or self.__getattr__(name))(*args, **kwargs)
             else:
                 rows = fetch(self, *args, **kwargs)
             stretch = running()

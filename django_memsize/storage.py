@@ -350,7 +350,8 @@ def _insert(report: Report, config: conf.Config) -> None:
                 cursor.execute("SET LOCAL lock_timeout = '1s'")
         # Not save() and delete(), which send signals to receivers of the program.
         reports.bulk_create([report])
-        if report.pk is None:
+        if report.pk is None:  # the database returns no keys: then Django sets neither
+            report._state.db = config.database
             report.pk = reports.aggregate(newest=Max("pk"))["newest"]
         surplus = reports.filter(pk__lte=report.pk - config.retention).values_list("pk", flat=True)
         oldest = list(surplus.order_by("pk")[:_REMOVED_AT_ONCE])

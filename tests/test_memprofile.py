@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import connection, connections
 from django.test import override_settings
 
 from django_memsize import documents, engine, rendering, storage
@@ -221,6 +221,21 @@ def test_several_runs_tell_a_leak_from_what_one_cannot_tell(memprofile, monkeypa
         r"a leak, unless a cache still fills, or the new takes the place of the old\.\n",
         often,
     )
+
+
+@metered
+def test_runs_are_compared_in_the_database_of_the_reports_that_returns_no_keys(
+    memprofile, monkeypatch, settings
+):
+    settings.MEMSIZE = {"DATABASE": "other"}
+    features = type(connections["other"].features)
+    monkeypatch.setattr(features, "can_return_rows_from_bulk_insert", False)
+    create_accounts(200)
+    monkeypatch.setattr(views, "kept", [])
+
+    text = memprofile("run", "/accounts/kept/", "--repeat", "3")
+
+    assert "as in all 3 reports compared" in text
 
 
 @metered

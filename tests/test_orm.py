@@ -825,6 +825,18 @@ def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording
     assert built(recording) == [{"app.Author": 6}] * 2
 
 
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+def test_what_makes_rows_need_not_be_a_class(books, recording, load):
+    queryset = Book.objects.all()
+    queryset._iterable_class = functools.partial(ModelIterable)
+    with within(recording):
+        load(queryset)
+
+    (evaluation,) = recording.evaluations
+    assert (evaluation.kind, evaluation.rows) == ("partial", 6)
+    assert built(recording) == [{"app.Book": 6}]
+
+
 # What is loaded again and again
 
 
@@ -912,6 +924,44 @@ def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
     assert recording.cursor_rows == counted
 
 
+@pytest.mark.parametrize("fetch", [fetch_all, fetch_some, fetch_one_by_one])
+def test_a_cursor_finds_what_its_classes_behind_that_of_django_have(books, recording, fetch):
+    class Last:
+        def fetchall(self):
+            return self.cursor.fetchall()[1:]
+
+        def fetchmany(self, size):
+            return self.cursor.fetchmany(size)[1:]
+
+        def fetchone(self):
+            return self.cursor.fetchone() and self.cursor.fetchone()
+
+    class Mine(CursorWrapper, Last):
+        pass
+
+    with within(recording), connection.cursor() as cursor:
+        mine = Mine(cursor.cursor, connection)
+        mine.execute(BOOKS)
+        fetched = fetch(mine)
+
+    assert fetched == {fetch_all: 5, fetch_some: 2, fetch_one_by_one: 3}[fetch]
+    assert recording.cursor_rows == fetched
+
+
+def test_a_cursor_that_finds_what_fetches_in_its_own_way_still_does(books, recording):
+    class Mine(CursorWrapper):
+        def __getattr__(self, name):
+            found = super().__getattr__(name)
+            return (lambda: found()[1:]) if name == "fetchall" else found
+
+    with within(recording), connection.cursor() as cursor:
+        mine = Mine(cursor.cursor, connection)
+        mine.execute(BOOKS)
+        assert fetch_all(mine) == 5
+
+    assert recording.cursor_rows == 5
+
+
 def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     books, recording, monkeypatch
 ):
@@ -928,19 +978,48 @@ def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     assert recording.cursor_rows == fetched >= 4
 
 
-def test_rows_that_are_no_models_are_counted_where_relations_are_selected(books, recording):
+class NoModel:
+    """A row of the program's own, which has what it has, and raises for all else."""
+
+    def __init__(self, book):
+        self.title = book.title
+
+    def __getattr__(self, name):
+        raise LookupError(name)
+
+
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+@pytest.mark.parametrize("row", [NoModel, lambda book: {"title": book.title}])
+def test_rows_that_are_no_models_are_counted_where_relations_are_selected(
+    books, recording, caplog, row, load
+):
     class Turning(ModelIterable):
         def __iter__(self):
-            for book in super().__iter__():
-                yield {"title": book.title}
+            return map(row, super().__iter__())
 
     queryset = Book.objects.select_related("author")
     queryset._iterable_class = Turning
     with within(recording):
-        assert len(queryset) == 6
+        load(queryset)
 
     (evaluation,) = recording.evaluations
-    assert evaluation.rows == 6
+    assert (evaluation.rows, evaluation.instances) == (6, {})
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
+def test_a_model_is_not_asked_for_a_filtered_relation_that_a_row_lacks(
+    books, recording, monkeypatch, load
+):
+    def asked(self, name):
+        raise LookupError(name)
+
+    monkeypatch.setattr(Book, "__getattr__", asked, raising=False)
+    anns = FilteredRelation("author", condition=Q(author__name="Ann"))
+    with within(recording):
+        load(Book.objects.annotate(ann=anns).select_related("ann"))
+
+    assert built(recording) == [{"app.Book": 6, "app.Author": 3}]
 
 
 def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
