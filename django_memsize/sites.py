@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
 from typing import Any, Final
@@ -41,7 +42,12 @@ _THREAD: Final = "thread"
 _BRACKET: Final = "bracket"
 
 _SITES_KEPT: Final = 10_000
+
 _ROLES_KEPT: Final = 10_000
+
+_PATIENCE: Final = (0, 0.0001, 0.0003, 0.001)
+"""Seconds before each look at the coroutine that gave a thread its work. The thread may have begun
+before that is suspended, and can be looked at."""
 
 _PURPOSES: Final = {
     "/django/contrib/contenttypes/fields.py": {"__get__": "lazy", "fetch_many": "lazy"},
@@ -166,10 +172,13 @@ def _awaiting(handler: FrameType) -> list[tuple[CodeType, int]]:
     A thread of ``sync_to_async`` does not have it on its stack. It may have what runs the loop.
     """
     caller, loop = handler.f_locals["self"], handler.f_locals["loop"]
-    for task in asyncio.all_tasks(loop):
-        frames = list(_suspended(task.get_coro()))
-        if any(one.f_code is _CALLER and one.f_locals["self"] is caller for one in frames):
-            return [(one.f_code, one.f_lineno) for one in frames]
+    for seconds in _PATIENCE:
+        if seconds:
+            time.sleep(seconds)
+        for task in asyncio.all_tasks(loop):
+            frames = list(_suspended(task.get_coro()))
+            if any(one.f_code is _CALLER and one.f_locals["self"] is caller for one in frames):
+                return [(one.f_code, one.f_lineno) for one in frames]
     return []
 
 

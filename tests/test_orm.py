@@ -1217,6 +1217,27 @@ async def test_the_site_in_async_code_is_the_line_that_awaits(recording, view, f
 
 
 @pytest.mark.usefixtures("_thread_of_async_code")
+async def test_a_coroutine_that_is_not_suspended_yet_is_waited_for(monkeypatch, recording):
+    """Its thread may have begun meanwhile."""
+    looks = []
+
+    def suspended(awaited):
+        looks.append(awaited)
+        return iter(()) if len(looks) == 1 else suspended_by_now(awaited)
+
+    suspended_by_now = sites._suspended
+    task = asyncio.current_task()
+    monkeypatch.setattr(sites, "_suspended", suspended)
+    monkeypatch.setattr(asyncio, "all_tasks", lambda loop: {task})
+    with within(recording):
+        await view_that_gets()
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.site.function == "view_that_gets"
+    assert len(looks) == 2
+
+
+@pytest.mark.usefixtures("_thread_of_async_code")
 async def test_the_sites_of_gathered_tasks_are_each_its_own(recording):
     views = [view_that_gets, view_that_loops, view_that_iterates, view_that_gets]
 
