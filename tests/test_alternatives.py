@@ -202,11 +202,11 @@ def test_a_field_that_there_is_not_is_named():
 
 def test_values_load_what_the_instances_do(library):
     whole, deferred = compare(Book.objects.all()), compare(Book.objects.defer("blurb"))
-    few = compare(Book.objects.only("title"))
+    few = compare(Book.objects.only("author"))  # no titles, which are texts of their own
 
     assert by_name(whole)["values()"].retained > 1000 * 60
     assert by_name(deferred)["values()"].retained < 1000 * 60
-    assert by_name(few)["values()"].retained < by_name(deferred)["values()"].retained
+    assert by_name(few)["values()"].retained < by_name(deferred)["values()"].retained - 40 * 60
 
 
 def test_relations_are_kept_where_rows_are_instances(library):
