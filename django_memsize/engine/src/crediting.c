@@ -48,7 +48,6 @@ static void
 find(window *found)
 {
     crediting_sum_up();
-    crediting.pending = (crediting_pending){0};
     crediting.doubt = 0;
     crediting.found = found;
     crediting.number = found ? found->number : 0;
