@@ -14,9 +14,9 @@ import timeit
 
 from example import Account, compare, origin, served
 
-from django_memsize import orm
-from django_memsize.context import within
-from django_memsize.recording import Recording
+from django_memsize.measuring.recording import Recording
+from django_memsize.measuring.spans import within
+from django_memsize.orm import patches
 
 SINGLE = 1000
 CALLS = 200_000
@@ -91,31 +91,31 @@ def after(change, work, *arguments):
 
 def plain(work, *arguments):
     """Time work without the patch on Django."""
-    after(orm.uninstall, work, *arguments)
+    after(patches.uninstall, work, *arguments)
     return timed(work, *arguments)
 
 
 def patched(work, *arguments):
     """Time work with the patch, and nothing recorded."""
-    after(orm.install, work, *arguments)
+    after(patches.install, work, *arguments)
     return timed(work, *arguments)
 
 
 def light(work, *arguments):
     """Time work in a recording that only counts rows."""
-    after(orm.install, work, *arguments)
+    after(patches.install, work, *arguments)
     return recorded(Recording("ledger", light=True), work, *arguments)
 
 
 def metered_plain(work, *arguments):
     """Time metered work that is not followed."""
-    after(orm.uninstall, work, *arguments)
+    after(patches.uninstall, work, *arguments)
     return recorded(Recording("plain"), work, *arguments)
 
 
 def metered_patched(work, *arguments):
     """Time metered work whose loadings are each in their own window."""
-    after(orm.install, work, *arguments)
+    after(patches.install, work, *arguments)
     return recorded(Recording("metered"), work, *arguments)
 
 
@@ -138,13 +138,13 @@ def calls():
 
 def off():
     """Time them without the patch."""
-    orm.uninstall()
+    patches.uninstall()
     return calls()
 
 
 def on():
     """Time them with it."""
-    orm.install()
+    patches.install()
     return calls()
 
 

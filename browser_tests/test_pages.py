@@ -8,8 +8,8 @@ from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import Client
 from selenium import webdriver
 
-from django_memsize import documents
 from django_memsize.models import Report
+from django_memsize.reports import serialization
 from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
 
 WIDE, NARROW = 1400, 400
@@ -97,11 +97,11 @@ def report(request, transactional_db):
         rows=9270,
         overlapping=2,
         largest_evaluation_bytes=3_000_000,
-        types=documents.tables_document(types, **left)
+        types=serialization.tables_document(types, **left)
         if metered
-        else documents.types_document(types),
+        else serialization.types_document(types),
         **columns,
-        evaluations=documents.loadings_document(loadings, left_out=3, unmeasured=4),
+        evaluations=serialization.loadings_document(loadings, left_out=3, unmeasured=4),
     )
 
 

@@ -22,9 +22,9 @@ from django.utils.http import urlencode
 from django.utils.timezone import is_aware, localtime
 
 from . import conf
-from .layout import human_duration, human_size, signed_size
+from .formatting import human_duration, human_size, signed_size
 from .models import Report
-from .pages import ReportPage, title
+from .screens.pages import ReportPage, title
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Report]

@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.core import checks
 
 if TYPE_CHECKING:
-    from .recording import Defaults
+    from .measuring.recording import Defaults
 
 
 class MemsizeConfig(AppConfig):
@@ -21,8 +21,8 @@ class MemsizeConfig(AppConfig):
 
     def ready(self) -> None:
         """Set up; a second time changes nothing."""
-        from . import recording
         from .checks import check_middleware, check_settings
+        from .measuring import recording
 
         checks.register(check_settings)
         checks.register(check_middleware)
@@ -35,8 +35,10 @@ def _defaults_of_the_first() -> Defaults:
     Not from ``ready()`` on: a library that patches querysets in its own, after ours, would load
     rows outside of what we see.
     """
-    from . import orm, recording, storage
+    from .measuring import recording
+    from .orm import patches
+    from .reports import storage
 
-    orm.install()
+    patches.install()
     recording.configure(storage.defaults)
     return storage.defaults()

@@ -17,11 +17,13 @@ from django.core.exceptions import MiddlewareNotUsed
 from django.http import FileResponse, HttpRequest, HttpResponseBase
 from django.urls import ResolverMatch
 
-from . import budget, conf, settling, storage
-from .context import aside, running, within
-from .faults import Contained, logger
-from .overlap import Presence
-from .recording import Recording
+from . import conf
+from .measuring import deferred, overhead
+from .measuring.errors import Contained, logger
+from .measuring.in_flight import Presence
+from .measuring.recording import Recording
+from .measuring.spans import aside, running, within
+from .reports import storage
 from .values import ours
 
 _contained: Final = Contained("django-memsize: measuring a request", only_ours=True)
@@ -150,7 +152,7 @@ class _Visit:
 
 
 def _arrive(request: HttpRequest) -> _Visit | None:
-    settling.settle_what_is_over()
+    deferred.settle_what_is_over()
     config = conf.active()
     asked = storage.is_collecting()
     if not asked and (config is None or conf.is_quiet()):
@@ -168,7 +170,7 @@ def _arrive(request: HttpRequest) -> _Visit | None:
 
 def _is_chosen(config: conf.Config) -> bool:
     return config.sample_rate >= 1 or (
-        random.random() < config.sample_rate and budget.within(config.max_overhead)  # noqa: S311
+        random.random() < config.sample_rate and overhead.within(config.max_overhead)  # noqa: S311
     )
 
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Final
 from django.db import models
 from django.db.models import Avg, Count, F, Max, Q
 
-from . import documents, verdicts
+from .reports import findings, serialization
+from .reports.findings import Kept
 from .values import Amount, Summary
-from .verdicts import Kept
 
 _OTHERS: Final = 5
 """Reports are compared with so many of their route and process."""
@@ -138,8 +138,8 @@ class Report(models.Model):
             status=self.status,
             duration=self.duration,
             rows=self.rows,
-            types=documents.types_of(self.types),
-            loadings=documents.loadings_of(evaluations),
+            types=serialization.types_of(self.types),
+            loadings=serialization.loadings_of(evaluations),
             loadings_left_out=evaluations.get("left_out", 0),
             loadings_unmeasured=evaluations.get("unmeasured", 0),
             rss_before=self.rss_before,
@@ -157,9 +157,9 @@ class Report(models.Model):
             retained=_amount(self.retained_blocks, self.retained_bytes),
             dead=_amount(self.dead_blocks, self.dead_bytes),
             parked=_amount(self.parked_blocks, self.parked_bytes),
-            dead_types=documents.table_of(self.types, "dead"),
-            parked_types=documents.table_of(self.types, "parked"),
-            moment=documents.moment_of(self.types),
+            dead_types=serialization.table_of(self.types, "dead"),
+            parked_types=serialization.table_of(self.types, "parked"),
+            moment=serialization.moment_of(self.types),
             meter_bytes=(self.types or {}).get("meter_bytes"),
             statements=evaluations.get("statements", 0),
             cursor_rows=evaluations.get("cursor_rows", 0),
@@ -172,7 +172,7 @@ class Report(models.Model):
         time: of another release it is another process. Asks the database only where an evaluation
         keeps something, and once; what another version stored is left out.
         """
-        if self.pk is None or not verdicts.keeps(self.summary()):
+        if self.pk is None or not findings.keeps(self.summary()):
             return []
         columns = ("kind", "route", "method", "host", "pid", "release")
         same = {name: getattr(self, name) for name in columns}
@@ -185,11 +185,11 @@ class Report(models.Model):
 def _kept_by(evaluations: Any) -> Kept | None:
     """Return what a stored document says is kept; None if it does not tell of all evaluations."""
     try:
-        loadings = documents.loadings_of(evaluations)
+        loadings = serialization.loadings_of(evaluations)
         if evaluations["left_out"] or any(one.retained is None for one in loadings):
             return None
-        return verdicts.kept_by(loadings)
-    except documents.UNREADABLE:
+        return findings.kept_by(loadings)
+    except serialization.UNREADABLE:
         return None
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from . import layout
+from . import formatting
 
 OURS: Final[list[type]] = []
 """The classes whose instances, and what only they refer to, a walk of the heap leaves out."""
@@ -299,7 +299,7 @@ class TopTypes:
         if not others:
             return _table(shown)
         rest = sum((total for _, total in left), self.other)
-        return _table((*shown, (f"({layout.counted(others, 'other type')})", rest)))
+        return _table((*shown, (f"({formatting.counted(others, 'other type')})", rest)))
 
 
 @ours
@@ -497,4 +497,4 @@ class Sized:
 
 
 def _table(rows: Iterable[tuple[str, TypeTotal]]) -> str:
-    return layout.type_table((name, total.count, total.size) for name, total in rows)
+    return formatting.type_table((name, total.count, total.size) for name, total in rows)

@@ -7,8 +7,8 @@ import sys
 import unittest
 
 import django_memsize as memsize
-from django_memsize import orm
-from django_memsize.recording import Defaults, configure
+from django_memsize.measuring.recording import Defaults, configure
+from django_memsize.orm import patches
 
 from .outcomes import Runner
 
@@ -53,5 +53,5 @@ _lines = os.open(
 )
 # Every evaluation by type, whatever it costs.
 configure(lambda: Defaults(max_overhead=float("inf")))
-orm.install()
+patches.install()
 unittest.TestCase.run = recorded(unittest.TestCase.run)

@@ -4,7 +4,9 @@ import pytest
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
-from django_memsize import context, engine, gauges, overlap, recording, storage
+from django_memsize import engine
+from django_memsize.measuring import in_flight, instruments, recording, spans
+from django_memsize.reports import storage
 from tests.visits import EVERY_REQUEST, others_under_way
 
 
@@ -17,15 +19,15 @@ def pytest_report_header():
 def _instrument(request, monkeypatch):
     """Have the census measure what is marked so, and otherwise what is the default."""
     if request.node.get_closest_marker("census"):
-        monkeypatch.setattr(recording, "gauge_for", lambda instrument: gauges.Census())
+        monkeypatch.setattr(recording, "gauge_for", lambda instrument: instruments.Census())
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over():
     """Have every test begin and end outside of any recording."""
-    assert context.current() is None
+    assert spans.current() is None
     yield
-    assert context.current() is None
+    assert spans.current() is None
     storage.forget()
 
 
@@ -36,7 +38,7 @@ def as_under_a_test_client():
     request_finished.disconnect(close_old_connections)
     yield
     request_finished.connect(close_old_connections)
-    overlap._forget()
+    in_flight._forget()
 
 
 @pytest.fixture

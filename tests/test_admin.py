@@ -9,8 +9,9 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize import admin, documents, storage
+from django_memsize import admin
 from django_memsize.models import Report
+from django_memsize.reports import serialization, storage
 from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 LIST = "/admin/django_memsize/report/"
@@ -61,8 +62,8 @@ def store(loadings=(LOADING,), table=ACCOUNTS, **values):
         "net_objects": table.total.count,
         "rows": sum(loading.rows for loading in loadings),
         "largest_evaluation_bytes": max((one.size or 0 for one in loadings), default=None),
-        "types": documents.types_document(table),
-        "evaluations": documents.loadings_document(loadings, left_out=0, unmeasured=0),
+        "types": serialization.types_document(table),
+        "evaluations": serialization.loadings_document(loadings, left_out=0, unmeasured=0),
     }
     return Report.objects.create(**defaults | values)
 
@@ -93,7 +94,7 @@ def metered():
     return store(
         instrument="meter",
         loadings=(loading,),
-        types=documents.tables_document(
+        types=serialization.tables_document(
             TopTypes((("tests.app.models.Account", TypeTotal(3090, 2_500_000)),)),
             dead=TopTypes((("dead.Type", TypeTotal(3, 3000)),)),
             parked=TopTypes((("parked.Type", TypeTotal(5, 100_000)),)),
@@ -432,7 +433,7 @@ def test_bars_are_as_wide_as_their_share_and_striped_where_there_is_less(admin_c
 
 
 def test_the_page_says_what_of_statements_is_not_seen(admin_client):
-    ran = documents.loadings_document((), left_out=0, unmeasured=0, statements=7)
+    ran = serialization.loadings_document((), left_out=0, unmeasured=0, statements=7)
 
     said = (
         "statements 7 outside of evaluations: those of cursors, those that write, count(), exists()"
@@ -482,7 +483,7 @@ def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
 
 
 def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
-    evaluations = documents.loadings_document((LOADING,), left_out=7, unmeasured=0)
+    evaluations = serialization.loadings_document((LOADING,), left_out=7, unmeasured=0)
 
     text = text_of(admin_client.get(page_of(store(evaluations=evaluations))))
 
@@ -571,7 +572,7 @@ def test_other_reports_of_its_route_and_process_tell_a_leak(admin_client, metere
 
 
 def test_one_report_of_several_that_keeps_something_tells_a_cache(admin_client, metered):
-    evaluations = documents.loadings_document((), left_out=0, unmeasured=0)
+    evaluations = serialization.loadings_document((), left_out=0, unmeasured=0)
     for _ in range(2):
         again(metered, evaluations=evaluations)
 
@@ -586,7 +587,7 @@ def test_reports_that_cannot_tell_are_not_compared(admin_client, metered):
         {"release": "other"}, {"cold": True}, {"incomplete": True}, {"retained_bytes": None},
         {"evaluations": {}}, {"evaluations": [1]}, {"evaluations": {"left_out": 0, "loadings": 3}},
         {"evaluations": metered.evaluations | {"left_out": 1}},
-        {"evaluations": documents.loadings_document((LOADING,), left_out=0, unmeasured=0)},
+        {"evaluations": serialization.loadings_document((LOADING,), left_out=0, unmeasured=0)},
     ]  # fmt: skip
     for values in unlike:
         again(metered, **values)
@@ -701,8 +702,8 @@ def test_a_report_with_empty_documents_has_a_page(admin_client):
         {"types": [1, 2]},
         {"types": {"rows": [["a", "b", "c"]], "others": 0, "other": [0, 0], "comparable": True}},
         {"types": {"moment": {}, "dead": 3}},
-        {"types": documents.types_document(ACCOUNTS) | {"dead": [1]}, "peak_bytes": 1},
-        {"types": documents.types_document(ACCOUNTS) | {"moment": {"model": "a"}}},
+        {"types": serialization.types_document(ACCOUNTS) | {"dead": [1]}, "peak_bytes": 1},
+        {"types": serialization.types_document(ACCOUNTS) | {"moment": {"model": "a"}}},
         {"evaluations": {"loadings": [{"allocated": "a", "peak": {}}]}},
         {"evaluations": {"loadings": [{"model": "app.Account"}]}},
         {"evaluations": {"loadings": [{"site": None, "types": None, "new": 1}]}},

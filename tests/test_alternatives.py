@@ -9,8 +9,9 @@ from django.db.models import Count, Prefetch, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 import django_memsize as memsize
-from django_memsize import alternatives, engine
-from django_memsize.alternatives import IncomparableError, compare
+from django_memsize import engine
+from django_memsize.tools import alternatives
+from django_memsize.tools.alternatives import IncomparableError, compare
 from tests.app.models import Account, Author, Book, Novel, Reader, Tag
 from tests.test_memprofile import ended
 from tests.visits import create_accounts

@@ -14,9 +14,11 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, override_setti
 from django.urls import path
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
-from django_memsize import measure, overlap, recording, storage
+from django_memsize import measure
+from django_memsize.measuring import in_flight, recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
+from django_memsize.reports import storage
 from tests import urls
 from tests.app import views
 from tests.test_middleware import FUNCTIONS, PATHS, WAYS_THROUGH, failing, forgetful
@@ -441,7 +443,7 @@ async def test_what_is_no_request_is_left_to_django(measured, settings, kind):
 # Faults of ours
 
 
-RUNS_HERE = ("middleware.", "orm.", "overlap.", "recording.", "sites.", "storage.")
+RUNS_HERE = ("middleware.", "orm.", "measuring.", "reports.storage.")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -468,7 +470,7 @@ def test_whatever_of_ours_fails_the_asynchronous_request_is_answered(settings, q
                 ]
         finally:
             gc.enable()
-            overlap._forget()
+            in_flight._forget()
     with storage.collecting() as reports:
         outcome(client, "/accounts/async/")
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from django_memsize import documents
+from django_memsize.reports import serialization
 from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
@@ -28,25 +28,25 @@ def through_json(document):
 
 
 def test_a_table_of_types_comes_back_as_it_was():
-    assert documents.types_of(through_json(documents.types_document(TYPES))) == TYPES
+    assert serialization.types_of(through_json(serialization.types_document(TYPES))) == TYPES
 
 
 @pytest.mark.parametrize("site", [None, Site("bank/views.py", 41, "accounts")])
 def test_the_tables_of_a_meter_come_back_as_they_were(site):
     dead, parked = TopTypes((("dict", TypeTotal(1, 64)),)), TopTypes((("list", TypeTotal(2, 112)),))
     moment = TopMoment("bank.Account", 3090, site, TYPES)
-    document = through_json(documents.tables_document(TopTypes(), dead, parked, moment))
+    document = through_json(serialization.tables_document(TopTypes(), dead, parked, moment))
 
-    assert documents.types_of(document) == TopTypes()
-    assert documents.table_of(document, "dead") == dead
-    assert documents.table_of(document, "parked") == parked
-    assert documents.moment_of(document) == moment
+    assert serialization.types_of(document) == TopTypes()
+    assert serialization.table_of(document, "dead") == dead
+    assert serialization.table_of(document, "parked") == parked
+    assert serialization.moment_of(document) == moment
 
 
-@pytest.mark.parametrize("document", [None, {}, documents.types_document(TYPES)])
+@pytest.mark.parametrize("document", [None, {}, serialization.types_document(TYPES)])
 def test_a_document_without_the_tables_of_a_meter_has_none(document):
-    assert documents.table_of(document, "dead") == TopTypes()
-    assert documents.moment_of(document) is None
+    assert serialization.table_of(document, "dead") == TopTypes()
+    assert serialization.moment_of(document) is None
 
 
 def test_loadings_come_back_as_they_were():
@@ -54,11 +54,11 @@ def test_loadings_come_back_as_they_were():
     metered = Loading("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
     looped = Loading("bank.Account", "lazy", 9, 0.0, IN_TEMPLATE, times=9, instances=INSTANCES)
     loadings = [LOADING, bare, metered, looped]
-    document = through_json(documents.loadings_document(loadings, left_out=4, unmeasured=5))
+    document = through_json(serialization.loadings_document(loadings, left_out=4, unmeasured=5))
 
-    assert documents.loadings_of(document) == tuple(loadings)
+    assert serialization.loadings_of(document) == tuple(loadings)
     assert (document["left_out"], document["unmeasured"]) == (4, 5)
-    assert document["version"] == documents.VERSION
+    assert document["version"] == serialization.VERSION
 
 
 @pytest.mark.parametrize(
@@ -71,42 +71,42 @@ def test_loadings_come_back_as_they_were():
     ],
 )
 def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
-    document = documents.loadings_document([Loading("m", "raw", 0, 0.0, sql=sql)], 0, 0)
+    document = serialization.loadings_document([Loading("m", "raw", 0, 0.0, sql=sql)], 0, 0)
 
     assert document["loadings"][0]["sql"] == stored
 
 
 def test_a_loading_stored_before_there_was_a_meter_is_read():
-    document = through_json(documents.loadings_document([LOADING], left_out=0, unmeasured=0))
+    document = through_json(serialization.loadings_document([LOADING], left_out=0, unmeasured=0))
     for name in ("allocated", "peak", "alive", "retained"):
         del document["loadings"][0][name]
 
-    assert documents.loadings_of(document) == (LOADING,)
+    assert serialization.loadings_of(document) == (LOADING,)
 
 
 def test_a_loading_stored_before_loops_were_one_is_read():
-    document = through_json(documents.loadings_document([LOADING], left_out=0, unmeasured=0))
+    document = through_json(serialization.loadings_document([LOADING], left_out=0, unmeasured=0))
     for name in ("times", "instances"):
         del document["loadings"][0][name]
 
-    assert documents.loadings_of(document) == (LOADING,)
+    assert serialization.loadings_of(document) == (LOADING,)
 
 
 def test_an_empty_document_is_an_empty_table():
-    assert documents.types_of({}) == documents.types_of(None) == TopTypes()
-    assert documents.loadings_of({}) == ()
+    assert serialization.types_of({}) == serialization.types_of(None) == TopTypes()
+    assert serialization.loadings_of({}) == ()
 
 
 def test_names_that_no_database_takes_are_made_safe():
     types = TopTypes((("bad\x00\ud800\u202ename", TypeTotal(1, 2**70)),))
 
-    ((name, count, size),) = documents.types_document(types)["rows"]
+    ((name, count, size),) = serialization.types_document(types)["rows"]
 
     assert name == "bad\ufffd\ufffd\ufffdname"
     assert (count, size) == (1, 2**63 - 1)
 
 
 def test_numbers_too_large_for_a_column_are_the_largest_that_fit():
-    assert documents.stored_number(2**80) == 2**63 - 1
-    assert documents.stored_number(-(2**80)) == -(2**63 - 1)
-    assert documents.stored_number(-5) == -5
+    assert serialization.stored_number(2**80) == 2**63 - 1
+    assert serialization.stored_number(-(2**80)) == -(2**63 - 1)
+    assert serialization.stored_number(-5) == -5

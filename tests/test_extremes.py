@@ -1,7 +1,7 @@
 import pytest
 
-from django_memsize import extremes
-from django_memsize.extremes import Extremes
+from django_memsize.reports import outliers
+from django_memsize.reports.outliers import Extremes
 from django_memsize.values import Several
 
 ROUTE = Several(("GET", "/accounts/"))
@@ -17,10 +17,10 @@ def told(known, rows=0, growth=0, now=0.0, route=ROUTE):
 
 
 def test_what_is_small_is_never_told():
-    assert not told(Extremes(), rows=extremes.ROWS - 1, growth=extremes.GROWTH - 1)
+    assert not told(Extremes(), rows=outliers.ROWS - 1, growth=outliers.GROWTH - 1)
 
 
-@pytest.mark.parametrize("big", [{"rows": extremes.ROWS}, {"growth": extremes.GROWTH}])
+@pytest.mark.parametrize("big", [{"rows": outliers.ROWS}, {"growth": outliers.GROWTH}])
 def test_what_is_big_is_told_once(big):
     known = Extremes()
 
@@ -42,16 +42,16 @@ def test_what_is_worse_in_the_other_way_is_told():
     known = Extremes()
     told(known, rows=4000)
 
-    assert told(known, rows=4000, growth=extremes.GROWTH)
+    assert told(known, rows=4000, growth=outliers.GROWTH)
 
 
 def test_after_a_while_the_worst_is_forgotten():
     known = Extremes()
     told(known, rows=4000)
 
-    assert not told(known, rows=1000, now=extremes.MEMORY - 1)
-    assert told(known, rows=1000, now=extremes.MEMORY)
-    assert not told(known, rows=1200, now=extremes.MEMORY + 1)
+    assert not told(known, rows=1000, now=outliers.MEMORY - 1)
+    assert told(known, rows=1000, now=outliers.MEMORY)
+    assert not told(known, rows=1200, now=outliers.MEMORY + 1)
 
 
 def test_what_is_told_anyway_is_remembered():
@@ -63,18 +63,18 @@ def test_what_is_told_anyway_is_remembered():
 
 def test_only_a_few_are_told_within_a_minute():
     known = Extremes()
-    routes = [Several(("GET", f"/{number}/")) for number in range(2 * extremes.A_MINUTE)]
+    routes = [Several(("GET", f"/{number}/")) for number in range(2 * outliers.A_MINUTE)]
 
-    assert sum(told(known, rows=4000, route=route) for route in routes) == extremes.A_MINUTE
+    assert sum(told(known, rows=4000, route=route) for route in routes) == outliers.A_MINUTE
     assert not told(known, rows=4000, route=routes[-1], now=59)
     assert told(known, rows=4000, route=routes[-1], now=60)
 
 
 def test_only_so_many_routes_are_remembered():
     known = Extremes()
-    for number in range(extremes.ROUTES + 10):
+    for number in range(outliers.ROUTES + 10):
         known.remember(Several(("GET", f"/{number}/")), 4000, 0, 0.0)
 
-    assert len(known._routes) == extremes.ROUTES
+    assert len(known._routes) == outliers.ROUTES
     assert told(known, rows=4000, route=Several(("GET", "/0/")))
-    assert not told(known, rows=4000, route=Several(("GET", f"/{extremes.ROUTES + 9}/")))
+    assert not told(known, rows=4000, route=Several(("GET", f"/{outliers.ROUTES + 9}/")))

@@ -1,6 +1,6 @@
 import pytest
 
-from django_memsize import layout
+from django_memsize import formatting
 
 
 @pytest.mark.parametrize(
@@ -17,14 +17,14 @@ from django_memsize import layout
     ],
 )
 def test_a_size_in_a_table_takes_ten_characters(size, text):
-    assert layout.aligned_size(size) == text
+    assert formatting.aligned_size(size) == text
 
 
 @pytest.mark.parametrize("size", [0, 1, 48, 999, 1024, 1025, 296640, 3_000_000, 7 * 1024**3])
 def test_a_size_is_printed_as_pympler_prints_it(size):
     from pympler.util.stringutils import pp
 
-    assert layout.aligned_size(size) == pp(size)
+    assert formatting.aligned_size(size) == pp(size)
 
 
 @pytest.mark.parametrize(
@@ -32,19 +32,19 @@ def test_a_size_is_printed_as_pympler_prints_it(size):
     [(48, "48 B"), (-48, "-48 B"), (296640, "289.7 KB"), (-4_300_000, "-4.1 MB"), (0.4, "0 B")],
 )
 def test_a_size_in_a_sentence_has_one_decimal(size, text):
-    assert layout.human_size(size) == text
+    assert formatting.human_size(size) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0123, "12.3 ms"), (1, "1.00 s"), (61.5, "61.50 s")]
 )
 def test_a_duration_is_in_the_unit_that_suits_it(seconds, text):
-    assert layout.human_duration(seconds) == text
+    assert formatting.human_duration(seconds) == text
 
 
 def test_a_noun_follows_its_number():
-    assert layout.counted(1, "row") == "1 row"
-    assert layout.counted(3090, "row") == "3,090 rows"
+    assert formatting.counted(1, "row") == "1 row"
+    assert formatting.counted(3090, "row") == "3,090 rows"
 
 
 def test_the_table_of_types_is_that_of_pympler():
@@ -52,19 +52,19 @@ def test_the_table_of_types_is_that_of_pympler():
 
     rows = [["bank.models.Account", 3090, 148320], ["str", 12, 700], ["datetime.datetime", 2, 96]]
 
-    assert layout.type_table(map(tuple, rows)).splitlines() == list(summary.format_(rows))
+    assert formatting.type_table(map(tuple, rows)).splitlines() == list(summary.format_(rows))
 
 
 def test_what_would_change_a_terminal_or_a_database_is_replaced():
     text = "a\x00b\x1b[31mc\nd\u202ee\ud800f"
 
-    assert layout.plain(text, 100) == "a\ufffdb\ufffd[31mc\ufffdd\ufffde\ufffdf"
+    assert formatting.plain(text, 100) == "a\ufffdb\ufffd[31mc\ufffdd\ufffde\ufffdf"
 
 
 def test_long_text_is_cut_to_the_length_asked_for():
-    assert layout.plain("x" * 20, 20) == "x" * 20
-    assert layout.plain("x" * 21, 20) == "x" * 19 + "\N{HORIZONTAL ELLIPSIS}"
+    assert formatting.plain("x" * 20, 20) == "x" * 20
+    assert formatting.plain("x" * 21, 20) == "x" * 19 + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def test_letters_of_any_script_stay():
-    assert layout.plain("Überweisung 口座", 100) == "Überweisung 口座"
+    assert formatting.plain("Überweisung 口座", 100) == "Überweisung 口座"

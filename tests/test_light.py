@@ -6,9 +6,12 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
-from django_memsize import conf, engine, extremes, measure, rendering, resident, storage
-from django_memsize.context import current
+from django_memsize import conf, engine, measure
+from django_memsize.measuring import rss
+from django_memsize.measuring.spans import current
 from django_memsize.models import Report
+from django_memsize.reports import outliers, storage
+from django_memsize.screens import terminal
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, create_accounts, others_under_way
 
@@ -31,7 +34,7 @@ def by_cursor(request):
 
 
 def growing(request):
-    memory.append(memory[-1] + 2 * extremes.GROWTH)
+    memory.append(memory[-1] + 2 * outliers.GROWTH)
     return HttpResponse("grown")
 
 
@@ -50,7 +53,7 @@ def unsampled(settings, monkeypatch):
     """Choose no request, and have the process grow by nothing but what a test says."""
     settings.MEMSIZE = UNSAMPLED
     settings.ROOT_URLCONF = __name__
-    monkeypatch.setattr(resident, "size", lambda: memory[-1])
+    monkeypatch.setattr(rss, "size", lambda: memory[-1])
 
 
 def test_a_request_that_loads_much_is_kept_once(client):
@@ -69,7 +72,7 @@ def test_a_request_that_loads_much_is_kept_once(client):
 
 
 def test_a_request_that_loads_little_is_not_kept(client):
-    create_accounts(extremes.ROWS - 1)
+    create_accounts(outliers.ROWS - 1)
     with CaptureQueriesContext(connection) as captured:
         client.get("/accounts/")
 
@@ -97,7 +100,7 @@ def test_a_loop_is_one_line(client):
         ("instances", 1200, 1200),
     ]
     assert "1,200 app.Account \N{MULTIPLICATION SIGN}1,200 at tests/test_light.py" in "\n".join(
-        rendering.evaluation_lines(summary)
+        terminal.evaluation_lines(summary)
     )
 
 
@@ -107,7 +110,7 @@ def test_rows_of_cursors_count_as_well(client):
 
     summary = Report.objects.get().summary()
     assert (summary.rows, summary.statements, summary.cursor_rows) == (0, 1, 1200)
-    assert rendering.sentence(summary).startswith("1,200 rows fetched by cursors; ")
+    assert terminal.sentence(summary).startswith("1,200 rows fetched by cursors; ")
 
 
 def test_a_request_by_which_the_process_grows_is_kept_but_for_the_first(client):
@@ -118,8 +121,8 @@ def test_a_request_by_which_the_process_grows_is_kept_but_for_the_first(client):
 
     report = Report.objects.get()
     assert not report.cold
-    assert report.rss_after - report.rss_before == 2 * extremes.GROWTH
-    assert rendering.sentence(report.summary()) == (
+    assert report.rss_after - report.rss_before == 2 * outliers.GROWTH
+    assert terminal.sentence(report.summary()) == (
         "No rows were loaded; not measured, the process grew by 16.0 MB."
     )
 

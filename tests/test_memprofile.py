@@ -10,8 +10,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections
 from django.test import override_settings
 
-from django_memsize import documents, engine, rendering, storage
+from django_memsize import engine
 from django_memsize.models import Report
+from django_memsize.reports import serialization, storage
+from django_memsize.screens import terminal
 from tests.app import views
 from tests.app.models import Account, Author
 from tests.visits import create_accounts
@@ -191,7 +193,7 @@ def test_run_tells_what_is_dead_from_what_is_kept(memprofile):
     summary = Report.objects.get().summary()
     assert dict(summary.dead_types.rows)["tests.app.models.Account"].count == 200
     assert "tests.app.models.Account" not in dict(summary.types.rows)
-    assert rendering.sentence(summary).endswith(
+    assert terminal.sentence(summary).endswith(
         " dead, waiting for Python's collector; nothing kept."
     )
 
@@ -248,7 +250,7 @@ def test_the_response_of_a_run_is_gone_before_what_is_left_is_told(memprofile, u
     summary = Report.objects.get().summary()
     assert summary.peak.bytes > 50_000
     assert "tests.app.models.Account" not in dict(summary.types.rows)
-    assert rendering.sentence(summary).endswith("; nothing kept.")
+    assert terminal.sentence(summary).endswith("; nothing kept.")
 
 
 @metered
@@ -310,7 +312,7 @@ def test_run_as_json(memprofile):
     (document,) = json.loads(memprofile("run", "/nothing/", "--format", "json"))
 
     assert (document["route"], document["status"]) == ("/nothing/", 200)
-    assert document["types"]["version"] == documents.VERSION
+    assert document["types"]["version"] == serialization.VERSION
 
 
 @pytest.mark.parametrize(

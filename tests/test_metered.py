@@ -21,8 +21,11 @@ from django.urls import path
 from django.views.generic import ListView
 
 import django_memsize as memsize
-from django_memsize import engine, rendering, settling, storage
-from django_memsize.context import within
+from django_memsize import engine
+from django_memsize.measuring import deferred
+from django_memsize.measuring.spans import within
+from django_memsize.reports import storage
+from django_memsize.screens import terminal
 from tests.app import views
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
@@ -81,7 +84,7 @@ def test_a_recording_says_how_much_the_meter_itself_took(accounts):
     (summary,) = [storage.report_of(recording, storage.Facts("block")).summary()]
     assert 0 < recording.meter_bytes < 60 * recording.alive.blocks
     assert summary.meter_bytes == recording.meter_bytes
-    assert [name for name, _, _ in rendering.figures(summary)].count("own memory") == 1
+    assert [name for name, _, _ in terminal.figures(summary)].count("own memory") == 1
     assert kept
 
 
@@ -117,7 +120,7 @@ def visit(settings, monkeypatch):
     def visit(path):
         serve(application, path)
         forget_names()
-        settling.settle()
+        deferred.settle()
         return told.pop()
 
     with storage.collecting():
@@ -485,23 +488,23 @@ def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, s
 
 @pytest.mark.parametrize("latest", [0.0, 60.0])
 def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, latest):
-    monkeypatch.setattr(settling, "_LATEST", latest)
+    monkeypatch.setattr(deferred, "_LATEST", latest)
 
     class Held:
         def __del__(self):
-            settling.settle_what_is_over()
+            deferred.settle_what_is_over()
             during.extend(settled)
 
     settled, during = [], []
     held = Held()
     held.itself = held
-    settling.wait((weakref.ref(held),), lambda _: settled.append("settled"))
+    deferred.wait((weakref.ref(held),), lambda _: settled.append("settled"))
     del held
     gc.collect()
     assert during == []
 
     time.sleep(0.05)
-    settling.settle_what_is_over()
+    deferred.settle_what_is_over()
 
     assert settled == ["settled"]
 

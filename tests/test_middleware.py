@@ -23,9 +23,13 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, re_path
 from django.views.decorators.http import etag
 
-from django_memsize import conf, engine, measure, middleware, overlap, recording, sites, storage
+import django_memsize as memsize
+from django_memsize import conf, engine, measure, middleware
+from django_memsize.measuring import in_flight, recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
+from django_memsize.orm import call_sites
+from django_memsize.reports import storage
 from django_memsize.values import OURS, Site
 from tests import urls
 from tests.app import views
@@ -703,13 +707,12 @@ def test_a_number_too_large_for_a_column_is_stored_as_the_largest(client, measur
 
 def our_functions():
     """Return every function and method of ours that runs for a request, by name."""
-    names = [
-        *("middleware", "storage", "settling", "recording", "gauges", "overlap", "budget", "conf"),
-        *("context", "extremes", "instances", "ledger", "orm", "sites"),
-        *("documents", "values", "heap", "engine"),
-        *(f"engine.{found.name}" for found in pkgutil.iter_modules(engine.__path__)),
-    ]
-    modules = {f"django_memsize.{name}" for name in names}
+    rooms = ("middleware", "conf", "values", "measuring", "orm", "reports", "engine")
+    modules = {
+        found.name
+        for found in pkgutil.walk_packages(memsize.__path__, "django_memsize.")
+        if found.name.split(".")[1] in rooms or found.name == "django_memsize.tools.heap"
+    }
     for module in modules:
         importlib.import_module(module)
     functions = {
@@ -759,8 +762,8 @@ def forgetful():
     ]
     for cache in caches:
         cache.cache_clear()
-    sites._roles.clear()
-    sites._sites.clear()
+    call_sites._roles.clear()
+    call_sites._sites.clear()
     try:
         yield
     finally:
@@ -772,13 +775,13 @@ def test_the_functions_of_ours_are_found():
     names = {name.rpartition(":")[0].removeprefix("django_memsize.") for name in FUNCTIONS}
     assert names > {
         "middleware._arrive",
-        "storage.save",
-        "recording.Recording.__init__",
+        "reports.storage.save",
+        "measuring.recording.Recording.__init__",
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
         "conf.active",
-        "orm._begun",
-        "ledger.Load.close",
+        "orm.patches._begun",
+        "measuring.evaluation_log.Load.close",
         "engine.twin.census",
     }
 
@@ -801,7 +804,7 @@ def test_whatever_of_ours_fails_the_request_is_answered(name, client, settings, 
         assert gc.isenabled() or switches_it_on
     finally:
         gc.enable()
-        overlap._forget()
+        in_flight._forget()
 
     request.getfixturevalue("quick_census")
     with storage.collecting() as reports:

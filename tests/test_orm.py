@@ -30,9 +30,10 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 from django.template import Context, Engine, engines
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize import measure, orm, sites
-from django_memsize.context import current, within
-from django_memsize.recording import Recording
+from django_memsize import measure
+from django_memsize.measuring.recording import Recording
+from django_memsize.measuring.spans import current, within
+from django_memsize.orm import call_sites, patches
 from tests.app.models import Account, Author, Book, Card, Reader
 from tests.programs import ended_well
 
@@ -83,12 +84,12 @@ def recording(_without_censuses):
 def functions():
     """Django's own functions, while the patch is off; afterwards it is on again."""
     Recording("the first, which puts it on")
-    orm.uninstall()
+    patches.uninstall()
     try:
         yield in_place()
     finally:
-        orm.uninstall()
-        orm.install()
+        patches.uninstall()
+        patches.install()
 
 
 def in_place():
@@ -97,17 +98,17 @@ def in_place():
 
 
 def test_installing_replaces_methods_of_querysets_updates_and_cursors(functions):
-    orm.install()
+    patches.install()
 
     assert all(in_place()[place] is not original for place, original in functions.items())
-    assert orm.installed()
+    assert patches.installed()
 
 
 def test_installing_twice_patches_once(functions):
-    orm.install()
+    patches.install()
     once = in_place()
 
-    orm.install()
+    patches.install()
 
     assert in_place() == once
     assert {place: original_of(patch) for place, patch in once.items()} == functions
@@ -118,16 +119,16 @@ def original_of(patch):
 
 
 def test_uninstalling_restores_the_identical_functions(functions):
-    orm.install()
+    patches.install()
 
-    orm.uninstall()
+    patches.uninstall()
 
     assert all(in_place()[place] is original for place, original in functions.items())
-    assert not orm.installed()
+    assert not patches.installed()
 
 
 def test_uninstalling_what_is_not_installed_changes_nothing(functions):
-    orm.uninstall()
+    patches.uninstall()
 
     assert in_place() == functions
 
@@ -186,7 +187,7 @@ def test_no_library_hides_rows_by_loading_them_itself(apps):
 def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
     monkeypatch, books, functions, kept
 ):
-    orm.install()
+    patches.install()
     ours, calls = QuerySet._fetch_all, []
     below = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
 
@@ -197,7 +198,7 @@ def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
 
     with monkeypatch.context() as patching:
         patching.setattr(QuerySet, "_fetch_all", theirs)
-        orm.uninstall()
+        patches.uninstall()
 
         assert QuerySet._fetch_all is theirs
         assert list(Book.objects.order_by("pk")) == books
@@ -205,20 +206,20 @@ def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
         assert RawQuerySet._fetch_all is functions[RawQuerySet, "_fetch_all"]
 
     assert QuerySet._fetch_all is ours
-    orm.uninstall()
+    patches.uninstall()
     assert in_place() == functions
 
 
 def test_installing_again_under_someone_elses_patch_does_not_patch_twice(
     monkeypatch, books, functions, recording
 ):
-    orm.install()
+    patches.install()
     ours = QuerySet._fetch_all
 
     with monkeypatch.context() as patching:
         patching.setattr(QuerySet, "_fetch_all", lambda self: ours(self))
-        orm.uninstall()
-        orm.install()
+        patches.uninstall()
+        patches.install()
         with within(recording):
             list(Book.objects.all())
 
@@ -238,12 +239,12 @@ def test_eight_threads_that_begin_together_patch_once(monkeypatch, books, functi
 
         return wrapping
 
-    for place, wrap in orm._PATCHES.items():
-        monkeypatch.setitem(orm._PATCHES, place, slowly(wrap))
+    for place, wrap in patches._PATCHES.items():
+        monkeypatch.setitem(patches._PATCHES, place, slowly(wrap))
 
     def begin(recording):
         barrier.wait(10)
-        orm.install()
+        patches.install()
         with within(recording):
             assert len(list(Book.objects.prefetch_related("author"))) == 6
 
@@ -321,7 +322,7 @@ def test_iterators_are_still_generators(books):
 @pytest.mark.parametrize(("cls", "name"), PATCHED)
 def test_patched_functions_keep_name_and_signature(functions, cls, name):
     original = functions[cls, name]
-    orm.install()
+    patches.install()
     patch = cls.__dict__[name]
 
     if original is None:
@@ -393,11 +394,11 @@ async def test_closing_an_async_iterator_closes_what_it_iterates_over(
 
     with monkeypatch.context() as patching, within(recording):
         patching.setattr(QuerySet, "aiterator", aiterator)
-        orm.install()
+        patches.install()
         rows = Book.objects.aiterator()
         await anext(rows)
         await rows.aclose()
-        orm.uninstall()
+        patches.uninstall()
 
     assert closed == [True]
 
@@ -418,10 +419,10 @@ async def test_iterators_of_someone_else_need_not_be_generators(monkeypatch, fun
     with monkeypatch.context() as patching, within(recording):
         patching.setattr(QuerySet, "aiterator", lambda self: Rows())
         patching.setattr(QuerySet, "_iterator", lambda self, *_: iter([1, 2]))
-        orm.install()
+        patches.install()
         assert list(Book.objects.iterator()) == [1, 2]
         assert await listed(Book.objects.aiterator()) == [1, 2]
-        orm.uninstall()
+        patches.uninstall()
 
     assert recording.evaluations == ()
 
@@ -577,7 +578,7 @@ def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recordi
     loaded = Book.objects.all()
     list(loaded)
     followed = []
-    monkeypatch.setattr(orm, "_begun", lambda *_: followed.append(_))
+    monkeypatch.setattr(patches, "_begun", lambda *_: followed.append(_))
 
     with within(recording):
         assert list(loaded) == books
@@ -676,16 +677,16 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
 @pytest.mark.parametrize(
     "function",
     [
-        "orm.current_site",
-        "orm._kind",
-        "orm.built",
-        "orm.relations_of",
-        "ledger.Ledger.load",
-        "ledger.Evaluation.__init__",
-        "ledger.Load.__init__",
-        "ledger.Load.ran",
-        "ledger.Load.end",
-        "ledger.Load.open",
+        "orm.patches.current_site",
+        "orm.patches._kind",
+        "orm.patches.built",
+        "orm.patches.relations_of",
+        "measuring.evaluation_log.Ledger.load",
+        "measuring.evaluation_log.Evaluation.__init__",
+        "measuring.evaluation_log.Load.__init__",
+        "measuring.evaluation_log.Load.ran",
+        "measuring.evaluation_log.Load.end",
+        "measuring.evaluation_log.Load.open",
     ],
 )
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
@@ -965,15 +966,15 @@ def test_a_cursor_that_finds_what_fetches_in_its_own_way_still_does(books, recor
 def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     books, recording, monkeypatch
 ):
-    orm.uninstall()
+    patches.uninstall()
     with monkeypatch.context() as before_us:
         before_us.setattr(CursorWrapper, "__iter__", lambda self: iter(self.cursor.fetchall()))
-        orm.install()
+        patches.install()
         with within(recording), connection.cursor() as cursor:
             cursor.execute(BOOKS)
             fetched = go_through(cursor)
-        orm.uninstall()
-    orm.install()
+        patches.uninstall()
+    patches.install()
 
     assert recording.cursor_rows == fetched >= 4
 
@@ -1062,12 +1063,12 @@ def test_the_site_is_the_line_of_a_plain_call(books, recording):
 
 
 def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monkeypatch):
-    monkeypatch.setattr(sites, "_ROLES_KEPT", 20)
+    monkeypatch.setattr(call_sites, "_ROLES_KEPT", 20)
     with within(recording):
         for number in range(100):
             exec(compile("list(Book.objects.all())", f"/rule-{number}.py", "exec"))
 
-    assert len(sites._roles) <= 20
+    assert len(call_sites._roles) <= 20
     assert {one.site.file for one in recording.evaluations} == {
         f"rule-{number}.py" for number in range(100)
     }
@@ -1225,9 +1226,9 @@ async def test_a_coroutine_that_is_not_suspended_yet_is_waited_for(monkeypatch, 
         looks.append(awaited)
         return iter(()) if len(looks) == 1 else suspended_by_now(awaited)
 
-    suspended_by_now = sites._suspended
+    suspended_by_now = call_sites._suspended
     task = asyncio.current_task()
-    monkeypatch.setattr(sites, "_suspended", suspended)
+    monkeypatch.setattr(call_sites, "_suspended", suspended)
     monkeypatch.setattr(asyncio, "all_tasks", lambda loop: {task})
     with within(recording):
         await view_that_gets()

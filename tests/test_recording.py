@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 import django_memsize as memsize
-from django_memsize import budget, context, ledger, recording, resident
+from django_memsize.measuring import evaluation_log, overhead, recording, rss, spans
+from django_memsize.measuring.recording import Defaults, Recording
 from django_memsize.middleware import MemsizeMiddleware
-from django_memsize.recording import Defaults, Recording
 from tests.app.models import Account, Book
 from tests.programs import ended_well
 
@@ -112,7 +112,7 @@ def test_the_memory_of_the_process_is_none_where_no_proc_is_mounted():
 def test_the_memory_of_the_process_is_none_from_when_it_can_no_more_be_read(
     monkeypatch, error, reads_proc
 ):
-    monkeypatch.setattr(resident, "_STATM", "/nowhere/statm" if reads_proc else "")
+    monkeypatch.setattr(rss, "_STATM", "/nowhere/statm" if reads_proc else "")
     monkeypatch.setattr(psutil.Process, "memory_info", Mock(side_effect=error))
     with memsize.measure("block") as measured:
         pass
@@ -121,11 +121,11 @@ def test_the_memory_of_the_process_is_none_from_when_it_can_no_more_be_read(
 
 
 def test_the_memory_of_the_process_is_what_psutil_says(monkeypatch):
-    size, expected = resident.size(), psutil.Process().memory_info().rss
+    size, expected = rss.size(), psutil.Process().memory_info().rss
     assert abs(size - expected) < 16 * 1024**2
 
-    monkeypatch.setattr(resident, "_STATM", "")
-    assert abs(resident.size() - expected) < 16 * 1024**2
+    monkeypatch.setattr(rss, "_STATM", "")
+    assert abs(rss.size() - expected) < 16 * 1024**2
 
 
 def test_what_a_census_cannot_know_is_none():
@@ -144,7 +144,7 @@ def test_an_exception_passes_through_a_block_unchanged():
 
     assert caught.value is error
     assert measured.closed
-    assert context.current() is None
+    assert spans.current() is None
 
 
 def test_an_exit_passes_through_a_block():
@@ -156,7 +156,7 @@ def test_a_decorated_function_keeps_its_face_and_its_value():
     @memsize.measure("function")
     def double(number: int) -> int:
         """Twice."""
-        assert context.current().name == "function"
+        assert spans.current().name == "function"
         return number * 2
 
     assert double(21) == 42
@@ -168,12 +168,12 @@ async def test_a_decorated_coroutine_function_stays_one():
     @memsize.measure("coroutine")
     async def double(number):
         await asyncio.sleep(0)
-        assert context.current().name == "coroutine"
+        assert spans.current().name == "coroutine"
         return number * 2
 
     assert inspect.iscoroutinefunction(double)
     assert await double(21) == 42
-    assert context.current() is None
+    assert spans.current() is None
 
 
 def test_a_generator_function_cannot_be_decorated():
@@ -240,7 +240,7 @@ def test_tasks_are_measured_each_for_itself():
     async def work(name):
         with memsize.measure(name) as measured:
             await asyncio.sleep(0.01)
-            assert context.current() is measured
+            assert spans.current() is measured
         return measured
 
     async def both():
@@ -308,12 +308,12 @@ def test_evaluations_count_for_every_recording_around():
 
 def test_evaluations_beyond_those_kept_are_counted():
     measured = Recording("x")
-    for number in range(ledger.EVALUATIONS_KEPT + 5):
+    for number in range(evaluation_log.EVALUATIONS_KEPT + 5):
         load(measured, f"SELECT {number}", rows=2, place=f"place {number}")
 
-    assert len(measured.evaluations) == ledger.EVALUATIONS_KEPT
+    assert len(measured.evaluations) == evaluation_log.EVALUATIONS_KEPT
     assert measured.evaluations_left_out == 5
-    assert measured.rows == 2 * (ledger.EVALUATIONS_KEPT + 5)
+    assert measured.rows == 2 * (evaluation_log.EVALUATIONS_KEPT + 5)
 
 
 def test_the_same_statement_at_the_same_place_is_one_evaluation():
@@ -466,10 +466,10 @@ def test_saving_is_up_to_whoever_configured_it(defaults):
 
 
 def test_the_budget_is_a_share_of_the_time_of_the_process():
-    budget.spend(0.001)
+    overhead.spend(0.001)
 
-    assert budget.within(1.0)
-    assert not budget.within(0.0)
+    assert overhead.within(1.0)
+    assert not overhead.within(0.0)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from django_memsize import rendering
+from django_memsize.screens import terminal
 from django_memsize.values import (
     Alternatives,
     Amount,
@@ -57,33 +57,33 @@ def grown(size):
 
 
 def test_the_sentence_names_what_was_loaded_where_and_how_large():
-    assert rendering.sentence(SUMMARY) == (
+    assert terminal.sentence(SUMMARY) == (
         "Loading 3,090 bank.Account at bank/views.py:41 put 2.9 MB on the heap; "
         "nothing to speak of remained at the end of the request (+100 B against its start)."
     )
 
 
 def test_the_sentence_says_how_much_more_there_is_at_the_end():
-    assert rendering.sentence(but(types=grown(3_000_000))).endswith(
+    assert terminal.sentence(but(types=grown(3_000_000))).endswith(
         "; 2.9 MB more on the heap at the end of the request than at its start."
     )
 
 
 def test_the_sentence_says_how_much_less_there_is_at_the_end():
-    assert rendering.sentence(but(types=grown(-3_000_000), kind="block")).endswith(
+    assert terminal.sentence(but(types=grown(-3_000_000), kind="block")).endswith(
         "; 2.9 MB less on the heap at the end of the block than at its start."
     )
 
 
 def test_the_sentence_counts_rows_loaded_elsewhere():
-    assert rendering.sentence(but(rows=3130)).startswith(
+    assert terminal.sentence(but(rows=3130)).startswith(
         "Loading 3,090 bank.Account at bank/views.py:41 put 2.9 MB on the heap "
         "(40 more rows were loaded by other queries); "
     )
 
 
 def test_the_sentence_without_rows_says_so():
-    assert rendering.sentence(but(loadings=(), rows=0)).startswith("No rows were loaded; ")
+    assert terminal.sentence(but(loadings=(), rows=0)).startswith("No rows were loaded; ")
 
 
 def test_the_largest_is_that_of_most_bytes_and_without_bytes_that_of_most_rows():
@@ -92,7 +92,7 @@ def test_the_largest_is_that_of_most_bytes_and_without_bytes_that_of_most_rows()
 
     assert but(loadings=(unmeasured, ACCOUNTS)).largest_loading is ACCOUNTS
     assert but(loadings=(few, unmeasured)).largest_loading is unmeasured
-    assert "Loading 9,999 bank.Branch at bank/views.py:41; " in rendering.sentence(
+    assert "Loading 9,999 bank.Branch at bank/views.py:41; " in terminal.sentence(
         but(loadings=(few, unmeasured), rows=10_000)
     ).replace(" (1 more row was loaded by other queries)", "")
 
@@ -101,14 +101,14 @@ def test_a_loading_says_its_kind_where_it_is_not_instances():
     values = dataclasses.replace(ACCOUNTS, kind="values", site=None)
     stream = dataclasses.replace(ACCOUNTS, streamed=True)
 
-    assert rendering.loading_phrase(values) == "3,090 bank.Account as values"
-    assert rendering.loading_phrase(stream) == (
+    assert terminal.loading_phrase(values) == "3,090 bank.Account as values"
+    assert terminal.loading_phrase(stream) == (
         "3,090 bank.Account one after another at bank/views.py:41"
     )
 
 
 def test_a_quiet_report_of_a_block_has_no_notes():
-    assert rendering.notes(but(kind="block")) == []
+    assert terminal.notes(but(kind="block")) == []
 
 
 def test_each_circumstance_that_blurs_a_figure_has_a_note():
@@ -127,11 +127,11 @@ def test_each_circumstance_that_blurs_a_figure_has_a_note():
     }
 
     for text, summary in notes.items():
-        assert [note for note in rendering.notes(summary) if text in note], text
+        assert [note for note in terminal.notes(summary) if text in note], text
 
 
 def test_every_figure_has_a_meaning():
-    figures = {name: (value, meaning) for name, value, meaning in rendering.figures(SUMMARY)}
+    figures = {name: (value, meaning) for name, value, meaning in terminal.figures(SUMMARY)}
 
     assert figures["net"][0] == "+100 B, +2 objects"
     assert figures["RSS"][0] == "103.0 MB (+3.0 MB)"
@@ -141,7 +141,7 @@ def test_every_figure_has_a_meaning():
 
 
 def test_the_memory_of_the_process_is_left_out_where_it_is_unknown():
-    names = [name for name, _, _ in rendering.figures(but(rss_before=None, rss_after=None))]
+    names = [name for name, _, _ in terminal.figures(but(rss_before=None, rss_after=None))]
 
     assert "RSS" not in names
 
@@ -156,7 +156,7 @@ remained at the end of the request (+100 B against its start).
 
 
 def test_a_report_is_the_sentence_the_figures_the_tables_and_the_notes():
-    text = rendering.report(SUMMARY, 15, "Report 7: GET /accounts/ -> 200")
+    text = terminal.report(SUMMARY, 15, "Report 7: GET /accounts/ -> 200")
 
     assert text.startswith(REPORT)
     places = [
@@ -177,7 +177,7 @@ def test_a_report_is_the_sentence_the_figures_the_tables_and_the_notes():
 def test_evaluations_inside_others_are_indented_and_those_left_out_counted():
     inner = dataclasses.replace(ACCOUNTS, depth=1, types=None, model="bank.Branch", rows=1)
 
-    assert rendering.evaluation_lines(but(loadings=(inner,), loadings_left_out=2)) == [
+    assert terminal.evaluation_lines(but(loadings=(inner,), loadings_left_out=2)) == [
         "  1 bank.Branch at bank/views.py:41 in accounts: not measured, 30.0 ms",
         "and 2 smaller evaluations",
     ]
@@ -200,7 +200,7 @@ def test_routes_are_a_table():
         }
     ]
 
-    assert rendering.routes_table(routes).splitlines()[2].split(" | ") == [
+    assert terminal.routes_table(routes).splitlines()[2].split(" | ") == [
         "  GET /accounts/",
         "       12",
         "       2.0 KB",
@@ -248,11 +248,11 @@ def kept(size):
 
 
 def test_the_sentence_of_a_meter_tells_peak_dead_and_kept():
-    assert rendering.sentence(METERED) == (
+    assert terminal.sentence(METERED) == (
         "Peak 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
         "3.0 MB dead, waiting for Python's collector; nothing kept."
     )
-    assert rendering.sentence(metered(**kept(2_500_000))) == (
+    assert terminal.sentence(metered(**kept(2_500_000))) == (
         "Peak 4.1 MB loading 3,090 bank.Account at bank/views.py:41; 2.4 MB kept."
     )
 
@@ -260,14 +260,14 @@ def test_the_sentence_of_a_meter_tells_peak_dead_and_kept():
 def test_a_loading_that_did_not_make_the_peak_is_told_apart_from_it():
     small = dataclasses.replace(METERED.loadings[0], peak=1_000_000)
 
-    assert rendering.sentence(metered(loadings=(small,), rows=3100, dead=amount(0))) == (
+    assert terminal.sentence(metered(loadings=(small,), rows=3100, dead=amount(0))) == (
         "Peak 4.1 MB; loading 3,090 bank.Account at bank/views.py:41 (10 more rows were loaded by "
         "other queries) took 976.6 KB at its highest; nothing kept."
     )
 
 
 def test_the_sentence_of_a_meter_without_rows_says_so():
-    assert rendering.sentence(metered(loadings=(), rows=0, dead=amount(0))) == (
+    assert terminal.sentence(metered(loadings=(), rows=0, dead=amount(0))) == (
         "Peak 4.1 MB, no rows loaded; nothing kept."
     )
 
@@ -275,14 +275,14 @@ def test_the_sentence_of_a_meter_without_rows_says_so():
 def test_what_was_not_seen_to_its_end_is_not_said_to_keep_nothing():
     cut = metered(incomplete=True, alive=None, retained=None, dead=None, parked=None)
 
-    assert rendering.sentence(cut) == (
+    assert terminal.sentence(cut) == (
         "Peak at least 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
         "what is left of it is not known."
     )
-    assert {value for name, value, _ in rendering.figures(cut) if name in ("retained", "dead")} == {
+    assert {value for name, value, _ in terminal.figures(cut) if name in ("retained", "dead")} == {
         "not known"
     }
-    assert any("tracemalloc" in note for note in rendering.notes(cut))
+    assert any("tracemalloc" in note for note in terminal.notes(cut))
 
 
 @pytest.mark.parametrize(("kind", "nothing"), [("request", 16), ("block", 1), ("code", 1)])
@@ -290,14 +290,14 @@ def test_how_little_counts_as_nothing_is_said(kind, nothing):
     at = metered(kind=kind, **kept(nothing * 1024))
     under = metered(kind=kind, **kept(nothing * 1024 - 1))
 
-    assert rendering.sentence(at).endswith(" kept.")
-    assert rendering.sentence(under).endswith("; nothing kept.")
-    meanings = {name: meaning for name, _, meaning in rendering.figures(at)}
+    assert terminal.sentence(at).endswith(" kept.")
+    assert terminal.sentence(under).endswith("; nothing kept.")
+    meanings = {name: meaning for name, _, meaning in terminal.figures(at)}
     assert f"Under {nothing} KB counts as nothing" in meanings["retained"]
 
 
 def test_the_figures_of_a_meter_have_a_meaning_each():
-    figures = {name: (value, meaning) for name, value, meaning in rendering.figures(METERED)}
+    figures = {name: (value, meaning) for name, value, meaning in terminal.figures(METERED)}
 
     assert figures["peak"][0] == "4.1 MB, 67,187 blocks"
     assert figures["allocated"][0] == "20.0 MB, 328,125 blocks"
@@ -316,7 +316,7 @@ def test_a_metered_report_of_which_nothing_is_left_has_no_notes():
 
     quiet = metered(overlapping=3, collected_objects=9000, **nothing)
 
-    assert rendering.notes(quiet) == rendering.words(quiet) == []
+    assert terminal.notes(quiet) == terminal.words(quiet) == []
 
 
 def test_what_blurs_a_metered_report_has_a_note():
@@ -327,7 +327,7 @@ def test_what_blurs_a_metered_report_has_a_note():
     }
 
     for text, summary in notes.items():
-        assert [note for note in rendering.notes(summary) if text in note], text
+        assert [note for note in terminal.notes(summary) if text in note], text
 
 
 def test_words_are_explained_where_they_matter():
@@ -339,12 +339,12 @@ def test_words_are_explained_where_they_matter():
     }
 
     for text, summary in meanings.items():
-        assert [one for one in rendering.words(summary) if one.startswith(text)], text
-    assert rendering.words(SUMMARY) == []
+        assert [one for one in terminal.words(summary) if one.startswith(text)], text
+    assert terminal.words(SUMMARY) == []
 
 
 def test_a_metered_report_has_the_largest_moment_and_what_is_left():
-    text = rendering.report(metered(**kept(20_000) | {"dead": amount(3_100_000)}), 15, "Report 7")
+    text = terminal.report(metered(**kept(20_000) | {"dead": amount(3_100_000)}), 15, "Report 7")
 
     places = [
         text.index(part)
@@ -376,13 +376,13 @@ def test_below_an_evaluation_stands_what_its_figures_suggest():
     others = [frozenset({("bank.Branch", "prefetch", "bank/views.py:41")})] * 2
     summary = metered(loadings=(*METERED.loadings, prefetched))
 
-    assert rendering.evaluation_lines(summary, others) == EVALUATION.splitlines()
+    assert terminal.evaluation_lines(summary, others) == EVALUATION.splitlines()
     indented = EVALUATION.replace("\n", "\n  ")
-    assert f"Evaluations:\n  {indented}\n\n" in rendering.report(summary, 15, "Report 7", others)
+    assert f"Evaluations:\n  {indented}\n\n" in terminal.report(summary, 15, "Report 7", others)
 
 
 def test_tables_of_what_counts_as_nothing_are_left_out():
-    text = rendering.report(metered(dead=amount(100)), 15, "Report 7")
+    text = terminal.report(metered(dead=amount(100)), 15, "Report 7")
 
     assert "Retained:\n" not in text
     assert "Dead, waiting" not in text
@@ -402,7 +402,7 @@ def test_the_routes_of_a_meter_show_what_is_retained_and_the_peak():
         "most_rows": 3090,
         "latest": 7,
     }
-    header, _, row = rendering.routes_table([route]).splitlines()
+    header, _, row = terminal.routes_table([route]).splitlines()
 
     assert [cell.strip() for cell in header.split(" | ")] == [
         *("route", "reports", "average retained", "largest peak", "average dead", "largest load"),
@@ -425,7 +425,7 @@ def test_ways_of_loading_are_a_sentence_a_table_and_notes():
         "bank.Account", "default", WAYS, (LeftOut("only()", "there is a reason"),), is_fixed=False
     )
 
-    assert rendering.alternatives(found) == (
+    assert terminal.alternatives(found) == (
         "values_list() without select_related() keeps 2.0 MB where instances keep 4.0 MB: "
         "2.0 times less. iterator() keeps nothing; its peak is 1.5 MB, that of instances 5.0 MB.\n"
         "\n"
@@ -450,7 +450,7 @@ def test_ways_of_loading_are_a_sentence_a_table_and_notes():
 def test_where_nothing_keeps_less_than_instances_the_sentence_says_so():
     least = Alternatives("bank.Account", "default", (WAYS[2], WAYS[0]))
 
-    assert rendering.alternatives_sentence(least).startswith(
+    assert terminal.alternatives_sentence(least).startswith(
         "No other way that holds the rows keeps less than instances: 4.0 MB. "
     )
 
@@ -459,13 +459,13 @@ def test_what_a_stream_leaves_behind_is_told_where_it_is_worth_a_word():
     leaving = dataclasses.replace(WAYS[0], retained=8192)
     found = Alternatives("bank.Account", "default", (leaving, WAYS[2]))
 
-    assert "iterator() keeps 8.0 KB; its peak is " in rendering.alternatives_sentence(found)
+    assert "iterator() keeps 8.0 KB; its peak is " in terminal.alternatives_sentence(found)
 
 
 def test_without_rows_there_is_nothing_to_compare():
     none = tuple(dataclasses.replace(way, rows=0) for way in WAYS)
 
-    text = rendering.alternatives(Alternatives("bank.Account", "default", none))
+    text = terminal.alternatives(Alternatives("bank.Account", "default", none))
 
     assert text.startswith("There are no rows: nothing to compare.\n\n")
     assert " |             - | " in text
@@ -487,11 +487,11 @@ LOOP = Loading(
 
 
 def test_a_loop_says_how_often_and_where_in_which_template():
-    assert rendering.loading_phrase(LOOP) == (
+    assert terminal.loading_phrase(LOOP) == (
         "300 bank.Branch by a relation not loaded yet \N{MULTIPLICATION SIGN}300 "
         "at bank/list.html:12, rendered by bank/views.py:24"
     )
-    (line,) = rendering.evaluation_lines(but(loadings=(LOOP,)))
+    (line,) = terminal.evaluation_lines(but(loadings=(LOOP,)))
     assert line.endswith(
         " in accounts, with 290 bank.City: 2.9 MB allocated, 19.5 KB at its highest, "
         "9.8 KB at its end, 0 B kept, 300.0 ms"
@@ -506,11 +506,11 @@ def test_what_ran_past_the_orm_has_figures_and_says_what_is_not_seen():
     statements = ("statements", "7", outside)
     rows = ("cursor rows", "5,000", "fetched by Django's cursors, past the ORM")
 
-    figures = rendering.figures(but(statements=7, cursor_rows=5000))
+    figures = terminal.figures(but(statements=7, cursor_rows=5000))
     assert figures == [*figures[:3], statements, rows, *figures[5:]]
-    assert rendering.figures(but(statements=7)) == [*figures[:4], *figures[5:]]
-    assert rendering.figures(SUMMARY) == [*figures[:3], *figures[5:]]
-    text = rendering.report(but(statements=7), 15, "Report 7")
+    assert terminal.figures(but(statements=7)) == [*figures[:4], *figures[5:]]
+    assert terminal.figures(SUMMARY) == [*figures[:3], *figures[5:]]
+    text = terminal.report(but(statements=7), 15, "Report 7")
     assert [line.split() for line in text.splitlines() if outside in line] == [
         ["statements", "7", *outside.split()]
     ]

@@ -4,8 +4,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from django_memsize import engine, measure, storage
+from django_memsize import engine, measure
 from django_memsize.models import Report
+from django_memsize.reports import storage
 from django_memsize.values import Amount
 from tests.app.models import Account, Author
 from tests.visits import WITH_EVALUATIONS, create_accounts

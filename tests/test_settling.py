@@ -7,7 +7,8 @@ import weakref
 
 import pytest
 
-from django_memsize import budget, engine, settling, upstream
+from django_memsize import engine
+from django_memsize.measuring import deferred, overhead, referrers
 from tests.windows import no_collector
 
 PATIENCE = 10
@@ -19,10 +20,10 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def _waiting_alone():
-    settling.forget()
+    deferred.forget()
     with no_collector():
         yield
-    settling.forget()
+    deferred.forget()
     gc.collect()
 
 
@@ -43,7 +44,7 @@ def wait_until(condition):
 def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeypatch):
     settled, about_to_end = [], []
 
-    class Interleaved(settling._Waiting):
+    class Interleaved(deferred._Waiting):
         """Behaves as if another thread came in between the last look and what follows it."""
 
         __slots__ = ()
@@ -52,17 +53,17 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
             number = super().__len__()
             if about_to_end and number == 0:
                 about_to_end.clear()
-                settling.wait((), lambda _: settled.append("later"))
-                settling.keep_time(lambda: True)
+                deferred.wait((), lambda _: settled.append("later"))
+                deferred.keep_time(lambda: True)
             return number
 
     def afterwards():
         about_to_end.extend(["yes"] * (settled == ["first"]))
         return True
 
-    monkeypatch.setattr(settling, "_waiting", Interleaved())
-    settling.wait((), lambda _: settled.append("first"))
-    settling.keep_time(afterwards)
+    monkeypatch.setattr(deferred, "_waiting", Interleaved())
+    deferred.wait((), lambda _: settled.append("first"))
+    deferred.keep_time(afterwards)
 
     assert wait_until(lambda: settled == ["first", "later"])
 
@@ -70,9 +71,9 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
 def test_time_is_kept_again_after_the_thread_has_ended():
     settled = []
     for number in range(3):
-        settling.wait((), lambda _, number=number: settled.append(number))
-        settling.keep_time(lambda: True)
-        assert wait_until(lambda: not settling._ticking.locked())
+        deferred.wait((), lambda _, number=number: settled.append(number))
+        deferred.keep_time(lambda: True)
+        assert wait_until(lambda: not deferred._ticking.locked())
 
     assert settled == [0, 1, 2]
 
@@ -82,12 +83,12 @@ def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
         raise RuntimeError("can't start new thread")
 
     settled = []
-    settling.wait((), lambda _: settled.append("settled"))
+    deferred.wait((), lambda _: settled.append("settled"))
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fails)
         with pytest.raises(RuntimeError):
-            settling.keep_time(lambda: True)
-    settling.keep_time(lambda: True)
+            deferred.keep_time(lambda: True)
+    deferred.keep_time(lambda: True)
 
     assert wait_until(lambda: settled == ["settled"])
 
@@ -98,11 +99,11 @@ def test_those_who_could_not_be_settled_wait_on():
     def interrupted(_):
         raise KeyboardInterrupt
 
-    settling.wait((), interrupted)
-    settling.wait((), lambda _: settled.append("settled"))
+    deferred.wait((), interrupted)
+    deferred.wait((), lambda _: settled.append("settled"))
     with pytest.raises(KeyboardInterrupt):
-        settling.settle()
-    settling.settle()
+        deferred.settle()
+    deferred.settle()
 
     assert settled == ["settled"]
 
@@ -120,8 +121,8 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
 
     requests = [in_a_circle(), in_a_circle()]
     for request in requests:
-        settling.wait((request,), then)
-    settling.settle()
+        deferred.wait((request,), then)
+    deferred.settle()
 
     assert kinds == [["Node", "Node", "dict", "dict"]] * 2  # what those lead to needs no search
     assert arounds[0] is arounds[1]
@@ -133,8 +134,8 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
 @compiled
 def test_nothing_is_looked_for_where_the_request_is_gone():
     settled = []
-    settling.wait((weakref.ref(Node()),), settled.append)
-    settling.settle()
+    deferred.wait((weakref.ref(Node()),), settled.append)
+    deferred.settle()
 
     assert settled == [None]
 
@@ -143,16 +144,16 @@ def test_nothing_is_looked_for_where_the_request_is_gone():
 def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
     looks = []
     monkeypatch.setattr(engine, "look_upstream", lambda *_: looks.append("look") or True)
-    monkeypatch.setattr(budget, "within", lambda share: share == 0.5 and len(looks) < 3)
+    monkeypatch.setattr(overhead, "within", lambda share: share == 0.5 and len(looks) < 3)
     spent = []
-    monkeypatch.setattr(budget, "spend", spent.append)
+    monkeypatch.setattr(overhead, "spend", spent.append)
     request = in_a_circle()
 
-    around = upstream.look_around([request], 0.5)
+    around = referrers.look_around([request], 0.5)
     assert len(looks) == len(spent) == 3
     assert around.cost == pytest.approx(sum(spent))
 
-    assert len(upstream.look_around([request], 0.1)) == 1
+    assert len(referrers.look_around([request], 0.1)) == 1
     assert len(looks) == 3
 
 
@@ -163,8 +164,8 @@ def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
 
     settled = []
     monkeypatch.setattr(engine, "look_upstream", fails)
-    settling.wait((in_a_circle(),), settled.append)
-    settling.settle()
+    deferred.wait((in_a_circle(),), settled.append)
+    deferred.settle()
 
     assert settled == [None]
 
@@ -173,10 +174,10 @@ def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
 def test_a_thread_that_serves_leaves_the_search_to_the_one_that_keeps_time():
     settled_by = []
     request = in_a_circle()
-    settling.wait((request,), lambda _: settled_by.append(threading.current_thread().name))
-    settling.keep_time(lambda: True)
+    deferred.wait((request,), lambda _: settled_by.append(threading.current_thread().name))
+    deferred.keep_time(lambda: True)
     deadline = time.monotonic() + PATIENCE
     while not settled_by and time.monotonic() < deadline:
-        settling.settle_what_is_over()
+        deferred.settle_what_is_over()
 
     assert settled_by == ["memsize"]

@@ -17,10 +17,12 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 import django_memsize as memsize
-from django_memsize import gauges, measuring, overlap, recording, storage
+from django_memsize.measuring import in_flight, instruments, recording
+from django_memsize.measuring.recording import Recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
-from django_memsize.recording import Recording
+from django_memsize.reports import storage
+from django_memsize.tools import measure
 from tests.app.models import Author
 
 pytestmark = pytest.mark.census
@@ -101,7 +103,7 @@ def test_a_time_limit_that_strikes_while_we_work_reaches_the_program():
         signal.signal(signal.SIGALRM, before)
 
     assert gc.isenabled()
-    assert measuring._blocks.get() is None
+    assert measure._blocks.get() is None
     assert ballast
 
 
@@ -111,7 +113,7 @@ def test_an_interrupt_in_the_census_of_a_query_leaves_the_collector_on(monkeypat
         raise KeyboardInterrupt
 
     with memsize.measure("block"), monkeypatch.context() as patch:
-        patch.setattr(gauges.Census, "open", interrupted)
+        patch.setattr(instruments.Census, "open", interrupted)
         with pytest.raises(KeyboardInterrupt):
             list(Author.objects.all())
         assert gc.isenabled()
@@ -296,7 +298,7 @@ def test_a_report_does_not_come_between_the_reading_and_the_writing_of_another(s
     assert stored_meanwhile == 1
     assert Author.objects.filter(name="written").exists()
     assert Report.objects.count() == 2
-    assert overlap.present_elsewhere() == 0
+    assert in_flight.present_elsewhere() == 0
 
 
 def test_sqlite_refuses_a_writer_whose_reading_is_old(tmp_path):

@@ -11,9 +11,11 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
-from django_memsize import faults, measure, overlap, storage
+from django_memsize import measure
+from django_memsize.measuring import errors, in_flight
+from django_memsize.measuring.recording import Recording
 from django_memsize.models import Report
-from django_memsize.recording import Recording
+from django_memsize.reports import storage
 from django_memsize.values import TypeTotal
 from tests import urls
 from tests.app.models import Account, Author
@@ -28,9 +30,9 @@ pytestmark = [pytest.mark.usefixtures("measured", "quick_census"), pytest.mark.c
 @pytest.fixture(autouse=True)
 def _log_speaks_again(monkeypatch):
     """Have the log of each test begin with a line to spare."""
-    monkeypatch.setattr(storage, "_missing_table", faults.Reminder())
-    monkeypatch.setattr(storage, "_manual_transactions", faults.Reminder())
-    monkeypatch.setattr(storage, "_contained", faults.Contained("storing a report"))
+    monkeypatch.setattr(storage, "_missing_table", errors.Reminder())
+    monkeypatch.setattr(storage, "_manual_transactions", errors.Reminder())
+    monkeypatch.setattr(storage, "_contained", errors.Contained("storing a report"))
     storage.forget()
 
 
@@ -203,7 +205,7 @@ def test_nothing_is_stored_where_it_is_switched_off(settings, memsize):
 def somebody_elsewhere():
     """Return the presence of somebody under way in another thread."""
     present = []
-    thread = threading.Thread(target=lambda: present.append(overlap.Presence()))
+    thread = threading.Thread(target=lambda: present.append(in_flight.Presence()))
     thread.start()
     thread.join()
     return present[0]
@@ -448,8 +450,8 @@ def test_a_block_stored_inside_a_transaction_shares_its_fate():
 
 
 def test_what_was_under_way_at_a_fork_is_not_counted_in_the_child():
-    presence = overlap.Presence()
-    overlap._forget()
+    presence = in_flight.Presence()
+    in_flight._forget()
     assert others_under_way() == 0
     presence.leave()
     assert others_under_way() == 0

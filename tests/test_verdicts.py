@@ -2,9 +2,9 @@ import dataclasses
 
 import pytest
 
-from django_memsize import verdicts
+from django_memsize.reports import findings
+from django_memsize.reports.findings import Verdict
 from django_memsize.values import SQL_STORED, Amount, Loading, Site, Summary, TopTypes
-from django_memsize.verdicts import Verdict
 
 KB, MB = 1024, 1024**2
 SITE = Site("bank/views.py", 41, "accounts")
@@ -50,7 +50,7 @@ def request(*loadings, **values):
 
 
 def words(*loadings, others=(), **values):
-    found = verdicts.verdicts(request(*loadings, **values), others)
+    found = findings.verdicts(request(*loadings, **values), others)
     return [[verdict.word for verdict in one] for one in found]
 
 
@@ -76,7 +76,7 @@ def test_much_that_is_gone_is_bloat_and_what_is_kept_a_leak_or_a_cache(alive, re
 
 
 def test_a_verdict_says_how_much_and_what_it_depends_on():
-    assert verdicts.verdicts(request(loading(2 * MB, 0), loading(2 * MB, 2 * MB))) == [
+    assert findings.verdicts(request(loading(2 * MB, 0), loading(2 * MB, 2 * MB))) == [
         (BLOAT,),
         (ONE_REPORT,),
     ]
@@ -111,7 +111,7 @@ def test_only_a_metered_request_is_judged():
 
     for values in ({"kind": "block"}, {"kind": "code"}, {"peak": None}):
         assert words(kept, **values) == [[]]
-        assert not verdicts.keeps(request(kept, **values))
+        assert not findings.keeps(request(kept, **values))
 
 
 KEPT, NOT_KEPT = frozenset({PLACE}), frozenset()
@@ -150,7 +150,7 @@ COMPARED = "reports compared (same route and process)"
     ],
 )
 def test_other_requests_tell_a_leak_from_a_cache(others, word, meaning):
-    found = verdicts.verdicts(request(loading(2 * MB, 2 * MB)), others)
+    found = findings.verdicts(request(loading(2 * MB, 2 * MB)), others)
 
     assert found == [(Verdict(word, meaning),)]
 
@@ -167,10 +167,10 @@ def test_what_is_kept_is_known_by_where_it_was_loaded():
         "kind": dataclasses.replace(kept, kind="lazy"),
     }
 
-    assert verdicts.kept_by((kept, loading(2 * MB, 0))) == KEPT
-    assert verdicts.kept_by((dataclasses.replace(kept, site=None),)) == {(*PLACE[:2], "")}
+    assert findings.kept_by((kept, loading(2 * MB, 0))) == KEPT
+    assert findings.kept_by((dataclasses.replace(kept, site=None),)) == {(*PLACE[:2], "")}
     for other in at.values():
-        assert words(kept, others=[verdicts.kept_by((other,))] * 2) == [["cache?"]]
+        assert words(kept, others=[findings.kept_by((other,))] * 2) == [["cache?"]]
 
 
 def test_a_word_has_a_name_for_its_style():

@@ -40,8 +40,8 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.views.generic import DetailView, ListView
 
-from django_memsize.context import within
-from django_memsize.recording import Recording
+from django_memsize.measuring.recording import Recording
+from django_memsize.measuring.spans import within
 from tests.app.models import Account, Author, Book, Card, Novel, Reader, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])

@@ -4,7 +4,8 @@ import datetime
 
 from django.test import override_settings
 
-from django_memsize import overlap, recording, storage
+from django_memsize.measuring import in_flight, recording
+from django_memsize.reports import storage
 from tests.app.models import Account
 
 MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
@@ -47,7 +48,7 @@ def without_and_with_memsize(settings, outcome):
 
 def others_under_way():
     """Return how many stretches count as under way at this moment."""
-    return overlap.Presence().leave()
+    return in_flight.Presence().leave()
 
 
 def headers_of(response):

@@ -25,11 +25,15 @@ from django.db.models import Sum
 from django.test import Client
 from django.urls import Resolver404, resolve
 
-from django_memsize import alternatives, conf, layout, rendering, sites, storage
+from django_memsize import conf, formatting
 from django_memsize.checks import MIDDLEWARE
-from django_memsize.context import within
+from django_memsize.measuring import source_files
+from django_memsize.measuring.recording import Recording
+from django_memsize.measuring.spans import within
 from django_memsize.models import Report
-from django_memsize.recording import Recording
+from django_memsize.reports import storage
+from django_memsize.screens import terminal
+from django_memsize.tools import alternatives
 from django_memsize.values import Alternatives
 
 try:
@@ -110,7 +114,7 @@ class Command(RichCommand):
             self._print_json({"routes": routes, "dropped": dropped})
             return
         if routes:
-            self._say(rendering.routes_table(routes))
+            self._say(terminal.routes_table(routes))
             if len(every_route) > len(routes):
                 self.stdout.write(f"and {len(every_route) - len(routes):,} more: --top N")
             self.stdout.write("\n'memprofile show ID' prints one report, ID as under 'latest ID'.")
@@ -151,7 +155,7 @@ class Command(RichCommand):
         if options["format"] == "json":
             self._print_json(_ways_as_json(found))
         else:
-            self._say(rendering.alternatives(found))
+            self._say(terminal.alternatives(found))
 
     def _measure_requests(self, options: dict[str, Any]) -> list[Report]:
         path = options["path"]
@@ -206,10 +210,10 @@ class Command(RichCommand):
         reports = tuple(reports)
         summaries = [(_heading(report), report.summary()) for report in reports]
         if len(summaries) > 1:
-            self._say(rendering.runs_table(summaries) + "\n\nThe last of them:\n")
+            self._say(terminal.runs_table(summaries) + "\n\nThe last of them:\n")
         heading, summary = summaries[-1]
         others = reports[-1].kept_by_others()
-        self._say(rendering.report(summary, options["top"], heading, others))
+        self._say(terminal.report(summary, options["top"], heading, others))
 
     def _say(self, text: str) -> None:
         console = getattr(self, "console", None)
@@ -395,7 +399,9 @@ def _compile(source: str) -> Callable[[dict[str, Any]], Any]:
 def _told(error: BaseException, what: str) -> str:
     """Return what went wrong in the user's code, with a traceback of only that."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [place for place, frame in enumerate(frames) if not sites.is_library(frame.filename)]
+    theirs = [
+        place for place, frame in enumerate(frames) if not source_files.is_library(frame.filename)
+    ]
     shown = frames[theirs[0] :] if theirs else frames[-3:]
     name = "".join(traceback.format_exception_only(error)).strip()
     return f"{what} {name}\n\n{''.join(traceback.format_list(shown)).rstrip()}"
@@ -404,21 +410,21 @@ def _told(error: BaseException, what: str) -> str:
 def _heading(report: Report) -> str:
     number = f"Report {report.pk}" if report.pk else "Not stored"
     status = "" if report.status is None else f" -> {report.status}"
-    return f"{number}: {layout.plain(str(report), 300)}{status}"
+    return f"{number}: {formatting.plain(str(report), 300)}{status}"
 
 
 def _as_json(report: Report) -> dict[str, Any]:
     document = {
         field.attname: getattr(report, field.attname) for field in report._meta.concrete_fields
     }
-    return document | {"sentence": rendering.sentence(report.summary())}
+    return document | {"sentence": terminal.sentence(report.summary())}
 
 
 def _ways_as_json(found: Alternatives) -> dict[str, Any]:
     return {
         "model": found.model,
         "database": found.database,
-        "sentence": rendering.alternatives_sentence(found),
+        "sentence": terminal.alternatives_sentence(found),
         "is_fixed": found.is_fixed,
         "ways": [
             {

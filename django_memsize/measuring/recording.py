@@ -9,17 +9,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from . import engine, resident
-from .budget import Account, Work
-from .context import current, within
-from .gauges import Gauge, Nothing, gauge_for
-from .ledger import Evaluation, Ledger
-from .overlap import Presence
-from .upstream import Around
-from .values import Amount, Diff, Moment, ours
+from .. import engine
+from ..values import Amount, Diff, Moment, ours
+from . import rss
+from .evaluation_log import Evaluation, Ledger
+from .in_flight import Presence
+from .instruments import Gauge, Nothing, gauge_for
+from .overhead import Account, Work
+from .referrers import Around
+from .spans import current, within
 
 if TYPE_CHECKING:
-    from .engine.compiled import Window
+    from ..engine.compiled import Window
 
 __all__ = ["Evaluation", "Recording"]
 
@@ -233,7 +234,7 @@ class Recording:
         # Before the census, which would find the context changed by entering it.
         with within(self):
             self._collected_before = _collected()
-            self.rss_before = resident.size()
+            self.rss_before = rss.size()
             with Work(self._account):
                 self._gauge.open(None if outer is None else outer.window)
             self._account.wall = 0.0
@@ -250,7 +251,7 @@ class Recording:
         if self._presence is not None:
             self.overlapping = self._presence.leave()
         self.duration = time.perf_counter() - self._started - self._account.wall
-        self.rss_after = resident.size()
+        self.rss_after = rss.size()
         self.collected_objects = _collected() - self._collected_before
         with Work(self._account):
             self._gauge.read(by_type=False)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from . import engine
-from .upstream import Around
-from .values import LEDGER, OURS, Amount, Diff, Snapshot, ours
+from .. import engine
+from ..values import LEDGER, OURS, Amount, Diff, Snapshot, ours
+from .referrers import Around
 
 if TYPE_CHECKING:
-    from .engine.compiled import Window
+    from ..engine.compiled import Window
 
 ON_FREE_LISTS: Final = "(free lists)"
 """The row of what CPython keeps of freed objects, where they are not told apart."""

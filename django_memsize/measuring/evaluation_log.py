@@ -12,15 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
-from . import budget, context, engine
-from .budget import Account, Work
-from .context import Stretch, aside, running
-from .faults import Contained
-from .gauges import Census, Gauge, Meter
-from .values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
+from .. import engine
+from ..values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
+from . import overhead, spans
+from .errors import Contained
+from .instruments import Census, Gauge, Meter
+from .overhead import Account, Work
+from .spans import Stretch, aside, running
 
 if TYPE_CHECKING:
-    from .engine.compiled import Window
+    from ..engine.compiled import Window
 
 _Row = TypeVar("_Row")
 
@@ -215,7 +216,7 @@ class Ledger:
         For the first of a recording always; then as long as all our work in this process stays
         within the share of its CPU time that the settings allow.
         """
-        return not self._has_told or budget.within(self.max_overhead)
+        return not self._has_told or overhead.within(self.max_overhead)
 
     def told(self) -> None:
         """Take in that there is a table now."""
@@ -449,7 +450,7 @@ class Load:
     def enter(self, outer: Stretch | None, window: Window | None) -> Load:
         """Begin inside a stretch, where no window is set any more, and that one was."""
         self._outer, self._outer_window = outer, window
-        context.become(self)
+        spans.become(self)
         try:
             self.open()
             inside = self.window if self.ledger.measures else window
@@ -464,7 +465,7 @@ class Load:
         engine.switch_window(None)
         if self._census is not None:
             self._census.leave()
-        context.become(self._outer)
+        spans.become(self._outer)
         if self._outer_window is not None:
             engine.switch_window(self._outer_window)
 
@@ -511,7 +512,7 @@ class Load:
 
         ``built_of`` says which instances there are of rows that are counted by their types.
         """
-        return context.streamed(rows, self, self._begin, functools.partial(self._end, built_of))
+        return spans.streamed(rows, self, self._begin, functools.partial(self._end, built_of))
 
     def _measure(self) -> None:
         evaluation = self.evaluation

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import sys
-import sysconfig
 import time
 from collections.abc import Iterator
 from types import AsyncGeneratorType, CodeType, CoroutineType, FrameType
@@ -14,24 +12,15 @@ from typing import Any, Final
 
 from asgiref.sync import SyncToAsync
 
-from .values import Several, Site, ours
+from ..measuring.source_files import PACKAGE, imported_path, is_library
+from ..values import Several, Site, ours
 
-_PACKAGE: Final = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BOUNDARIES: Final = (
-    _PACKAGE + "middleware.py",
-    os.path.join(_PACKAGE, "management", ""),
+    PACKAGE + "middleware.py",
+    os.path.join(PACKAGE, "management", ""),
 )
 _HANDLER: Final = SyncToAsync.thread_handler.__code__
 _CALLER: Final = SyncToAsync.__call__.__code__
-_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-_STANDARD: Final = tuple(
-    {
-        os.path.join(os.path.realpath(sysconfig.get_paths()[key]), "")
-        for key in ("stdlib", "platstdlib")
-    }
-    | {os.path.join(sysconfig.get_paths()[key], "") for key in ("stdlib", "platstdlib")}
-)
-
 
 _LIBRARY: Final = "library"
 _PROGRAM: Final = "program"
@@ -145,7 +134,7 @@ def _site(code: CodeType, line: int, template: str, template_line: int) -> Site:
     if site is None:
         if len(_sites) >= _SITES_KEPT:
             _sites.clear()
-        file = _as_imported(code.co_filename)
+        file = imported_path(code.co_filename)
         site = Site(file, line, code.co_qualname, template, template_line)
         _sites[Several(key)] = site
     return site
@@ -154,7 +143,7 @@ def _site(code: CodeType, line: int, template: str, template_line: int) -> Site:
 def _role_of(file: str) -> Any:
     if file.startswith(_BOUNDARIES):
         return _BOUNDARY
-    if file == _PACKAGE + "orm.py":
+    if file == os.path.join(PACKAGE, "orm", "patches.py"):
         return _BRACKET
     if file == _HANDLER.co_filename:
         return _THREAD
@@ -196,26 +185,3 @@ def _suspended(awaited: Any) -> Iterator[FrameType]:
             continue
         if frame is not None:
             yield frame
-
-
-def is_library(file: str) -> bool:
-    """Tell whether a file of code belongs to Django, an installed package or Python itself."""
-    if file.startswith("<"):
-        return file.startswith(("<frozen", "<string>"))
-    django = getattr(sys.modules.get("django"), "__path__", ())
-    roots = (_PACKAGE, *_STANDARD, *(os.path.join(path, "") for path in django))
-    return any(part in file for part in _INSTALLED) or file.startswith(roots)
-
-
-def is_called_by_us(file: str) -> bool:
-    """Tell whether a file of code is ours, or of one of the few packages that we call."""
-    if any(part in file for part in _INSTALLED) and not file.startswith(_PACKAGE):
-        return any(f"{os.sep}{name}{os.sep}" in file for name in ("django", "asgiref", "psutil"))
-    return is_library(file)
-
-
-def _as_imported(file: str) -> str:
-    """Return the file's path below the entry of ``sys.path`` that it was imported from."""
-    entries = (os.path.join(os.path.abspath(entry), "") for entry in sys.path)
-    below = [file[len(entry) :] for entry in entries if file.startswith(entry)]
-    return min(below, key=len, default=os.path.basename(file) if os.path.isabs(file) else file)

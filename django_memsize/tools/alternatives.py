@@ -17,10 +17,10 @@ from typing import Any, Final, cast
 from django.db import reset_queries, transaction
 from django.db.models import QuerySet
 
-from . import engine, layout
-from .context import within
-from .gauges import Meter
-from .values import Alternatives, LeftOut, Way
+from .. import engine, formatting
+from ..measuring.instruments import Meter
+from ..measuring.spans import within
+from ..values import Alternatives, LeftOut, Way
 
 ROUNDS: Final = 3
 """How often each way is measured, in turns with the others, after a round that is not counted."""
@@ -78,7 +78,7 @@ def compare(
 
 def _require_instances(queryset: Any) -> None:
     if not isinstance(queryset, QuerySet):
-        given = layout.plain(type(queryset).__name__, _LONGEST_REASON)
+        given = formatting.plain(type(queryset).__name__, _LONGEST_REASON)
         raise IncomparableError(
             f"That gives no queryset, but an object of the class {given}. "
             "What is needed is as in: Account.objects.all()"
@@ -103,7 +103,7 @@ def _checked(queryset: QuerySet[Any], names: Iterable[str]) -> list[str]:
             checked.append(name)
         else:
             fields = ", ".join(field.name for field in meta.concrete_fields)
-            unknown = layout.plain(name, _LONGEST_REASON)
+            unknown = formatting.plain(name, _LONGEST_REASON)
             raise IncomparableError(f"{meta.label} has no field '{unknown}', but {fields}.")
     return list(dict.fromkeys(checked))
 
@@ -292,4 +292,4 @@ def _sample(plan: _Plan) -> _Sample:
 
 
 def _reason(error: Exception) -> str:
-    return layout.plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)
+    return formatting.plain(f"{type(error).__name__}: {error}", _LONGEST_REASON)

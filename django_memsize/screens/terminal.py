@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from . import layout
-from .layout import counted, human_duration, human_size, signed_size
-from .values import Alternatives, Amount, Loading, Summary, TopMoment, TopTypes, Way
-from .verdicts import KEPT_BY_A_REQUEST, Kept, verdicts
+from .. import formatting
+from ..formatting import counted, human_duration, human_size, signed_size
+from ..reports.findings import KEPT_BY_A_REQUEST, Kept, verdicts
+from ..values import Alternatives, Amount, Loading, Summary, TopMoment, TopTypes, Way
 
 _KEPT: Final = 1024
 """Less than this that is retained counts as nothing where there is no request."""
@@ -379,7 +379,7 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
     """Return several runs of the same, each a row under its heading."""
     runs = tuple(runs)
     if any(summary.is_metered for _, summary in runs):
-        return layout.table(
+        return formatting.table(
             ("run", "peak", "retained", "dead", "rows", "duration"),
             (
                 (
@@ -391,7 +391,7 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
                 for heading, summary in runs
             ),
         )
-    return layout.table(
+    return formatting.table(
         ("run", "net", "largest load", "rows", "duration"),
         (
             (
@@ -417,7 +417,7 @@ def routes_table(routes: Iterable[Mapping[str, Any]]) -> str:
         for title, name in _SIZES_OF_ROUTES
         if name == "largest_evaluation_bytes" or any(route[name] is not None for route in routes)
     ]
-    return layout.table(
+    return formatting.table(
         ("route", "reports", *(title for title, _ in sizes), "rows", "latest ID"),
         (
             (
@@ -462,7 +462,7 @@ def alternatives_sentence(found: Alternatives) -> str:
 
 def alternatives(found: Alternatives) -> str:
     """Return ways of loading the same rows as text: the sentence, the table, the notes."""
-    table = layout.table(
+    table = formatting.table(
         ("way", "rows", "kept", "bytes a row", "peak", "time"),
         (
             (

@@ -20,16 +20,18 @@ from typing import Final
 from django.db import DatabaseError, connections, transaction
 from django.db.models import Max
 
-from . import budget, conf, documents, overlap, settling
-from .context import within
-from .extremes import Extremes
-from .faults import Contained, Reminder
-from .layout import plain
-from .ledger import Evaluation
-from .models import Report
-from .recording import Defaults, Recording
-from .upstream import Around, Over
-from .values import Amount, Diff, Loading, Several, TopMoment, TopTypes, ours
+from .. import conf
+from ..formatting import plain
+from ..measuring import deferred, in_flight, overhead
+from ..measuring.errors import Contained, Reminder
+from ..measuring.evaluation_log import Evaluation
+from ..measuring.recording import Defaults, Recording
+from ..measuring.referrers import Around, Over
+from ..measuring.spans import within
+from ..models import Report
+from ..values import Amount, Diff, Loading, Several, TopMoment, TopTypes, ours
+from . import serialization
+from .outliers import Extremes
 
 EVALUATIONS_STORED: Final = 100
 """Evaluations of one report stored one by one: those of most bytes and rows."""
@@ -102,7 +104,7 @@ class _Kept:
             began = time.thread_time()
             report = report_of(self._recording, self._facts)
             accepted = _accept(report, self._collected)
-            budget.spend(time.thread_time() - began)
+            overhead.spend(time.thread_time() - began)
         if not accepted:
             self._recording.abandon()
             _dropped.add(1)
@@ -170,11 +172,11 @@ def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> R
         kept = _Kept(recording, facts or Facts(recording.name), collected)
         if not over or recording.settled or recording.window is None:
             return kept.store()
-        if not settling.wait(over, kept.store, of=collected, share=recording.max_overhead):
+        if not deferred.wait(over, kept.store, of=collected, share=recording.max_overhead):
             recording.abandon()
             _dropped.add(1)
         elif collected is None and not conf.is_under_test():
-            settling.keep_time(_flush_alone)
+            deferred.keep_time(_flush_alone)
     return None
 
 
@@ -186,13 +188,13 @@ def collecting() -> Iterator[Collected]:
     try:
         yield collected
     finally:
-        settling.settle(of=collected)
+        deferred.settle(of=collected)
         _collected.reset(token)
 
 
 def settle() -> None:
     """Wait no longer for requests of this context to be gone: they are, as far as they can be."""
-    settling.settle(of=_collected.get())
+    deferred.settle(of=_collected.get())
 
 
 def is_collecting() -> bool:
@@ -213,7 +215,7 @@ def flush() -> None:
 def _flush_alone() -> bool:
     """Write what waits, from a thread of our own; tell whether nothing waits any more."""
     if _waiting:
-        with overlap.alone() as is_alone:
+        with in_flight.alone() as is_alone:
             if is_alone or not _is_in_a_file():
                 flush()
     return not _waiting
@@ -265,7 +267,7 @@ def forget() -> None:
     _waiting.clear()
     _seen.clear()
     _extremes.forget()
-    settling.forget()
+    deferred.forget()
 
 
 def has_table(database: str) -> bool:
@@ -301,17 +303,17 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         instrument=recording.instrument,
         rss_before=recording.rss_before,
         rss_after=recording.rss_after,
-        net_bytes=documents.stored_number(types.total.size) if is_told else None,
-        net_objects=documents.stored_number(types.total.count) if is_told else None,
+        net_bytes=serialization.stored_number(types.total.size) if is_told else None,
+        net_objects=serialization.stored_number(types.total.count) if is_told else None,
         **_columns("allocated", recording.allocated),
         **_columns("peak", recording.peak),
         **_columns("alive", recording.alive if left else None),
         **_columns("retained", recording.retained if left else None),
         **_columns("dead", dead),
         **_columns("parked", parked),
-        rows=documents.stored_number(recording.rows),
+        rows=serialization.stored_number(recording.rows),
         collected_objects=recording.collected_objects,
-        largest_evaluation_bytes=documents.stored_number(max(sizes)) if sizes else None,
+        largest_evaluation_bytes=serialization.stored_number(max(sizes)) if sizes else None,
         overlapping=recording.overlapping,
         incomplete=recording.incomplete,
         own_cost=recording.own_cost,
@@ -320,14 +322,14 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         pid=os.getpid(),
         thread=plain(recording.thread, 100),
         release=plain(config.release if config else "", 100),
-        types=documents.tables_document(
+        types=serialization.tables_document(
             types,
             dead=_top_types(dead, top_types),
             parked=_top_types(parked, top_types),
             moment=None if moment is None else TopMoment.of(moment, top_types),
             meter_bytes=recording.meter_bytes,
         ),
-        evaluations=documents.loadings_document(
+        evaluations=serialization.loadings_document(
             kept,
             left_out=recording.evaluations_left_out + len(loadings) - len(kept),
             unmeasured=recording.evaluations_unmeasured,
@@ -387,7 +389,7 @@ def _would_disturb() -> bool:
 
     A write of ours in between would make theirs fail, at once, with "database is locked".
     """
-    return _is_in_a_file() and overlap.present_elsewhere() > 0
+    return _is_in_a_file() and in_flight.present_elsewhere() > 0
 
 
 def _is_in_a_file() -> bool:
@@ -427,8 +429,8 @@ def _is_first(route: Several[str]) -> bool:
 
 def _columns(name: str, amount: Amount | None) -> dict[str, int | None]:
     return {
-        f"{name}_bytes": None if amount is None else documents.stored_number(amount.bytes),
-        f"{name}_blocks": None if amount is None else documents.stored_number(amount.blocks),
+        f"{name}_bytes": None if amount is None else serialization.stored_number(amount.bytes),
+        f"{name}_blocks": None if amount is None else serialization.stored_number(amount.blocks),
     }
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from .context import aside, within
-from .faults import Contained
-from .recording import Recording
-from .values import ours
+from ..measuring.errors import Contained
+from ..measuring.recording import Recording
+from ..measuring.spans import aside, within
+from ..values import ours
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .values import ours
+from ..values import ours
 
 # Reentrant: the collector may run in the locked lines, and with it a finaliser that leaves.
 _lock = threading.RLock()

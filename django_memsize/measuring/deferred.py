@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .context import aside
-from .faults import Contained
-from .upstream import Around, Over, look_around
-from .values import ours
+from ..values import ours
+from .errors import Contained
+from .referrers import Around, Over, look_around
+from .spans import aside
 
 _LATEST: Final = 0.25
 _PAUSE: Final = 0.02

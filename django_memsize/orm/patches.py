@@ -27,13 +27,14 @@ from django.db.models.query import (
 )
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
-from . import engine
-from .context import Stretch, aside, current, running, within
-from .faults import Contained
+from .. import engine
+from ..measuring.errors import Contained
+from ..measuring.evaluation_log import Ledger, Load
+from ..measuring.source_files import PACKAGE
+from ..measuring.spans import Stretch, aside, current, running, within
+from ..values import Numbers
+from .call_sites import current_site
 from .instances import Relation, built, built_of, instances_among, relations_of
-from .ledger import Ledger, Load
-from .sites import current_site
-from .values import Numbers
 
 _contained: Final = Contained("django-memsize: following a query", only_ours=True)
 _lock: Final = threading.Lock()
@@ -251,7 +252,7 @@ def _load_of_update(compiler: Any) -> Load | None:
 def _outside() -> FrameType | None:
     """Return the nearest frame that is not ours."""
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__package__") == __package__:
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     return frame
 

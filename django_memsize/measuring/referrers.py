@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Collection
 from typing import Any, Final, TypeAlias
 
-from . import budget, engine
-from .values import ours
+from .. import engine
+from ..values import ours
+from . import overhead
 
 Over: TypeAlias = tuple[weakref.ref[Any], ...]
 
@@ -45,11 +46,11 @@ def look_around(over: Collection[weakref.ref[Any]], share: float) -> Around:
     around.extend(map(weakref.ref.__call__, over))
     more = True
     for _ in range(_ROUNDS):
-        if not more or not budget.within(share):
+        if not more or not overhead.within(share):
             break
         began = time.thread_time()
         more = engine.look_upstream(around, _FOR_EACH * len(over))
         cost = time.thread_time() - began
         around.cost += cost
-        budget.spend(cost)
+        overhead.spend(cost)
     return around

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from .layout import human_size
-from .values import SQL_STORED, Loading, Summary
+from ..formatting import human_size
+from ..values import SQL_STORED, Loading, Summary
 
 KEPT_BY_A_REQUEST: Final = 16 * 1024
 """Less than this that is retained of a request, or of one of its evaluations, counts as nothing.

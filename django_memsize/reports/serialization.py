@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from .layout import plain
-from .values import SQL_STORED, Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
+from ..formatting import plain
+from ..values import SQL_STORED, Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
 
 VERSION: Final = 2
 """Since 2 a loading has ``times`` and ``instances``, and a site may have a template. What was

@@ -20,7 +20,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from .values import Several, ours
+from ..values import Several, ours
 
 WITHOUT: Final = frozenset(
     {ValuesIterable, ValuesListIterable, NamedValuesListIterable, FlatValuesListIterable}

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, Final
 
-from . import documents, layout, rendering
-from .layout import counted, human_duration, human_size, signed_size
-from .models import Report
-from .values import Amount, Loading, Summary, TopTypes, TypeTotal
-from .verdicts import Kept, Verdict, verdicts
+from .. import formatting
+from ..formatting import counted, human_duration, human_size, signed_size
+from ..models import Report
+from ..reports import serialization
+from ..reports.findings import Kept, Verdict, verdicts
+from ..values import Amount, Loading, Summary, TopTypes, TypeTotal
+from . import terminal
 
 TYPES_SHOWN: Final = 15
 """Rows of a table by type; further ones are folded away."""
@@ -26,7 +28,7 @@ _UNREADABLE: Final = (
 
 def title(report: Report, longest: int) -> str:
     """Return a name for the report, cut to ``longest`` characters."""
-    return layout.plain(str(report), longest) or "(no route)"
+    return formatting.plain(str(report), longest) or "(no route)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,11 @@ class EvaluationRow:
             duration=human_duration(sum(one.duration for one in loadings)),
             level=min(first.depth, 6),
             times=sum(one.times for one in loadings),
-            related=rendering.related_phrase(first),
+            related=terminal.related_phrase(first),
             sql=first.sql,
             database=first.database,
             types=None if shown.types is None else TypePage.of(shown.types),
-            types_of=rendering.loading_phrase(shown),
+            types_of=terminal.loading_phrase(shown),
             is_largest=shown is largest,
             verdicts=tuple(dict.fromkeys(found)),
         )
@@ -177,7 +179,7 @@ class ReportPage:
         """Return the page of a report; where its documents make no sense, without them."""
         try:
             return cls._of(report.summary(), report.kept_by_others())
-        except documents.UNREADABLE:
+        except serialization.UNREADABLE:
             return cls(
                 sentence=_UNREADABLE,
                 figures=[
@@ -198,15 +200,15 @@ class ReportPage:
     def _of(cls, summary: Summary, others: Sequence[Kept]) -> ReportPage:
         left_out = summary.loadings_left_out
         return cls(
-            sentence=rendering.sentence(summary),
-            figures=rendering.figures(summary),
-            notes=rendering.notes(summary),
+            sentence=terminal.sentence(summary),
+            figures=terminal.figures(summary),
+            notes=terminal.notes(summary),
             evaluations=_evaluations(summary, others),
             left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
-            thing=rendering.thing(summary),
+            thing=terminal.thing(summary),
             is_metered=summary.is_metered,
             is_light=summary.is_light,
-            words=rendering.words(summary),
+            words=terminal.words(summary),
             tables=[section for section in _tables(summary) if section.types.rows],
         )
 
@@ -219,7 +221,7 @@ class ReportPage:
 
 
 def _tables(summary: Summary) -> Iterator[TableSection]:
-    thing = rendering.thing(summary)
+    thing = terminal.thing(summary)
     if summary.is_light:
         return
     if not summary.is_metered:
@@ -232,7 +234,7 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
     if summary.moment is not None:
         yield TableSection(
             "The largest moment",
-            rendering.moment_phrase(summary, summary.moment),
+            terminal.moment_phrase(summary, summary.moment),
             TypePage.of(summary.moment.types),
         )
     for title, meaning, amount, types, is_folded in (
@@ -241,14 +243,14 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
             f"still reachable once the {thing} was over",
             summary.retained,
             summary.types,
-            not rendering.is_kept(summary),
+            not terminal.is_kept(summary),
         ),
         (
             "Dead",
             "no longer reachable, waiting for Python's collector",
             summary.dead,
             summary.dead_types,
-            not rendering.is_worth_a_word(summary.dead),
+            not terminal.is_worth_a_word(summary.dead),
         ),
         (
             "Parked",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from . import engine, layout
-from .values import OURS, Sized, Snapshot
+from .. import engine, formatting
+from ..values import OURS, Sized, Snapshot
 
 __all__ = ["Tracker", "sized", "sizeof", "snapshot"]
 
@@ -63,12 +63,12 @@ class Tracker:
                 (
                     kind,
                     str(number),
-                    layout.aligned_size(size),
-                    layout.aligned_size(size / (number or 1)),
+                    formatting.aligned_size(size),
+                    formatting.aligned_size(size / (number or 1)),
                 )
                 for kind, number, size in totals
             )
-            parts.append(layout.table((name, "active", "total size", "average"), rows))
+            parts.append(formatting.table((name, "active", "total size", "average"), rows))
         return "\n\n".join(parts)
 
     def print_summary(self) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from . import engine
-from .values import ours
+from .. import engine
+from ..values import ours
 
 if TYPE_CHECKING:
-    from .engine.compiled import Window
+    from ..engine.compiled import Window
 
 _Row = TypeVar("_Row")
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from . import sites
-from .layout import plain
-from .values import ours
+from ..formatting import plain
+from ..values import ours
+from . import source_files
 
 logger = logging.getLogger("django_memsize")
 
@@ -119,7 +119,9 @@ class _Entering:
 def _was_called_by_us(traceback: TracebackType | None) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is None or sites.is_called_by_us(traceback.tb_frame.f_code.co_filename)
+    return traceback is None or source_files.is_called_by_memsize(
+        traceback.tb_frame.f_code.co_filename
+    )
 
 
 def _said(error: Exception) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from .values import Several, ours
+from ..values import Several, ours
 
 ROWS: Final = 1_000
 """A request that loads fewer rows is never worth a report for its rows."""

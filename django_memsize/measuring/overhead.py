@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from .values import ours
+from ..values import ours
 
 _spent = 0.0
 

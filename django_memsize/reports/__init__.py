@@ -1,0 +1,1 @@
+"""Recordings as stored: built, judged, written, read."""
