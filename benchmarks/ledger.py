@@ -15,7 +15,7 @@ import timeit
 from example import Account, compare, origin, served
 
 from django_memsize.measuring.recording import Recording
-from django_memsize.measuring.spans import within
+from django_memsize.measuring.spans import in_span
 from django_memsize.orm import patches
 
 SINGLE = 1000
@@ -122,7 +122,7 @@ def metered_patched(work, *arguments):
 def recorded(recording, work, *arguments):
     """Time work within a recording, its opening and closing left out."""
     recording.open()
-    with within(recording):
+    with in_span(recording):
         seconds = timed(work, *arguments)
     recording.close()
     recording.abandon()

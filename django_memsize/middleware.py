@@ -22,7 +22,7 @@ from .measuring import deferred, overhead
 from .measuring.errors import Contained, logger
 from .measuring.in_flight import Presence
 from .measuring.recording import Recording
-from .measuring.spans import aside, running, within
+from .measuring.spans import active_span, in_span, uncredited
 from .reports import storage
 from .values import ours
 
@@ -89,7 +89,7 @@ class _Visit:
 
     def __init__(self) -> None:
         self._recording: Recording | None = None
-        self._block: within | None = None
+        self._block: in_span | None = None
         self._facts: storage.Facts | None = None
         self._over: tuple[weakref.ref[Any], ...] = ()
         self._departed = False
@@ -103,7 +103,7 @@ class _Visit:
         if self._recording is not None:
             with _contained:  # without its first census a report is incomplete, and still of use
                 self._recording.open()
-            block = within(self._recording)
+            block = in_span(self._recording)
             block.__enter__()
             self._block = block
 
@@ -115,7 +115,7 @@ class _Visit:
 
     def depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Stay with the response until it is closed, if there is something to tell of it."""
-        with aside():
+        with uncredited():
             self._depart(request, response)
 
     def _depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
@@ -163,14 +163,14 @@ def _arrive(request: HttpRequest) -> _Visit | None:
     elif config is not None and not config.excludes(request.path_info):
         if _is_chosen(config):
             visit.record(request.path_info)
-        elif running() is None:  # else it belongs to what is measured around it
+        elif active_span() is None:  # else it belongs to what is measured around it
             visit.record(request.path_info, light=True)
     return visit
 
 
 def _is_chosen(config: conf.Config) -> bool:
     return config.sample_rate >= 1 or (
-        random.random() < config.sample_rate and overhead.within(config.max_overhead)  # noqa: S311
+        random.random() < config.sample_rate and overhead.is_within(config.max_overhead)  # noqa: S311
     )
 
 
@@ -203,7 +203,7 @@ def _follow(response: Any, recording: Recording) -> None:
 def _followed(parts: Iterator[Any], recording: Recording) -> Iterator[Any]:
     while True:
         try:
-            with _contained.entering(within, recording):
+            with _contained.entering(in_span, recording):
                 part = next(parts)
         except StopIteration:
             return
@@ -214,7 +214,7 @@ def _followed(parts: Iterator[Any], recording: Recording) -> Iterator[Any]:
 async def _followed_async(parts: AsyncIterator[Any], recording: Recording) -> AsyncIterator[Any]:
     while True:
         try:
-            with _contained.entering(within, recording):
+            with _contained.entering(in_span, recording):
                 part = await anext(parts)
         except StopAsyncIteration:
             return

@@ -23,7 +23,7 @@ from django.views.generic import ListView
 import django_memsize as memsize
 from django_memsize import engine
 from django_memsize.measuring import deferred
-from django_memsize.measuring.spans import within
+from django_memsize.measuring.spans import in_span
 from django_memsize.reports import storage
 from django_memsize.screens import terminal
 from tests.app import views
@@ -512,7 +512,7 @@ def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, late
 def test_what_another_recording_takes_off_the_free_lists_is_parked_all_the_same():
     first = memsize.Recording("first")
     first.open()
-    with within(first):
+    with in_span(first):
         dropped = [(object(),) * size for size in range(1, 20) for _ in range(500)]
         del dropped
     first.close()

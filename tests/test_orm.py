@@ -32,7 +32,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import measure
 from django_memsize.measuring.recording import Recording
-from django_memsize.measuring.spans import current, within
+from django_memsize.measuring.spans import current, in_span
 from django_memsize.orm import call_sites, patches
 from tests.app.models import Account, Author, Book, Card, Reader
 from tests.programs import ended_well
@@ -220,7 +220,7 @@ def test_installing_again_under_someone_elses_patch_does_not_patch_twice(
         patching.setattr(QuerySet, "_fetch_all", lambda self: ours(self))
         patches.uninstall()
         patches.install()
-        with within(recording):
+        with in_span(recording):
             list(Book.objects.all())
 
     assert [one.rows for one in recording.evaluations] == [6]
@@ -245,7 +245,7 @@ def test_eight_threads_that_begin_together_patch_once(monkeypatch, books, functi
     def begin(recording):
         barrier.wait(10)
         patches.install()
-        with within(recording):
+        with in_span(recording):
             assert len(list(Book.objects.prefetch_related("author"))) == 6
 
     in_threads(*(functools.partial(begin, recording) for recording in recordings))
@@ -307,7 +307,7 @@ async def _thread_of_async_code(lent_connection):
 
 @pytest.fixture(params=["recorded", "not recorded"])
 def _either_way(request, recording):
-    with within(recording if request.param == "recorded" else None):
+    with in_span(recording if request.param == "recorded" else None):
         yield
 
 
@@ -392,7 +392,7 @@ async def test_closing_an_async_iterator_closes_what_it_iterates_over(
         finally:
             closed.append(True)
 
-    with monkeypatch.context() as patching, within(recording):
+    with monkeypatch.context() as patching, in_span(recording):
         patching.setattr(QuerySet, "aiterator", aiterator)
         patches.install()
         rows = Book.objects.aiterator()
@@ -416,7 +416,7 @@ async def test_iterators_of_someone_else_need_not_be_generators(monkeypatch, fun
                 raise StopAsyncIteration
             return self.left.pop()
 
-    with monkeypatch.context() as patching, within(recording):
+    with monkeypatch.context() as patching, in_span(recording):
         patching.setattr(QuerySet, "aiterator", lambda self: Rows())
         patching.setattr(QuerySet, "_iterator", lambda self, *_: iter([1, 2]))
         patches.install()
@@ -443,7 +443,7 @@ def test_an_exception_thrown_into_an_iterator_comes_out_of_it(books):
 
 
 def test_an_unknown_kind_of_rows_goes_by_the_name_of_its_class(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(books_as(Closing))
 
     assert [one.kind for one in recording.evaluations] == ["Closing"]
@@ -466,7 +466,7 @@ def test_pickles_of_evaluated_querysets_are_the_same_to_the_byte(recording):
     unrecorded = pickled()
     assert pickled() == unrecorded
 
-    with within(recording):
+    with in_span(recording):
         assert pickled() == unrecorded
     assert recording.rows == 8
 
@@ -474,7 +474,7 @@ def test_pickles_of_evaluated_querysets_are_the_same_to_the_byte(recording):
 def test_rows_of_an_iterator_die_behind_the_loop(books, recording):
     seen, alive = [], []
 
-    with within(recording):
+    with in_span(recording):
         for book in Book.objects.iterator(chunk_size=2):
             seen.append(weakref.ref(book))
             alive.append(sum(one() is not None for one in seen))
@@ -493,7 +493,7 @@ def test_rows_of_an_async_iterator_die_behind_the_loop(books, recording):
         return max([number async for number in alive_at_each_row()])
 
     unrecorded = async_to_sync(most_alive)()
-    with within(recording):
+    with in_span(recording):
         recorded = async_to_sync(most_alive)()
 
     assert recorded == unrecorded < 3
@@ -503,7 +503,7 @@ def test_rows_of_an_async_iterator_die_behind_the_loop(books, recording):
 def test_rows_are_the_same_without_server_side_cursors(monkeypatch, books, recording, disabled):
     monkeypatch.setitem(connection.settings_dict, "DISABLE_SERVER_SIDE_CURSORS", disabled)
 
-    with within(recording):
+    with in_span(recording):
         assert list(Book.objects.order_by("pk").iterator(chunk_size=2)) == books
 
     (evaluation,) = recording.evaluations
@@ -520,7 +520,7 @@ def test_a_recording_runs_no_query_of_its_own(books, recording):
         return [query["sql"] for query in captured.captured_queries]
 
     unrecorded = queries()
-    with within(recording):
+    with in_span(recording):
         assert queries() == unrecorded
     assert recording.rows == 14
 
@@ -529,7 +529,7 @@ def test_a_recording_runs_no_query_of_its_own(books, recording):
 
 
 def test_the_body_of_a_loop_over_an_iterator_belongs_to_the_recording(books, recording):
-    with within(recording):
+    with in_span(recording):
         for _ in Book.objects.iterator():
             assert current() is recording
         assert current() is recording
@@ -541,13 +541,13 @@ def test_the_body_of_an_async_loop_belongs_to_the_recording(books, recording):
             assert current() is recording
         assert current() is recording
 
-    with within(recording):
+    with in_span(recording):
         async_to_sync(loop)()
     assert recording.rows == 6
 
 
 def test_an_iterator_abandoned_outside_its_recording_leaves_nothing_behind(books, recording):
-    with within(recording):
+    with in_span(recording):
         rows = Book.objects.iterator()
         next(rows)
 
@@ -558,7 +558,7 @@ def test_an_iterator_abandoned_outside_its_recording_leaves_nothing_behind(books
 
 
 def test_an_iterator_consumed_outside_is_credited_to_where_it_was_made(books, recording):
-    with within(recording):
+    with in_span(recording):
         rows = Book.objects.iterator()
 
     assert len(list(rows)) == 6
@@ -566,7 +566,7 @@ def test_an_iterator_consumed_outside_is_credited_to_where_it_was_made(books, re
 
 
 def test_rows_loaded_once_a_recording_is_closed_are_not_in_it(books, recording):
-    with within(recording):
+    with in_span(recording):
         recording.close()
         list(Book.objects.all())
         list(Book.objects.iterator())
@@ -580,7 +580,7 @@ def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recordi
     followed = []
     monkeypatch.setattr(patches, "_begun", lambda *_: followed.append(_))
 
-    with within(recording):
+    with in_span(recording):
         assert list(loaded) == books
         assert loaded
         pickle.dumps(loaded)
@@ -589,7 +589,7 @@ def test_an_evaluated_queryset_is_not_followed_again(monkeypatch, books, recordi
 
 
 def test_parameters_are_not_in_the_statement(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(Book.objects.filter(title="secret"))
         list(Book.objects.filter(title="secret").iterator())
         list(Book.objects.raw("SELECT * FROM app_book WHERE title = %s", ["secret"]))
@@ -631,7 +631,7 @@ def test_a_query_that_raises_raises_the_same_exception(books, recording, query, 
         raise error
 
     assert gc.isenabled()
-    with within(recording), connection.execute_wrapper(raising):
+    with in_span(recording), connection.execute_wrapper(raising):
         with pytest.raises(type(error)) as caught:
             query()
         assert current() is recording
@@ -652,7 +652,7 @@ def test_a_query_that_raises_raises_the_same_exception(books, recording, query, 
     ids=["list", "iterator", "async for", "aiterator"],
 )
 def test_an_error_between_two_rows_is_raised_as_it_is(books, recording, query, rows):
-    with within(recording):
+    with in_span(recording):
         with pytest.raises(ValueError, match="on purpose") as caught:
             query(books_as(Breaking))
         assert current() is recording
@@ -667,7 +667,7 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
     if not enabled:
         gc.disable()
     try:
-        with within(recording):
+        with in_span(recording):
             list(Book.objects.prefetch_related("author"))
             assert gc.isenabled() is enabled
     finally:
@@ -696,7 +696,7 @@ def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording,
     # A function in C: what it raises is raised by the line of ours that calls it.
     monkeypatch.setattr(f"django_memsize.{function}", functools.partial(int, "no number"))
 
-    with within(recording):
+    with in_span(recording):
         assert query() == expected
         assert current() is recording
 
@@ -706,7 +706,7 @@ def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording,
 
 def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(books, recording):
     async def load(title):
-        with within(Recording(title)) as _:
+        with in_span(Recording(title)) as _:
             mine = current()
             rows = await listed(Book.objects.filter(title__lte=title))
             await asyncio.sleep(0)
@@ -717,7 +717,7 @@ def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(bo
     async def gathered():
         return await asyncio.gather(*(load(f"Book {number}") for number in range(4)))
 
-    with within(recording):
+    with in_span(recording):
         credited = async_to_sync(gathered)()
 
     assert credited == [(2, [1, 1]), (4, [2, 2]), (6, [3, 3]), (8, [4, 4])]
@@ -726,7 +726,7 @@ def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(bo
 
 @pytest.mark.django_db(transaction=True)
 def test_threads_are_credited_only_if_they_run_in_a_copy_of_the_context(books, recording):
-    with within(recording):
+    with in_span(recording):
         copied = contextvars.copy_context()
 
     in_threads(
@@ -743,7 +743,7 @@ def test_an_async_loop_abandoned_inside_a_recording_is_credited_to_it(books, rec
             async for _ in rows:
                 break
 
-    with within(recording):
+    with in_span(recording):
         async_to_sync(first)()
 
     assert [one.rows for one in recording.evaluations] == [1]
@@ -757,7 +757,7 @@ def built(recording):
 
 
 def test_instances_are_counted_by_model(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(Book.objects.all())
         list(Book.objects.values("title"))
         list(Book.objects.raw(BOOKS))
@@ -783,7 +783,7 @@ SELECTED = {
 def test_instances_of_select_related_are_counted_each_time_they_are_built(books, recording, load):
     Book.objects.create(title="Anonymous")
 
-    with within(recording), CaptureQueriesContext(connection) as captured:
+    with in_span(recording), CaptureQueriesContext(connection) as captured:
         load(Book.objects.select_related("author"))
 
     assert built(recording) == [FAN_OUT]
@@ -796,7 +796,7 @@ def test_instances_of_select_related_are_counted_however_they_are_asked_for(book
     Card.objects.create(reader=reader)
     Author.objects.update(best=books[0])
 
-    with within(recording):
+    with in_span(recording):
         list(Card.objects.select_related())
         list(Reader.objects.select_related("card"))
         list(Book.objects.select_related("author__best__author").filter(title="Book 1"))
@@ -819,7 +819,7 @@ def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording
         def __iter__(self):
             yield from (Author(name=book.title) for book in super().__iter__())
 
-    with within(recording):
+    with in_span(recording):
         list(books_as(Turning))
         list(books_as(Turning).iterator())
 
@@ -830,7 +830,7 @@ def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording
 def test_what_makes_rows_need_not_be_a_class(books, recording, load):
     queryset = Book.objects.all()
     queryset._iterable_class = functools.partial(ModelIterable)
-    with within(recording):
+    with in_span(recording):
         load(queryset)
 
     (evaluation,) = recording.evaluations
@@ -842,7 +842,7 @@ def test_what_makes_rows_need_not_be_a_class(books, recording, load):
 
 
 def test_a_loop_is_one_evaluation_with_its_sums(books, recording):
-    with within(recording):
+    with in_span(recording):
         for book in Book.objects.all():
             author_of(book)
 
@@ -853,7 +853,7 @@ def test_a_loop_is_one_evaluation_with_its_sums(books, recording):
 
 
 def test_statements_that_differ_are_evaluations_of_their_own(books, recording):
-    with within(recording):
+    with in_span(recording):
         for field in ("title", "title", "blurb", "title"):
             list(Book.objects.filter(**{field: "Book 1"}))
 
@@ -881,7 +881,7 @@ def go_through(cursor):
 
 @pytest.mark.parametrize("fetch", [fetch_all, fetch_some, fetch_one_by_one, go_through])
 def test_rows_that_a_cursor_fetches_are_counted(books, recording, fetch):
-    with within(recording), connection.cursor() as cursor:
+    with in_span(recording), connection.cursor() as cursor:
         cursor.execute(BOOKS)
         fetched = fetch(cursor)
 
@@ -915,7 +915,7 @@ def keep_going_through(cursor):
 def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
     books, recording, keep, counted
 ):
-    with within(recording), connection.cursor() as cursor:
+    with in_span(recording), connection.cursor() as cursor:
         cursor.execute(BOOKS)
         fetch = keep(cursor)
         recording.close()
@@ -940,7 +940,7 @@ def test_a_cursor_finds_what_its_classes_behind_that_of_django_have(books, recor
     class Mine(CursorWrapper, Last):
         pass
 
-    with within(recording), connection.cursor() as cursor:
+    with in_span(recording), connection.cursor() as cursor:
         mine = Mine(cursor.cursor, connection)
         mine.execute(BOOKS)
         fetched = fetch(mine)
@@ -955,7 +955,7 @@ def test_a_cursor_that_finds_what_fetches_in_its_own_way_still_does(books, recor
             found = super().__getattr__(name)
             return (lambda: found()[1:]) if name == "fetchall" else found
 
-    with within(recording), connection.cursor() as cursor:
+    with in_span(recording), connection.cursor() as cursor:
         mine = Mine(cursor.cursor, connection)
         mine.execute(BOOKS)
         assert fetch_all(mine) == 5
@@ -970,7 +970,7 @@ def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     with monkeypatch.context() as before_us:
         before_us.setattr(CursorWrapper, "__iter__", lambda self: iter(self.cursor.fetchall()))
         patches.install()
-        with within(recording), connection.cursor() as cursor:
+        with in_span(recording), connection.cursor() as cursor:
             cursor.execute(BOOKS)
             fetched = go_through(cursor)
         patches.uninstall()
@@ -1000,7 +1000,7 @@ def test_rows_that_are_no_models_are_counted_where_relations_are_selected(
 
     queryset = Book.objects.select_related("author")
     queryset._iterable_class = Turning
-    with within(recording):
+    with in_span(recording):
         load(queryset)
 
     (evaluation,) = recording.evaluations
@@ -1017,14 +1017,14 @@ def test_a_model_is_not_asked_for_a_filtered_relation_that_a_row_lacks(
 
     monkeypatch.setattr(Book, "__getattr__", asked, raising=False)
     anns = FilteredRelation("author", condition=Q(author__name="Ann"))
-    with within(recording):
+    with in_span(recording):
         load(Book.objects.annotate(ann=anns).select_related("ann"))
 
     assert built(recording) == [{"app.Book": 6, "app.Author": 3}]
 
 
 def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(Book.objects.all())
         assert Book.objects.count() == 6
         assert Book.objects.exists()
@@ -1034,7 +1034,7 @@ def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
 
 
 def test_many_statements_at_once_are_one(books, recording):
-    with within(recording), connection.cursor() as cursor:
+    with in_span(recording), connection.cursor() as cursor:
         cursor.executemany("UPDATE app_book SET blurb = %s WHERE title = %s", [("a", "b")] * 3)
 
     assert recording.statements == 1
@@ -1053,7 +1053,7 @@ def author_of(book):
 
 
 def test_the_site_is_the_line_of_a_plain_call(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(Book.objects.all())
 
     (evaluation,) = recording.evaluations
@@ -1064,7 +1064,7 @@ def test_the_site_is_the_line_of_a_plain_call(books, recording):
 
 def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monkeypatch):
     monkeypatch.setattr(call_sites, "_ROLES_KEPT", 20)
-    with within(recording):
+    with in_span(recording):
         for number in range(100):
             exec(compile("list(Book.objects.all())", f"/rule-{number}.py", "exec"))
 
@@ -1075,7 +1075,7 @@ def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monke
 
 
 def test_the_site_is_the_line_of_a_comprehension(books, recording):
-    with within(recording):
+    with in_span(recording):
         titles = [book.title for book in Book.objects.all()]
 
     (evaluation,) = recording.evaluations
@@ -1084,7 +1084,7 @@ def test_the_site_is_the_line_of_a_comprehension(books, recording):
 
 
 def test_the_site_of_an_iterator_is_where_it_was_asked_for(books, recording):
-    with within(recording):
+    with in_span(recording):
         rows = Book.objects.iterator()
         list(rows)
 
@@ -1094,7 +1094,7 @@ def test_the_site_of_an_iterator_is_where_it_was_asked_for(books, recording):
 
 def test_the_site_of_a_lazy_foreign_key_is_the_helper_that_follows_it(books, recording):
     book = Book.objects.get(title="Book 1")
-    with within(recording):
+    with in_span(recording):
         author_of(book)
 
     (evaluation,) = recording.evaluations
@@ -1102,7 +1102,7 @@ def test_the_site_of_a_lazy_foreign_key_is_the_helper_that_follows_it(books, rec
 
 
 def test_the_site_of_a_prefetch_is_that_of_the_queryset(books, recording):
-    with within(recording):
+    with in_span(recording):
         list(Book.objects.prefetch_related("author"))
 
     inner, outer = recording.evaluations
@@ -1114,7 +1114,7 @@ def test_the_site_of_what_a_template_loads_is_the_line_that_renders_it(books, re
     source = "{% for book in books %}{{ book.author.name }}{% endfor %}"
     template = engines["django"].from_string(source)
 
-    with within(recording):
+    with in_span(recording):
         template.render({"books": Book.objects.all()})
 
     assert [(one.model, one.times) for one in recording.evaluations] == [
@@ -1135,7 +1135,7 @@ def test_the_site_of_what_a_template_loads_has_the_line_of_the_innermost_node(bo
     loader = ("django.template.loaders.locmem.Loader", PAGES)
     template = Engine(loaders=[loader]).get_template("outer.html")
 
-    with within(recording):
+    with in_span(recording):
         template.render(Context({"books": Book.objects.all()}))
 
     whole, lazy = (one.site for one in recording.evaluations)
@@ -1151,7 +1151,7 @@ def test_a_template_of_the_programs_own_goes_before_one_of_a_library(books, reco
     pages = {"form.html": "<form>\n{{ form }}</form>"}
     loader = ("django.template.loaders.locmem.Loader", pages)
 
-    with within(recording):
+    with in_span(recording):
         Engine(loaders=[loader]).get_template("form.html").render(Context({"form": Choice()}))
         str(Choice())
 
@@ -1210,7 +1210,7 @@ ASYNC_SITES = [
 @pytest.mark.parametrize(("view", "function", "text"), ASYNC_SITES)
 @pytest.mark.usefixtures("_thread_of_async_code")
 async def test_the_site_in_async_code_is_the_line_that_awaits(recording, view, function, text):
-    with within(recording):
+    with in_span(recording):
         await view()
 
     (evaluation,) = recording.evaluations
@@ -1230,7 +1230,7 @@ async def test_a_coroutine_that_is_not_suspended_yet_is_waited_for(monkeypatch, 
     task = asyncio.current_task()
     monkeypatch.setattr(call_sites, "_suspended", suspended)
     monkeypatch.setattr(asyncio, "all_tasks", lambda loop: {task})
-    with within(recording):
+    with in_span(recording):
         await view_that_gets()
 
     (evaluation,) = recording.evaluations
@@ -1242,7 +1242,7 @@ async def test_a_coroutine_that_is_not_suspended_yet_is_waited_for(monkeypatch, 
 async def test_the_sites_of_gathered_tasks_are_each_its_own(recording):
     views = [view_that_gets, view_that_loops, view_that_iterates, view_that_gets]
 
-    with within(recording):
+    with in_span(recording):
         await asyncio.gather(*(view() for view in views))
 
     times = {one.site.function: one.times for one in recording.evaluations}
@@ -1253,7 +1253,7 @@ async def test_the_sites_of_gathered_tasks_are_each_its_own(recording):
 def test_the_site_in_async_code_called_by_sync_code_is_the_line_that_awaits(
     books, recording, view, function, text
 ):
-    with within(recording):
+    with in_span(recording):
         async_to_sync(view)()
 
     (evaluation,) = recording.evaluations

@@ -468,8 +468,8 @@ def test_saving_is_up_to_whoever_configured_it(defaults):
 def test_the_budget_is_a_share_of_the_time_of_the_process():
     overhead.spend(0.001)
 
-    assert overhead.within(1.0)
-    assert not overhead.within(0.0)
+    assert overhead.is_within(1.0)
+    assert not overhead.is_within(0.0)
 
 
 @pytest.fixture

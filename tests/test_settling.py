@@ -144,7 +144,7 @@ def test_nothing_is_looked_for_where_the_request_is_gone():
 def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
     looks = []
     monkeypatch.setattr(engine, "look_upstream", lambda *_: looks.append("look") or True)
-    monkeypatch.setattr(overhead, "within", lambda share: share == 0.5 and len(looks) < 3)
+    monkeypatch.setattr(overhead, "in_span", lambda share: share == 0.5 and len(looks) < 3)
     spent = []
     monkeypatch.setattr(overhead, "spend", spent.append)
     request = in_a_circle()

@@ -41,7 +41,7 @@ from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.views.generic import DetailView, ListView
 
 from django_memsize.measuring.recording import Recording
-from django_memsize.measuring.spans import within
+from django_memsize.measuring.spans import in_span
 from tests.app.models import Account, Author, Book, Card, Novel, Reader, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -1292,7 +1292,7 @@ def test_each_loading_of_rows_is_one_evaluation(world, load, loaded, others, mak
             for alias in ("default", "other")
         ]
         made = stack.enter_context(counted_instances())
-        stack.enter_context(within(recording))
+        stack.enter_context(in_span(recording))
         (async_to_sync(load) if inspect.iscoroutinefunction(load) else load)(world)
 
     evaluations = recording.evaluations

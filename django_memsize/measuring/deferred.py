@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 from ..values import ours
 from .errors import Contained
 from .referrers import Around, Over, look_around
-from .spans import aside
+from .spans import uncredited
 
 _LATEST: Final = 0.25
 _PAUSE: Final = 0.02
@@ -127,7 +127,7 @@ def _settle(wanted: Callable[[_Ended], bool]) -> None:
     taken = _take(wanted)
     around = None
     try:
-        with _contained, aside():
+        with _contained, uncredited():
             around = _look_around(taken)
         while taken:
             taken.pop(0).then(around)

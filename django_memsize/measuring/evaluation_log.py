@@ -18,7 +18,7 @@ from . import overhead, spans
 from .errors import Contained
 from .instruments import Census, Gauge, Meter
 from .overhead import Account, Work
-from .spans import Stretch, aside, running
+from .spans import Span, active_span, uncredited
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -134,7 +134,7 @@ class Ledger:
 
     def load(
         self,
-        outer: Stretch,
+        outer: Span,
         owner: int,
         model: Named,
         kind: str,
@@ -216,7 +216,7 @@ class Ledger:
         For the first of a recording always; then as long as all our work in this process stays
         within the share of its CPU time that the settings allow.
         """
-        return not self._has_told or overhead.within(self.max_overhead)
+        return not self._has_told or overhead.is_within(self.max_overhead)
 
     def told(self) -> None:
         """Take in that there is a table now."""
@@ -419,17 +419,17 @@ class Load:
         "_wall",
         "around",
         "built",
-        "counts_fetches",
+        "counts_cursor_rows",
         "evaluation",
         "fetched",
         "ledger",
         "owner",
     )
 
-    def __init__(self, evaluation: Evaluation, around: Stretch, owner: int) -> None:
+    def __init__(self, evaluation: Evaluation, around: Span, owner: int) -> None:
         self.evaluation = evaluation
         self.ledger = evaluation.ledger
-        self.counts_fetches = evaluation.kind == "update"
+        self.counts_cursor_rows = evaluation.kind == "update"
         self.around = around
         self.owner = owner
         self.fetched = 0
@@ -445,12 +445,12 @@ class Load:
 
     def __enter__(self) -> Load:
         """Begin. What runs here is the evaluation's."""
-        return self.enter(running(), engine.switch_window(None))
+        return self.enter(active_span(), engine.switch_window(None))
 
-    def enter(self, outer: Stretch | None, window: Window | None) -> Load:
-        """Begin inside a stretch, where no window is set any more, and that one was."""
+    def enter(self, outer: Span | None, window: Window | None) -> Load:
+        """Begin inside a span, where no window is set any more, and that one was."""
         self._outer, self._outer_window = outer, window
-        spans.become(self)
+        spans.activate_span(self)
         try:
             self.open()
             inside = self.window if self.ledger.measures else window
@@ -465,7 +465,7 @@ class Load:
         engine.switch_window(None)
         if self._census is not None:
             self._census.leave()
-        spans.become(self._outer)
+        spans.activate_span(self._outer)
         if self._outer_window is not None:
             engine.switch_window(self._outer_window)
 
@@ -473,7 +473,7 @@ class Load:
         """Begin to count."""
         account = self.ledger.account
         if self.ledger.measures and self.evaluation.window is None:
-            with aside(), _contained, Work(account):
+            with uncredited(), _contained, Work(account):
                 self._measure()
         self._wall = account.wall
         self._started = time.perf_counter()
@@ -486,7 +486,7 @@ class Load:
             return
         self._has_ran = True
         if type(sql) is not str or evaluation.sql != sql or evaluation.database != database:
-            with aside():
+            with uncredited():
                 statement = _copied(sql)
                 if evaluation.sql != statement or evaluation.database != database:
                     self._move(evaluation.ledger.line_of(evaluation, statement, database))
@@ -502,7 +502,7 @@ class Load:
 
     def close(self, rows: int, instances: Mapping[str, int] | None = None) -> None:
         """End, with the rows loaded and the instances built, while they are still at hand."""
-        with aside():
+        with uncredited():
             self.end(rows, instances)
 
     def stream(
@@ -572,7 +572,7 @@ class Load:
         rows: int,
         types: Mapping[type, int],
     ) -> None:
-        with _contained, aside():
+        with _contained, uncredited():
             self.close(rows, built_of(types))
 
 

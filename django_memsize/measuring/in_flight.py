@@ -30,7 +30,7 @@ _threads = _Threads()
 
 @ours
 class Presence:
-    """One stretch under way, from its making until ``leave()``."""
+    """One span under way, from its making until ``leave()``."""
 
     __slots__ = ("_ahead", "_forks", "_left", "_number", "_thread")
 

@@ -1,4 +1,4 @@
-"""The two instruments, and how each measures one stretch, or neither.
+"""The two instruments, and how each measures one span, or neither.
 
 A census counts the whole heap before and after: what there is more of is net, whoever made it. The
 meter has every allocation credited to the window in whose context it happens.

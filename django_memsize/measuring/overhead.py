@@ -16,16 +16,16 @@ def spend(seconds: float) -> None:
     _spent += seconds
 
 
-def within(share: float) -> bool:
+def is_within(share: float) -> bool:
     """Tell whether our work so far is at most this share of the CPU time of the process."""
     return _spent <= share * time.process_time()
 
 
 @ours
 class Account:
-    """What our own work for one stretch has cost: seconds of the processor, and of the clock.
+    """What our own work for one span has cost: seconds of the processor, and of the clock.
 
-    It is on the account of every stretch around as well.
+    It is on the account of every span around as well.
     """
 
     __slots__ = ("around", "cpu", "wall")

@@ -1,4 +1,4 @@
-"""Measuring a stretch of the program: what it left on the heap, and which rows it loaded."""
+"""Measuring a span of the program: what it left on the heap, and which rows it loaded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .in_flight import Presence
 from .instruments import Gauge, Nothing, gauge_for
 from .overhead import Account, Work
 from .referrers import Around
-from .spans import current, within
+from .spans import current, in_span
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -49,7 +49,7 @@ def configure(defaults: Callable[[], Defaults]) -> None:
 
 @ours
 class Recording:
-    """One measured stretch: a request, a command, a block.
+    """One measured span: a request, a command, a block.
 
     Bytes are bytes, durations seconds. ``diff`` is by type. With the meter it is what is retained:
     reachable from outside the recording once that is over. ``allocated`` and ``peak`` are known
@@ -60,7 +60,7 @@ class Recording:
     it was the first of its kind in this process, None where nobody asked.
     """
 
-    counts_fetches: Final = True
+    counts_cursor_rows: Final = True
 
     __slots__ = (
         "_account",
@@ -223,7 +223,7 @@ class Recording:
         return f"<Recording {self.name!r}: {self.duration:.3f} s, {number} evaluations>"
 
     def open(self) -> None:
-        """Begin. What runs ``within(recording)`` from now on belongs to it."""
+        """Begin. What runs ``in_span(recording)`` from now on belongs to it."""
         outer = current()
         if outer is not None and outer.ledger is not self.ledger:
             self.ledger.around = outer.ledger
@@ -232,7 +232,7 @@ class Recording:
             self._presence = Presence()
         self._started = time.perf_counter()
         # Before the census, which would find the context changed by entering it.
-        with within(self):
+        with in_span(self):
             self._collected_before = _collected()
             self.rss_before = rss.size()
             with Work(self._account):
@@ -273,7 +273,7 @@ class Recording:
         self.ledger.settle()
 
     def abandon(self) -> None:
-        """End without telling: the stretch was lost sight of, or nobody asks."""
+        """End without telling: the span was lost sight of, or nobody asks."""
         if not self.closed:
             self.ledger.closed = True
             self.incomplete = True

@@ -46,7 +46,7 @@ def look_around(over: Collection[weakref.ref[Any]], share: float) -> Around:
     around.extend(map(weakref.ref.__call__, over))
     more = True
     for _ in range(_ROUNDS):
-        if not more or not overhead.within(share):
+        if not more or not overhead.is_within(share):
             break
         began = time.thread_time()
         more = engine.look_upstream(around, _FOR_EACH * len(over))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row")
 
 
-class Stretch(Protocol):
+class Span(Protocol):
     """Something that is measured while it runs."""
 
     @property
@@ -33,46 +33,46 @@ class Stretch(Protocol):
         """Where what it loads is written down: closed once it is over."""
 
     @property
-    def counts_fetches(self) -> bool:
+    def counts_cursor_rows(self) -> bool:
         """Whether the rows that cursors fetch are to be counted for it."""
 
 
-_current: ContextVar[Stretch | None] = ContextVar("memsize_current", default=None)
+_current: ContextVar[Span | None] = ContextVar("memsize_current", default=None)
 
 
-running: Final = _current.get
-"""``running()`` is None wherever nothing is measured: the quickest way to know."""
+active_span: Final = _current.get
+"""``active_span()`` is None wherever nothing is measured: the quickest way to know."""
 
-become: Final = _current.set
-"""``become(stretch)`` has what runs from now on in this context belong to it, or to none."""
+activate_span: Final = _current.set
+"""``activate_span(span)`` has what runs from now on in this context belong to it, or to none."""
 
 
-def current() -> Stretch | None:
-    """Return what is being measured in this context: the innermost stretch still open.
+def current() -> Span | None:
+    """Return what is being measured in this context: the innermost span still open.
 
     A task that outlives its request has the request's context for good.
     """
-    stretch = _current.get()
-    return None if stretch is None or stretch.ledger.closed else stretch
+    span = _current.get()
+    return None if span is None or span.ledger.closed else span
 
 
 @ours
-class within:
-    """A ``with`` block that runs as part of a stretch, or of none."""
+class in_span:
+    """A ``with`` block that runs as part of a span, or of none."""
 
-    __slots__ = ("_outer", "_outer_window", "below", "stretch")
+    __slots__ = ("_outer", "_outer_window", "below", "span")
 
-    def __init__(self, stretch: Stretch | None) -> None:
-        self.stretch = stretch
-        self.below: within | None = None
-        self._outer: Stretch | None = None
+    def __init__(self, span: Span | None) -> None:
+        self.span = span
+        self.below: in_span | None = None
+        self._outer: Span | None = None
         self._outer_window: Window | None = None
 
     def __enter__(self) -> None:
-        stretch = self.stretch
+        span = self.span
         self._outer = _current.get()
-        _current.set(stretch)
-        self._outer_window = engine.switch_window(None if stretch is None else stretch.window)
+        _current.set(span)
+        self._outer_window = engine.switch_window(None if span is None else span.window)
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         engine.switch_window(self._outer_window)
@@ -80,7 +80,7 @@ class within:
 
 
 @ours
-class aside:
+class uncredited:
     """A ``with`` block of our own work: what it allocates is credited to nobody."""
 
     __slots__ = ("_window",)
@@ -94,15 +94,15 @@ class aside:
 
 def streamed(
     rows: Iterator[_Row],
-    stretch: Stretch,
+    span: Span,
     begin: Callable[[], Window | None],
     end: Callable[[int, dict[type, int]], object],
 ) -> Iterator[_Row]:
-    """Return the rows: what makes them is the stretch's, not what is done in between.
+    """Return the rows: what makes them is the span's, not what is done in between.
 
     ``begin()`` runs before the first row, ``end(count, types)`` after the last one.
     """
-    return engine.Stream(rows, _current, stretch, begin, end)
+    return engine.Stream(rows, _current, span, begin, end)
 
 
 def _forget() -> None:

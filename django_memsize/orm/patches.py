@@ -31,7 +31,7 @@ from .. import engine
 from ..measuring.errors import Contained
 from ..measuring.evaluation_log import Ledger, Load
 from ..measuring.source_files import PACKAGE
-from ..measuring.spans import Stretch, aside, current, running, within
+from ..measuring.spans import Span, active_span, current, in_span, uncredited
 from ..values import Numbers
 from .call_sites import current_site
 from .instances import Relation, built, built_of, instances_among, relations_of
@@ -84,7 +84,7 @@ def installed() -> bool:
 
 def _fetching(fetch_all: Any) -> Callable[[Any], None]:
     def _fetch_all(self: Any) -> None:
-        outer = running()
+        outer = active_span()
         if outer is None or self._result_cache is not None:
             return fetch_all(self)  # type: ignore[no-any-return]
         load = None
@@ -128,11 +128,11 @@ def _end(load: Load, queryset: Any) -> None:
 def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
     def _iterator(self: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
         rows: Iterator[Any] = iterate(self, *args, **kwargs)
-        if running() is not None:
+        if active_span() is not None:
             with _contained:
                 load = _load_of_stream(self)
                 if load is not None:
-                    with aside():
+                    with uncredited():
                         relations = relations_of(self)
                     return _streamed(load.stream(rows, built_of), load, relations)
         return rows
@@ -148,7 +148,7 @@ def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[
             yield from rows
         else:
             for row in rows:
-                with _contained, aside():
+                with _contained, uncredited():
                     for relation in relations:
                         relation.add(found, instances_among((row,)))
                 yield row
@@ -160,7 +160,7 @@ def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[
 def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:
     def aiterator(self: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         rows: AsyncIterator[Any] = iterate(self, *args, **kwargs)
-        if running() is not None:
+        if active_span() is not None:
             with _contained:
                 load = _load_of_stream(self)
                 if load is not None:
@@ -178,12 +178,12 @@ async def _astreamed(rows: AsyncIterator[Any], queryset: Any, load: Load) -> Asy
     try:
         while True:
             try:
-                with _contained.entering(within, load):
+                with _contained.entering(in_span, load):
                     row = await anext(rows)
             except StopAsyncIteration:
                 break
             count += 1
-            with _contained, aside():
+            with _contained, uncredited():
                 found.add(built(queryset, (row,), load.evaluation.model))
             yield row
             del row
@@ -197,7 +197,7 @@ async def _astreamed(rows: AsyncIterator[Any], queryset: Any, load: Load) -> Asy
 
 def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
     def pre_sql_setup(self: Any) -> None:
-        if running() is None:
+        if active_span() is None:
             return set_up(self)  # type: ignore[no-any-return]
         with _contained.entering(_load_of_update, self) as load:
             set_up(self)
@@ -209,7 +209,7 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
     return pre_sql_setup
 
 
-def _begun(queryset: Any, outer: Stretch) -> Load | None:
+def _begun(queryset: Any, outer: Span) -> Load | None:
     """Begin the loading of a queryset, unless none begins here, or one of it has begun."""
     ledger: Ledger = outer.ledger
     if ledger.closed or (type(outer) is Load and outer.owner == id(queryset)):
@@ -232,7 +232,7 @@ def _load_of_stream(queryset: Any) -> Load | None:
     if outer is None or (type(outer) is Load and outer.owner == id(queryset)):
         return None
     caller = sys._getframe(2)
-    with aside():
+    with uncredited():
         site, purpose = current_site(caller)
         kind = purpose or _kind(queryset)
         ledger: Ledger = outer.ledger
@@ -243,7 +243,7 @@ def _load_of_update(compiler: Any) -> Load | None:
     outer = current()
     if outer is None:
         return None
-    with aside():
+    with uncredited():
         site, _ = current_site(_outside())
         ledger: Ledger = outer.ledger
         return ledger.load(outer, id(compiler), compiler.query.model._meta, "update", site)
@@ -271,13 +271,13 @@ def _kind(queryset: Any) -> str:
 def _executing(execute: Any) -> Callable[..., Any]:
     def patched(self: Any, sql: Any, params: Any = None) -> Any:
         result = execute(self, sql, params)
-        stretch = running()
-        if stretch is not None and not stretch.ledger.closed:
+        span = active_span()
+        if span is not None and not span.ledger.closed:
             try:
-                if type(stretch) is Load:
-                    stretch.ran(sql, self.db.alias)
+                if type(span) is Load:
+                    span.ran(sql, self.db.alias)
                 else:
-                    stretch.ledger.ran()
+                    span.ledger.ran()
             except Exception as error:
                 if not _contained.swallows(error):
                     raise
@@ -289,11 +289,11 @@ def _executing(execute: Any) -> Callable[..., Any]:
 def _calling(call: Any) -> Callable[..., Any]:
     def patched(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = call(self, *args, **kwargs)
-        if running() is not None:
+        if active_span() is not None:
             with _contained:
-                stretch = current()
-                if stretch is not None:
-                    stretch.ledger.ran()
+                span = current()
+                if span is not None:
+                    span.ledger.ran()
         return result
 
     return patched
@@ -311,8 +311,8 @@ def _fetches(name: str, number: Callable[[Any], int]) -> Callable[[Any], Callabl
                 rows = (found or self.__getattr__(name))(*args, **kwargs)
             else:
                 rows = fetch(self, *args, **kwargs)
-            stretch = running()
-            if stretch is not None and stretch.counts_fetches:
+            span = active_span()
+            if span is not None and span.counts_cursor_rows:
                 with _contained:
                     count = _counter_of_rows(sys._getframe(1))
                     if count is not None:
@@ -329,7 +329,7 @@ def _fetches(name: str, number: Callable[[Any], int]) -> Callable[[Any], Callabl
 def _going_through(iterate: Any) -> Callable[[Any], Iterator[Any]]:
     def patched(self: Any) -> Iterator[Any]:
         rows: Iterator[Any] = iterate(self)
-        if running() is not None:
+        if active_span() is not None:
             with _contained:
                 count = _counter_of_rows(sys._getframe(1))
                 if count is not None:
@@ -357,12 +357,12 @@ def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
 
 def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
     """Return what counts the rows that are about to be fetched; None if they are Django's own."""
-    stretch = current()
-    if isinstance(stretch, Load):
-        return stretch.fetch if stretch.counts_fetches else None
-    if stretch is None or caller.f_globals.get("__name__", "").startswith("django.db."):
+    span = current()
+    if isinstance(span, Load):
+        return span.fetch if span.counts_cursor_rows else None
+    if span is None or caller.f_globals.get("__name__", "").startswith("django.db."):
         return None
-    counter: Callable[[int], object] = stretch.ledger.fetched
+    counter: Callable[[int], object] = span.ledger.fetched
     return counter
 
 

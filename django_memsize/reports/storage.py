@@ -27,7 +27,7 @@ from ..measuring.errors import Contained, Reminder
 from ..measuring.evaluation_log import Evaluation
 from ..measuring.recording import Defaults, Recording
 from ..measuring.referrers import Around, Over
-from ..measuring.spans import within
+from ..measuring.spans import in_span
 from ..models import Report
 from ..values import Amount, Diff, Loading, Several, TopMoment, TopTypes, ours
 from . import serialization
@@ -99,7 +99,7 @@ class _Kept:
     def store(self, around: Around | None = None) -> Report | None:
         """Settle the recording and take over its report; None if that was dropped."""
         report, accepted = None, False
-        with _contained, within(None):
+        with _contained, in_span(None):
             self._recording.settle(around)
             began = time.thread_time()
             report = report_of(self._recording, self._facts)
@@ -160,7 +160,7 @@ def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> R
     dropped, or nothing is to be stored here: memsize is switched off, or a test runs that did not
     ask, or a light one is not among the worst of its route.
     """
-    with _contained, within(None):
+    with _contained, in_span(None):
         recording.close()
         collected = _collected.get()
         if collected is None and (conf.active() is None or conf.is_quiet()):

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 
 from .. import engine, formatting
 from ..measuring.instruments import Meter
-from ..measuring.spans import within
+from ..measuring.spans import in_span
 from ..values import Alternatives, LeftOut, Way
 
 ROUNDS: Final = 3
@@ -68,7 +68,7 @@ def compare(
     it would use by itself.
     """
     _require_instances(queryset)
-    with within(None):
+    with in_span(None):
         rows = queryset.using(queryset.db)
         named = None if fields is None else _checked(rows, fields)
         if limit is not None:

@@ -1,4 +1,4 @@
-"""``measure``: what a program says to have a stretch of its own measured."""
+"""``measure``: what a program says to have a span of its own measured."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from ..measuring.errors import Contained
 from ..measuring.recording import Recording
-from ..measuring.spans import aside, within
+from ..measuring.spans import in_span, uncredited
 from ..values import ours
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-_blocks: ContextVar[within | None] = ContextVar("memsize_blocks", default=None)
+_blocks: ContextVar[in_span | None] = ContextVar("memsize_blocks", default=None)
 """The innermost block of ``measure`` in this context. Each knows the one around it."""
 _contained: Final = Contained("django-memsize: measuring", only_ours=True)
 
@@ -37,9 +37,9 @@ class measure:
         self._save = save
 
     def __enter__(self) -> Recording:
-        with aside():
+        with uncredited():
             recording = Recording(self._name)
-            block = within(recording)
+            block = in_span(recording)
             block.below = _blocks.get()
             _blocks.set(block)
             try:
@@ -54,15 +54,15 @@ class measure:
 
     # Not *exception: the tuple would be on the heap while it is counted.
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
-        block = cast("within", _blocks.get())
+        block = cast("in_span", _blocks.get())
         _blocks.set(block.below)
-        recording = cast("Recording", block.stretch)
+        recording = cast("Recording", block.span)
         try:
             with _contained:
                 recording.close()
         finally:
             block.__exit__()
-        with aside():
+        with uncredited():
             with _contained:
                 recording.settle()
             if self._save and recording.save is not None:

@@ -29,7 +29,7 @@ from django_memsize import conf, formatting
 from django_memsize.checks import MIDDLEWARE
 from django_memsize.measuring import source_files
 from django_memsize.measuring.recording import Recording
-from django_memsize.measuring.spans import within
+from django_memsize.measuring.spans import in_span
 from django_memsize.models import Report
 from django_memsize.reports import storage
 from django_memsize.screens import terminal
@@ -191,7 +191,7 @@ class Command(RichCommand):
                 names = _names_at_hand()
                 recording.open()  # first: only then is there a window to be within
                 try:
-                    with within(recording):
+                    with in_span(recording):
                         value = code(names)
                 except Exception as error:
                     recording.abandon()
