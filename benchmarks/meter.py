@@ -150,7 +150,7 @@ def armed(answer, path, times, is_told=False):
         answer(path)
         left(window)
         if is_told:
-            window.held()
+            window.alive_by_type()
             window.settle()
         else:
             window.forget()
@@ -218,7 +218,7 @@ def closing(most, rounds):
     """Return a table for windows of several sizes."""
     rows = []
     (outer, alive), kept = filled(1000, 1)
-    outer.held()  # the classes are learnt once
+    outer.alive_by_type()  # the classes are learnt once
     blocks_of_one = alive / 1000
     del kept, outer
     for blocks in sorted({most // 100, most // 10, most}):
@@ -242,9 +242,9 @@ def sized(blocks, blocks_of_one, inner, rounds):
         (outer, alive), kept = filled(round(blocks / blocks_of_one), inner)
         bytes_a_block = compiled.meter_bytes() / alive
         closed, _ = timed(outer.close)
-        held, _ = timed(outer.held)
+        alive_by_type, _ = timed(outer.alive_by_type)
         settling, _ = timed(outer.settle)
-        found["closing and `held()`, a block"].append((closed + held) / alive * 1e9)
+        found["closing and `held()`, a block"].append((closed + alive_by_type) / alive * 1e9)
         found["settling, a block"].append(settling / alive * 1e9)
         found["own bytes, a block"].append(bytes_a_block)
         del kept, outer

@@ -19,15 +19,15 @@ def pytest_report_header():
 def _instrument(request, monkeypatch):
     """Have the census measure what is marked so, and otherwise what is the default."""
     if request.node.get_closest_marker("census"):
-        monkeypatch.setattr(recording, "gauge_for", lambda instrument: instruments.Census())
+        monkeypatch.setattr(recording, "instrument_for", lambda instrument: instruments.Census())
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_over():
     """Have every test begin and end outside of any recording."""
-    assert spans.current() is None
+    assert spans.open_span() is None
     yield
-    assert spans.current() is None
+    assert spans.open_span() is None
     storage.forget()
 
 

@@ -163,14 +163,14 @@ async def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(meas
         error = kind("on purpose")
 
         async def raises(request, error=error):
-            assert recording.current() is not None
+            assert recording.open_span() is not None
             raise error
 
         with storage.collecting() as reports, pytest.raises(kind) as caught:
             await through(raises)
         assert caught.value is error
         assert reports == []
-        assert recording.current() is None
+        assert recording.open_span() is None
         assert others_under_way() == 0
 
 
@@ -183,7 +183,7 @@ async def test_a_view_that_is_cancelled_hears_of_it_and_leaves_nothing_behind(
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            heard.append(recording.current() is not None)
+            heard.append(recording.open_span() is not None)
             raise
 
     task = asyncio.create_task(through(waits))
@@ -204,7 +204,7 @@ async def chunks(log):
     try:
         for number in range(4):
             log.append(f"making {number}")
-            assert recording.current() is not None
+            assert recording.open_span() is not None
             yield f"chunk {number}"
     finally:
         log.append("closed")
@@ -222,7 +222,7 @@ async def test_no_chunk_is_made_before_it_is_asked_for(measured, quick_census):
         stream = aiter(response)
         assert await anext(stream) == b"chunk 0"
         assert log == ["making 0"]
-        assert recording.current() is None
+        assert recording.open_span() is None
         assert [part async for part in stream] == [b"chunk 1", b"chunk 2", b"chunk 3"]
         assert log[-1] == "closed"
         assert reports == []
@@ -410,7 +410,7 @@ def test_a_client_that_leaves_frees_what_its_request_held(
         assert len(reports) == 1
 
     assert set(ended) == {url}
-    assert recording.current() is None
+    assert recording.open_span() is None
     assert others_under_way() == 0
 
 
@@ -539,7 +539,7 @@ def test_middleware_of_either_kind_may_stand_around_it(
     assert answered[0] == answered[1]
     (report,) = reports
     assert report.rows == (3 if "accounts" in url else 0)
-    assert recording.current() is None
+    assert recording.open_span() is None
     assert others_under_way() == 0
 
 

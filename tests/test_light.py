@@ -8,7 +8,7 @@ from django.urls import include, path
 
 from django_memsize import conf, engine, measure
 from django_memsize.measuring import rss
-from django_memsize.measuring.spans import current
+from django_memsize.measuring.spans import open_span
 from django_memsize.models import Report
 from django_memsize.reports import outliers, storage
 from django_memsize.screens import terminal
@@ -67,7 +67,7 @@ def test_a_request_that_loads_much_is_kept_once(client):
         assert getattr(report, figure) is None
     (loading,) = report.summary().loadings
     assert (loading.site.function, dict(loading.instances)) == ("accounts", {"app.Account": 3090})
-    assert current() is None
+    assert open_span() is None
     assert others_under_way() == 0
 
 

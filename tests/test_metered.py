@@ -496,10 +496,10 @@ def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, late
             during.extend(settled)
 
     settled, during = [], []
-    held = Held()
-    held.itself = held
-    deferred.wait((weakref.ref(held),), lambda _: settled.append("settled"))
-    del held
+    alive_by_type = Held()
+    alive_by_type.itself = alive_by_type
+    deferred.wait((weakref.ref(alive_by_type),), lambda _: settled.append("settled"))
+    del alive_by_type
     gc.collect()
     assert during == []
 

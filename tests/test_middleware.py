@@ -208,13 +208,13 @@ def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(measured, 
 
 def test_a_cancelled_view_leaves_nothing_behind(measured, quick_census):
     def cancelled(request):
-        assert recording.current() is not None
+        assert recording.open_span() is not None
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         through(cancelled)
 
-    assert recording.current() is None
+    assert recording.open_span() is None
     assert others_under_way() == 0
 
 
@@ -251,7 +251,7 @@ def chunks(log):
     try:
         for number in range(4):
             log.append(f"making {number}")
-            assert recording.current() is not None
+            assert recording.open_span() is not None
             yield f"chunk {number}"
     finally:
         log.append("closed")
@@ -289,7 +289,7 @@ def test_a_stream_sees_the_context_of_its_consumer(measured, quick_census):
         variable.set("set by the consumer")
         assert list(response) == [b"set by the consumer", b"set by the stream"]
         assert variable.get() == "set by the stream"
-        assert recording.current() is None
+        assert recording.open_span() is None
         response.close()
 
 
@@ -361,7 +361,7 @@ def test_a_fault_in_a_stream_reaches_its_consumer(measured, quick_census):
 
     assert caught.value is error
     assert len(reports) == 1
-    assert recording.current() is None
+    assert recording.open_span() is None
 
 
 @pytest.mark.parametrize(

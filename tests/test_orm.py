@@ -32,7 +32,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import measure
 from django_memsize.measuring.recording import Recording
-from django_memsize.measuring.spans import current, in_span
+from django_memsize.measuring.spans import in_span, open_span
 from django_memsize.orm import call_sites, patches
 from tests.app.models import Account, Author, Book, Card, Reader
 from tests.programs import ended_well
@@ -189,12 +189,12 @@ def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
 ):
     patches.install()
     ours, calls = QuerySet._fetch_all, []
-    below = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
+    outer_block = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
 
-    @functools.wraps(below)
+    @functools.wraps(outer_block)
     def theirs(self):
         calls.append(self.model)
-        below(self)
+        outer_block(self)
 
     with monkeypatch.context() as patching:
         patching.setattr(QuerySet, "_fetch_all", theirs)
@@ -531,15 +531,15 @@ def test_a_recording_runs_no_query_of_its_own(books, recording):
 def test_the_body_of_a_loop_over_an_iterator_belongs_to_the_recording(books, recording):
     with in_span(recording):
         for _ in Book.objects.iterator():
-            assert current() is recording
-        assert current() is recording
+            assert open_span() is recording
+        assert open_span() is recording
 
 
 def test_the_body_of_an_async_loop_belongs_to_the_recording(books, recording):
     async def loop():
         async for _ in Book.objects.aiterator(chunk_size=2):
-            assert current() is recording
-        assert current() is recording
+            assert open_span() is recording
+        assert open_span() is recording
 
     with in_span(recording):
         async_to_sync(loop)()
@@ -553,7 +553,7 @@ def test_an_iterator_abandoned_outside_its_recording_leaves_nothing_behind(books
 
     del rows
 
-    assert current() is None
+    assert open_span() is None
     assert [one.rows for one in recording.evaluations] == [1]
 
 
@@ -634,7 +634,7 @@ def test_a_query_that_raises_raises_the_same_exception(books, recording, query, 
     with in_span(recording), connection.execute_wrapper(raising):
         with pytest.raises(type(error)) as caught:
             query()
-        assert current() is recording
+        assert open_span() is recording
 
     assert caught.value is error
     assert gc.isenabled()
@@ -655,7 +655,7 @@ def test_an_error_between_two_rows_is_raised_as_it_is(books, recording, query, r
     with in_span(recording):
         with pytest.raises(ValueError, match="on purpose") as caught:
             query(books_as(Breaking))
-        assert current() is recording
+        assert open_span() is recording
 
     assert caught.value is Breaking.error
     assert [one.rows for one in recording.evaluations] == rows
@@ -698,7 +698,7 @@ def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording,
 
     with in_span(recording):
         assert query() == expected
-        assert current() is recording
+        assert open_span() is recording
 
 
 # To whom it is credited
@@ -707,11 +707,11 @@ def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording,
 def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(books, recording):
     async def load(title):
         with in_span(Recording(title)) as _:
-            mine = current()
+            mine = open_span()
             rows = await listed(Book.objects.filter(title__lte=title))
             await asyncio.sleep(0)
             rows += await listed(Book.objects.filter(title__lte=title).aiterator(chunk_size=1))
-            assert current() is mine
+            assert open_span() is mine
             return len(rows), [one.rows for one in mine.evaluations]
 
     async def gathered():

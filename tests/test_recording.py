@@ -144,7 +144,7 @@ def test_an_exception_passes_through_a_block_unchanged():
 
     assert caught.value is error
     assert measured.closed
-    assert spans.current() is None
+    assert spans.open_span() is None
 
 
 def test_an_exit_passes_through_a_block():
@@ -156,7 +156,7 @@ def test_a_decorated_function_keeps_its_face_and_its_value():
     @memsize.measure("function")
     def double(number: int) -> int:
         """Twice."""
-        assert spans.current().name == "function"
+        assert spans.open_span().name == "function"
         return number * 2
 
     assert double(21) == 42
@@ -168,12 +168,12 @@ async def test_a_decorated_coroutine_function_stays_one():
     @memsize.measure("coroutine")
     async def double(number):
         await asyncio.sleep(0)
-        assert spans.current().name == "coroutine"
+        assert spans.open_span().name == "coroutine"
         return number * 2
 
     assert inspect.iscoroutinefunction(double)
     assert await double(21) == 42
-    assert spans.current() is None
+    assert spans.open_span() is None
 
 
 def test_a_generator_function_cannot_be_decorated():
@@ -240,7 +240,7 @@ def test_tasks_are_measured_each_for_itself():
     async def work(name):
         with memsize.measure(name) as measured:
             await asyncio.sleep(0.01)
-            assert spans.current() is measured
+            assert spans.open_span() is measured
         return measured
 
     async def both():

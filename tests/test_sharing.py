@@ -117,7 +117,7 @@ def test_an_interrupt_in_the_census_of_a_query_leaves_the_collector_on(monkeypat
         with pytest.raises(KeyboardInterrupt):
             list(Author.objects.all())
         assert gc.isenabled()
-        assert isinstance(recording.current(), recording.Recording)
+        assert isinstance(recording.open_span(), recording.Recording)
 
 
 @pytest.mark.django_db
@@ -141,7 +141,7 @@ def test_what_outlives_its_recording_is_not_recorded():
     with memsize.measure("block") as measured:
         context = contextvars.copy_context()
 
-    assert context.run(recording.current) is None
+    assert context.run(recording.open_span) is None
     assert measured.closed
 
 

@@ -121,7 +121,7 @@ def test_only_the_first_of_a_route_is_cold():
 def test_a_number_too_large_for_a_column_is_stored_as_the_largest():
     recording = recorded()
     recording.ledger.rows = 2**70
-    recording._gauge.diff = type(recording.diff)({"huge": -(2**70)}, {"huge": -(2**80)})
+    recording._instrument.diff = type(recording.diff)({"huge": -(2**70)}, {"huge": -(2**80)})
 
     report = storage.keep(recording)
 

@@ -41,7 +41,7 @@ def without_and_with_memsize(settings, outcome):
     with storage.collecting() as reports:
         got = outcome()
 
-    assert recording.current() is None
+    assert recording.open_span() is None
     assert others_under_way() == 0
     return expected, got, reports
 

@@ -16,7 +16,7 @@ from .. import engine
 from ..values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
 from . import overhead, spans
 from .errors import Contained
-from .instruments import Census, Gauge, Meter
+from .instruments import Census, Instrument, Meter
 from .overhead import Account, Work
 from .spans import Span, active_span, uncredited
 
@@ -89,8 +89,8 @@ class Ledger:
 
     __slots__ = (
         "_evaluations",
-        "_gauge",
         "_has_told",
+        "_instrument",
         "_latest",
         "_statements",
         "account",
@@ -105,8 +105,10 @@ class Ledger:
         "statements",
     )
 
-    def __init__(self, gauge: Gauge, account: Account, measures: bool, max_overhead: float) -> None:
-        self._gauge = gauge
+    def __init__(
+        self, instrument: Instrument, account: Account, measures: bool, max_overhead: float
+    ) -> None:
+        self._instrument = instrument
         self.max_overhead = max_overhead
         self._has_told = False
         self._evaluations = _Lines()
@@ -204,11 +206,13 @@ class Ledger:
     def look(self, line: Evaluation) -> None:
         """Tell what stands at the end of a loading, here and around, if it never stood so high."""
         for ledger in self._and_around():
-            gauge = ledger._gauge
-            if isinstance(gauge, Meter) and gauge.window is not None:
+            instrument = ledger._instrument
+            if isinstance(instrument, Meter) and instrument.window is not None:
                 told = 0 if ledger.moment is None else ledger.moment.amount.bytes
-                if gauge.window.alive[1] > _HIGHER * told and self.may_tell():
-                    ledger.moment = Moment(gauge.held(), line.model, line.rows, line.site)
+                if instrument.window.alive[1] > _HIGHER * told and self.may_tell():
+                    ledger.moment = Moment(
+                        instrument.alive_by_type(), line.model, line.rows, line.site
+                    )
 
     def may_tell(self) -> bool:
         """Tell whether there is room for a table by type.
@@ -222,11 +226,11 @@ class Ledger:
         """Take in that there is a table now."""
         self._has_told = True
 
-    def new_gauge(self, around: Window | None, streamed: bool) -> Gauge | None:
+    def new_instrument(self, around: Window | None, streamed: bool) -> Instrument | None:
         """Return what measures an evaluation, by the instrument that measures all, if anything."""
         if self.closed or not self.measures:
             return None
-        if isinstance(self._gauge, Meter):
+        if isinstance(self._instrument, Meter):
             return None if around is None else Meter()
         return None if streamed else Census(pauses_collector=True)
 
@@ -379,7 +383,7 @@ class Evaluation:
             return
         self._told = self._alive[1]
         # A table of the first few would be taken for one of all.
-        self.diff = meter.held().types if self.has_room() else None
+        self.diff = meter.alive_by_type().types if self.has_room() else None
 
     def read_census(self, diff: Diff | None) -> None:
         """Take down what a census counted, if it never was so much."""
@@ -434,7 +438,7 @@ class Load:
         self.owner = owner
         self.fetched = 0
         self.built: Numbers | None = None
-        self._census: Gauge | None = None
+        self._census: Instrument | None = None
         self._has_ran = False
 
     @property
@@ -517,12 +521,12 @@ class Load:
     def _measure(self) -> None:
         evaluation = self.evaluation
         around = self.around.window
-        gauge = evaluation.ledger.new_gauge(around, evaluation.streamed)
-        if isinstance(gauge, Meter):
-            evaluation.measure(gauge, around)
-        elif gauge is not None and evaluation.has_room():
-            self._census = gauge  # before it is opened: what fails in there is left in order
-            gauge.open(around)
+        instrument = evaluation.ledger.new_instrument(around, evaluation.streamed)
+        if isinstance(instrument, Meter):
+            evaluation.measure(instrument, around)
+        elif instrument is not None and evaluation.has_room():
+            self._census = instrument  # before it is opened: what fails in there is left in order
+            instrument.open(around)
 
     def _move(self, line: Evaluation) -> None:
         """Go on as another line: the statement was not the one of the last time."""

@@ -122,14 +122,14 @@ class Meter:
         if self.window is not None:
             self.allocated = Amount(*self.window.allocated)
             self.peak = Amount(*self.window.peak)
-            self.alive = self.held() if by_type else Amount(*self.window.alive)
+            self.alive = self.alive_by_type() if by_type else Amount(*self.window.alive)
             self.diff = self.alive.types if by_type else None
 
-    def held(self) -> Amount:
+    def alive_by_type(self) -> Amount:
         """Return what was allocated in the window and is not freed, by type."""
         if self.window is None:
             return Amount()
-        (counts, sizes), (kept, kept_sizes) = self.window.held()
+        (counts, sizes), (kept, kept_sizes) = self.window.alive_by_type()
         if kept:
             counts[ON_FREE_LISTS] = sum(kept.values())
             sizes[ON_FREE_LISTS] = sum(kept_sizes.values())
@@ -160,7 +160,7 @@ class Meter:
 
 
 @ours
-class Nothing(_Windowless):
+class NoInstrument(_Windowless):
     """Measures nothing: where rows are only counted."""
 
     name: Final = LEDGER
@@ -182,10 +182,10 @@ class Nothing(_Windowless):
         """Leave everything as it is."""
 
 
-Gauge: TypeAlias = Census | Meter | Nothing
+Instrument: TypeAlias = Census | Meter | NoInstrument
 
 
-def gauge_for(instrument: str) -> Gauge:
+def instrument_for(instrument: str) -> Instrument:
     """Return the instrument asked for; for ``"auto"`` the meter, where there is one."""
     if instrument == "census" or engine.Window is None:
         return Census()

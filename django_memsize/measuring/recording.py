@@ -14,10 +14,10 @@ from ..values import Amount, Diff, Moment, ours
 from . import rss
 from .evaluation_log import Evaluation, Ledger
 from .in_flight import Presence
-from .instruments import Gauge, Nothing, gauge_for
+from .instruments import Instrument, NoInstrument, instrument_for
 from .overhead import Account, Work
 from .referrers import Around
-from .spans import current, in_span
+from .spans import in_span, open_span
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -65,7 +65,7 @@ class Recording:
     __slots__ = (
         "_account",
         "_collected_before",
-        "_gauge",
+        "_instrument",
         "_presence",
         "_started",
         "cold",
@@ -94,10 +94,12 @@ class Recording:
         light: bool = False,
     ) -> None:
         defaults = _defaults()
-        self._gauge: Gauge = Nothing() if light else gauge_for(defaults.instrument)
+        self._instrument: Instrument = (
+            NoInstrument() if light else instrument_for(defaults.instrument)
+        )
         self._account = Account()
         measures = defaults.evaluations and not light
-        self.ledger = Ledger(self._gauge, self._account, measures, defaults.max_overhead)
+        self.ledger = Ledger(self._instrument, self._account, measures, defaults.max_overhead)
         self.save = defaults.save
         self.name = name
         self.kind: Kind = kind
@@ -130,7 +132,7 @@ class Recording:
     @property
     def is_light(self) -> bool:
         """Whether it counts rows and measures nothing."""
-        return isinstance(self._gauge, Nothing)
+        return isinstance(self._instrument, NoInstrument)
 
     @property
     def own_cost(self) -> float:
@@ -140,48 +142,48 @@ class Recording:
     @property
     def instrument(self) -> str:
         """``"meter"`` or ``"census"``; ``"ledger"`` where only rows are counted."""
-        return self._gauge.name
+        return self._instrument.name
 
     @property
     def window(self) -> Window | None:
         """Where what is allocated in it is credited, if anywhere."""
-        return self._gauge.window
+        return self._instrument.window
 
     @property
     def diff(self) -> Diff:
         """What changed, by type: retained (meter), or net (census)."""
-        diff = self._gauge.diff
+        diff = self._instrument.diff
         return Diff({}, {}) if diff is None else diff
 
     @property
     def allocated(self) -> Amount | None:
         """All that was ever allocated in it."""
-        return self._gauge.allocated
+        return self._instrument.allocated
 
     @property
     def peak(self) -> Amount | None:
         """The most that was alive at once of what was allocated in it."""
-        return self._gauge.peak
+        return self._instrument.peak
 
     @property
     def alive(self) -> Amount | None:
         """What was allocated in it and not freed: retained, dead and parked together."""
-        return self._gauge.alive
+        return self._instrument.alive
 
     @property
     def retained(self) -> Amount | None:
         """What is reachable from outside. Only this is growth."""
-        return self._gauge.retained
+        return self._instrument.retained
 
     @property
     def dead(self) -> Amount | None:
         """What nothing refers to any more, and waits for Python's collector."""
-        return self._gauge.dead
+        return self._instrument.dead
 
     @property
     def parked(self) -> Amount | None:
         """Freed objects that CPython keeps for the next of their types."""
-        return self._gauge.parked
+        return self._instrument.parked
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
@@ -224,7 +226,7 @@ class Recording:
 
     def open(self) -> None:
         """Begin. What runs ``in_span(recording)`` from now on belongs to it."""
-        outer = current()
+        outer = open_span()
         if outer is not None and outer.ledger is not self.ledger:
             self.ledger.around = outer.ledger
             self._account.around = outer.ledger.account
@@ -236,7 +238,7 @@ class Recording:
             self._collected_before = _collected()
             self.rss_before = rss.size()
             with Work(self._account):
-                self._gauge.open(None if outer is None else outer.window)
+                self._instrument.open(None if outer is None else outer.window)
             self._account.wall = 0.0
             self._started = time.perf_counter()
 
@@ -245,7 +247,7 @@ class Recording:
         if self.closed:
             return
         self.ledger.closed = True
-        self._gauge.stop()
+        self._instrument.stop()
         if self.window is not None:
             self.meter_bytes = engine.meter_bytes()
         if self._presence is not None:
@@ -254,8 +256,8 @@ class Recording:
         self.rss_after = rss.size()
         self.collected_objects = _collected() - self._collected_before
         with Work(self._account):
-            self._gauge.read(by_type=False)
-        self.incomplete = self.incomplete or self._gauge.incomplete
+            self._instrument.read(by_type=False)
+        self.incomplete = self.incomplete or self._instrument.incomplete
 
     def settle(self, around: Around | None = None) -> None:
         """Tell what it left behind, once it is really over. Closes it; does nothing twice.
@@ -267,9 +269,9 @@ class Recording:
             return
         self.settled = True
         with Work(self._account):
-            self._gauge.settle(around)
+            self._instrument.settle(around)
         self._account.cpu += 0.0 if around is None else around.cost
-        self.incomplete = self.incomplete or self._gauge.incomplete
+        self.incomplete = self.incomplete or self._instrument.incomplete
         self.ledger.settle()
 
     def abandon(self) -> None:
@@ -281,7 +283,7 @@ class Recording:
                 self._presence.leave()
         if not self.settled:
             self.settled = True
-            self._gauge.leave()
+            self._instrument.leave()
 
 
 def _collected() -> int:

@@ -47,7 +47,7 @@ activate_span: Final = _current.set
 """``activate_span(span)`` has what runs from now on in this context belong to it, or to none."""
 
 
-def current() -> Span | None:
+def open_span() -> Span | None:
     """Return what is being measured in this context: the innermost span still open.
 
     A task that outlives its request has the request's context for good.
@@ -60,11 +60,11 @@ def current() -> Span | None:
 class in_span:
     """A ``with`` block that runs as part of a span, or of none."""
 
-    __slots__ = ("_outer", "_outer_window", "below", "span")
+    __slots__ = ("_outer", "_outer_window", "outer_block", "span")
 
     def __init__(self, span: Span | None) -> None:
         self.span = span
-        self.below: in_span | None = None
+        self.outer_block: in_span | None = None
         self._outer: Span | None = None
         self._outer_window: Window | None = None
 

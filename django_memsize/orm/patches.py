@@ -31,7 +31,7 @@ from .. import engine
 from ..measuring.errors import Contained
 from ..measuring.evaluation_log import Ledger, Load
 from ..measuring.source_files import PACKAGE
-from ..measuring.spans import Span, active_span, current, in_span, uncredited
+from ..measuring.spans import Span, active_span, in_span, open_span, uncredited
 from ..values import Numbers
 from .call_sites import current_site
 from .instances import Relation, built, built_of, instances_among, relations_of
@@ -228,7 +228,7 @@ def _begun(queryset: Any, outer: Span) -> Load | None:
 
 
 def _load_of_stream(queryset: Any) -> Load | None:
-    outer = current()
+    outer = open_span()
     if outer is None or (type(outer) is Load and outer.owner == id(queryset)):
         return None
     caller = sys._getframe(2)
@@ -240,7 +240,7 @@ def _load_of_stream(queryset: Any) -> Load | None:
 
 
 def _load_of_update(compiler: Any) -> Load | None:
-    outer = current()
+    outer = open_span()
     if outer is None:
         return None
     with uncredited():
@@ -291,7 +291,7 @@ def _calling(call: Any) -> Callable[..., Any]:
         result = call(self, *args, **kwargs)
         if active_span() is not None:
             with _contained:
-                span = current()
+                span = open_span()
                 if span is not None:
                     span.ledger.ran()
         return result
@@ -357,7 +357,7 @@ def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
 
 def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
     """Return what counts the rows that are about to be fetched; None if they are Django's own."""
-    span = current()
+    span = open_span()
     if isinstance(span, Load):
         return span.fetch if span.counts_cursor_rows else None
     if span is None or caller.f_globals.get("__name__", "").startswith("django.db."):

@@ -446,7 +446,10 @@ def alternatives_sentence(found: Alternatives) -> str:
     """Return which way of loading keeps least, against instances, in a sentence or two."""
     streams = [way for way in found.ways if way.streamed]
     held = [way for way in found.ways if not way.streamed]
-    least, instances = held[0], next(way for way in held if way.name == _INSTANCES)
+    least, instances = (
+        held[0],
+        next(way for way in held if way.name == _INSTANCES),
+    )
     if not instances.rows:
         return "There are no rows: nothing to compare."
     kept = human_size(instances.retained)

@@ -40,13 +40,13 @@ class measure:
         with uncredited():
             recording = Recording(self._name)
             block = in_span(recording)
-            block.below = _blocks.get()
+            block.outer_block = _blocks.get()
             _blocks.set(block)
             try:
                 with _contained:
                     recording.open()
             except BaseException:  # an interrupt: nobody will leave what was not entered
-                _blocks.set(block.below)
+                _blocks.set(block.outer_block)
                 recording.abandon()
                 raise
         block.__enter__()
@@ -55,7 +55,7 @@ class measure:
     # Not *exception: the tuple would be on the heap while it is counted.
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         block = cast("in_span", _blocks.get())
-        _blocks.set(block.below)
+        _blocks.set(block.outer_block)
         recording = cast("Recording", block.span)
         try:
             with _contained:
