@@ -102,7 +102,7 @@ class Report(models.Model):
     )
     overlapping = models.IntegerField(default=0)
     incomplete = models.BooleanField(default=False)
-    own_cost = models.FloatField(default=0, help_text="CPU seconds of our own work.")
+    overhead = models.FloatField(default=0, help_text="CPU seconds of our own work.")
     cold = models.BooleanField(default=False)
     dropped = models.IntegerField(
         default=0, help_text="Reports this process could not store since the one before."
@@ -148,7 +148,7 @@ class Report(models.Model):
             overlapping=self.overlapping,
             incomplete=self.incomplete,
             cold=self.cold,
-            own_cost=self.own_cost,
+            overhead=self.overhead,
             engine=self.engine,
             instrument=self.instrument,
             allocated=_amount(self.allocated_blocks, self.allocated_bytes),

@@ -151,7 +151,7 @@ class _TypeTable(Mapping[str, TypeTotal]):
 class Snapshot(_TypeTable):
     """Count and bytes by type name of every object on the heap at one moment.
 
-    ``snapshot["bank.models.Account"].count``; a type with no object is not in it.
+    ``snapshot["bank.models.Overhead"].count``; a type with no object is not in it.
     ``after - before`` is a :class:`Diff`. ``frozen_unreached`` is how many objects that
     ``gc.freeze()`` set aside were reached from nowhere else and so are not counted.
     """
@@ -386,7 +386,7 @@ class Summary:
     overlapping: int
     incomplete: bool
     cold: bool
-    own_cost: float
+    overhead: float
     engine: str
     instrument: str
     allocated: Amount | None = None

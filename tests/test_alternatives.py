@@ -91,7 +91,7 @@ def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
     window.open()  # for CPython's free lists: nobody is in it
     tracemalloc.start()
     try:
-        alive_by_type = list(rows.all())
+        held = list(rows.all())
         gc.collect()  # empties the free lists: what is parked is not kept
         size = tracemalloc.get_traced_memory()[0]
     finally:
@@ -99,7 +99,7 @@ def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
         window.close()
         window.forget()
 
-    assert len(alive_by_type) == 500
+    assert len(held) == 500
     assert found[f"{way}()"].retained == pytest.approx(size, rel=0.05)
 
 

@@ -496,10 +496,10 @@ def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, late
             during.extend(settled)
 
     settled, during = [], []
-    alive_by_type = Held()
-    alive_by_type.itself = alive_by_type
-    deferred.wait((weakref.ref(alive_by_type),), lambda _: settled.append("settled"))
-    del alive_by_type
+    held = Held()
+    held.itself = alive_by_type
+    deferred.wait((weakref.ref(held),), lambda _: settled.append("settled"))
+    del held
     gc.collect()
     assert during == []
 

@@ -189,12 +189,12 @@ def test_uninstalling_leaves_a_later_patch_of_someone_else_in_place(
 ):
     patches.install()
     ours, calls = QuerySet._fetch_all, []
-    outer_block = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
+    below = ours if kept == "ours" else functions[QuerySet, "_fetch_all"]
 
-    @functools.wraps(outer_block)
+    @functools.wraps(below)
     def theirs(self):
         calls.append(self.model)
-        outer_block(self)
+        below(self)
 
     with monkeypatch.context() as patching:
         patching.setattr(QuerySet, "_fetch_all", theirs)

@@ -79,8 +79,8 @@ def test_a_recording_knows_its_circumstances():
     assert (measured.engine, measured.instrument) == (memsize.engine.name, "census")
     assert measured.rss_before > 0
     assert measured.rss_after > 0
-    assert 0 < measured.own_cost < 60
-    assert 0 <= measured.duration < measured.own_cost
+    assert 0 < measured.overhead < 60
+    assert 0 <= measured.duration < measured.overhead
     assert measured.overlapping == 0
     assert not measured.incomplete
     assert measured.thread == threading.current_thread().name
@@ -193,7 +193,7 @@ def test_blocks_nest_and_the_outer_one_has_what_the_inner_has(quiet):
 
     assert inner.diff[f"{__name__}.Thing"].count == 1
     assert outer.diff[f"{__name__}.Thing"].count == 3
-    assert outer.own_cost > inner.own_cost
+    assert outer.overhead > inner.overhead
     assert outer.overlapping == inner.overlapping == 0
 
 
@@ -210,11 +210,11 @@ def test_one_measure_can_be_entered_again_within_itself():
 def test_a_second_close_changes_nothing():
     with memsize.measure("block") as measured:
         pass
-    before = (measured.diff, measured.duration, measured.own_cost)
+    before = (measured.diff, measured.duration, measured.overhead)
 
     measured.close()
 
-    assert (measured.diff, measured.duration, measured.own_cost) == before
+    assert (measured.diff, measured.duration, measured.overhead) == before
 
 
 def test_blocks_of_two_threads_at_the_same_time_overlap():

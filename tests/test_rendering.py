@@ -42,7 +42,7 @@ SUMMARY = Summary(
     overlapping=0,
     incomplete=False,
     cold=False,
-    own_cost=0.5,
+    overhead=0.5,
     engine="python",
     instrument="census",
 )

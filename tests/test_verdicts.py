@@ -41,7 +41,7 @@ def request(*loadings, **values):
         "overlapping": 0,
         "incomplete": False,
         "cold": False,
-        "own_cost": 0.0,
+        "overhead": 0.0,
         "engine": "compiled",
         "instrument": "meter",
         "peak": Amount(1, 1),

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from .. import engine
 from ..values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
-from . import overhead, spans
+from . import overhead as process_overhead
+from . import spans
 from .errors import Contained
 from .instruments import Census, Instrument, Meter
-from .overhead import Account, Work
+from .overhead import Overhead, OverheadTimer
 from .spans import Span, active_span, uncredited
 
 if TYPE_CHECKING:
@@ -93,7 +94,6 @@ class Ledger:
         "_instrument",
         "_latest",
         "_statements",
-        "account",
         "around",
         "closed",
         "cursor_rows",
@@ -101,12 +101,13 @@ class Ledger:
         "max_overhead",
         "measures",
         "moment",
+        "overhead",
         "rows",
         "statements",
     )
 
     def __init__(
-        self, instrument: Instrument, account: Account, measures: bool, max_overhead: float
+        self, instrument: Instrument, overhead: Overhead, measures: bool, max_overhead: float
     ) -> None:
         self._instrument = instrument
         self.max_overhead = max_overhead
@@ -114,7 +115,7 @@ class Ledger:
         self._evaluations = _Lines()
         self._latest = _Places()
         self._statements = _Places()
-        self.account = account
+        self.overhead = overhead
         self.around: Ledger | None = None
         self.measures = measures
         self.closed = False
@@ -220,7 +221,7 @@ class Ledger:
         For the first of a recording always; then as long as all our work in this process stays
         within the share of its CPU time that the settings allow.
         """
-        return not self._has_told or overhead.is_within(self.max_overhead)
+        return not self._has_told or process_overhead.is_within(self.max_overhead)
 
     def told(self) -> None:
         """Take in that there is a table now."""
@@ -475,11 +476,11 @@ class Load:
 
     def open(self) -> None:
         """Begin to count."""
-        account = self.ledger.account
+        overhead = self.ledger.overhead
         if self.ledger.measures and self.evaluation.window is None:
-            with uncredited(), _contained, Work(account):
+            with uncredited(), _contained, OverheadTimer(overhead):
                 self._measure()
-        self._wall = account.wall
+        self._wall = overhead.wall
         self._started = time.perf_counter()
 
     def ran(self, sql: object, database: str) -> None:
@@ -533,7 +534,7 @@ class Load:
         if line is not self.evaluation:
             self.evaluation = line
             if line.ledger.measures and line.window is None and self._census is None:
-                with _contained, Work(line.ledger.account):
+                with _contained, OverheadTimer(line.ledger.overhead):
                     self._measure()
 
     def end(self, rows: int, instances: Mapping[str, int] | None) -> None:
@@ -542,7 +543,7 @@ class Load:
         ledger = evaluation.ledger
         if not self._has_ran or ledger.closed:
             return
-        took = time.perf_counter() - self._started - (ledger.account.wall - self._wall)
+        took = time.perf_counter() - self._started - (ledger.overhead.wall - self._wall)
         if not evaluation.times:
             evaluation.began = self._started
         ledger.add(evaluation, rows, took)
@@ -551,7 +552,7 @@ class Load:
         if self.built:
             evaluation.add_built(self.built)
         if ledger.measures:
-            with Work(ledger.account):
+            with OverheadTimer(ledger.overhead):
                 self._read()
 
     def _read(self) -> None:

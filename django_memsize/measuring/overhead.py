@@ -22,7 +22,7 @@ def is_within(share: float) -> bool:
 
 
 @ours
-class Account:
+class Overhead:
     """What our own work for one span has cost: seconds of the processor, and of the clock.
 
     It is on the account of every span around as well.
@@ -31,35 +31,35 @@ class Account:
     __slots__ = ("around", "cpu", "wall")
 
     def __init__(self) -> None:
-        self.around: Account | None = None
+        self.around: Overhead | None = None
         self.cpu = 0.0
         self.wall = 0.0
 
     def add(self, cpu: float, wall: float) -> None:
         """Charge it, and those around."""
         spend(cpu)
-        account: Account | None = self
-        while account is not None:
-            account.cpu += cpu
-            account.wall += wall
-            account = account.around
+        overhead: Overhead | None = self
+        while overhead is not None:
+            overhead.cpu += cpu
+            overhead.wall += wall
+            overhead = overhead.around
 
 
 @ours
-class Work:
+class OverheadTimer:
     """A ``with`` block of our own work: what it takes is on an account."""
 
-    __slots__ = ("_account", "_cpu", "_wall")
+    __slots__ = ("_cpu", "_overhead", "_wall")
 
-    def __init__(self, account: Account) -> None:
-        self._account = account
+    def __init__(self, overhead: Overhead) -> None:
+        self._overhead = overhead
 
     def __enter__(self) -> None:
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         cost = time.thread_time() - self._cpu
-        self._account.add(cost, time.perf_counter() - self._wall)
+        self._overhead.add(cost, time.perf_counter() - self._wall)
 
 
 def _forget() -> None:

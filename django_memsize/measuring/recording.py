@@ -15,7 +15,7 @@ from . import rss
 from .evaluation_log import Evaluation, Ledger
 from .in_flight import Presence
 from .instruments import Instrument, NoInstrument, instrument_for
-from .overhead import Account, Work
+from .overhead import Overhead, OverheadTimer
 from .referrers import Around
 from .spans import in_span, open_span
 
@@ -63,9 +63,9 @@ class Recording:
     counts_cursor_rows: Final = True
 
     __slots__ = (
-        "_account",
         "_collected_before",
         "_instrument",
+        "_overhead",
         "_presence",
         "_started",
         "cold",
@@ -97,9 +97,9 @@ class Recording:
         self._instrument: Instrument = (
             NoInstrument() if light else instrument_for(defaults.instrument)
         )
-        self._account = Account()
+        self._overhead = Overhead()
         measures = defaults.evaluations and not light
-        self.ledger = Ledger(self._instrument, self._account, measures, defaults.max_overhead)
+        self.ledger = Ledger(self._instrument, self._overhead, measures, defaults.max_overhead)
         self.save = defaults.save
         self.name = name
         self.kind: Kind = kind
@@ -135,9 +135,9 @@ class Recording:
         return isinstance(self._instrument, NoInstrument)
 
     @property
-    def own_cost(self) -> float:
+    def overhead(self) -> float:
         """CPU seconds of our own work."""
-        return self._account.cpu
+        return self._overhead.cpu
 
     @property
     def instrument(self) -> str:
@@ -229,7 +229,7 @@ class Recording:
         outer = open_span()
         if outer is not None and outer.ledger is not self.ledger:
             self.ledger.around = outer.ledger
-            self._account.around = outer.ledger.account
+            self._overhead.around = outer.ledger.overhead
         if self._presence is None and self.ledger.around is None:
             self._presence = Presence()
         self._started = time.perf_counter()
@@ -237,9 +237,9 @@ class Recording:
         with in_span(self):
             self._collected_before = _collected()
             self.rss_before = rss.size()
-            with Work(self._account):
+            with OverheadTimer(self._overhead):
                 self._instrument.open(None if outer is None else outer.window)
-            self._account.wall = 0.0
+            self._overhead.wall = 0.0
             self._started = time.perf_counter()
 
     def close(self) -> None:
@@ -252,10 +252,10 @@ class Recording:
             self.meter_bytes = engine.meter_bytes()
         if self._presence is not None:
             self.overlapping = self._presence.leave()
-        self.duration = time.perf_counter() - self._started - self._account.wall
+        self.duration = time.perf_counter() - self._started - self._overhead.wall
         self.rss_after = rss.size()
         self.collected_objects = _collected() - self._collected_before
-        with Work(self._account):
+        with OverheadTimer(self._overhead):
             self._instrument.read(by_type=False)
         self.incomplete = self.incomplete or self._instrument.incomplete
 
@@ -268,9 +268,9 @@ class Recording:
         if self.settled:
             return
         self.settled = True
-        with Work(self._account):
+        with OverheadTimer(self._overhead):
             self._instrument.settle(around)
-        self._account.cpu += 0.0 if around is None else around.cost
+        self._overhead.cpu += 0.0 if around is None else around.cost
         self.incomplete = self.incomplete or self._instrument.incomplete
         self.ledger.settle()
 

@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
                 ('collected_objects', models.BigIntegerField(default=0, help_text="Objects that Python's collector freed in between.")),
                 ('overlapping', models.IntegerField(default=0)),
                 ('incomplete', models.BooleanField(default=False)),
-                ('own_cost', models.FloatField(default=0, help_text='CPU seconds of our own work.')),
+                ('overhead', models.FloatField(default=0, help_text='CPU seconds of our own work.')),
                 ('cold', models.BooleanField(default=False)),
                 ('dropped', models.IntegerField(default=0, help_text='Reports this process could not store since the one before.')),
                 ('host', models.CharField(blank=True, max_length=255)),

@@ -316,7 +316,7 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         largest_evaluation_bytes=serialization.stored_number(max(sizes)) if sizes else None,
         overlapping=recording.overlapping,
         incomplete=recording.incomplete,
-        own_cost=recording.own_cost,
+        overhead=recording.overhead,
         cold=_is_cold(recording, Several((facts.method, route))),
         host=plain(socket.gethostname(), 255),
         pid=os.getpid(),

@@ -52,7 +52,7 @@ def sentence(summary: Summary) -> str:
 
 
 def loading_phrase(loading: Loading) -> str:
-    """Return ``"3,090 bank.Account at bank/views.py:41"``."""
+    """Return ``"3,090 bank.Overhead at bank/views.py:41"``."""
     where = f" at {loading.site}" if loading.site else ""
     how = _HOW.get(loading.kind, f" as {loading.kind}")
     stream = " one after another" if loading.streamed else ""
@@ -89,7 +89,7 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
             "other requests under way at the same time"
             + ("; each allocation is credited to its own request" if summary.is_metered else ""),
         ),
-        ("own cost", human_duration(summary.own_cost), "CPU time that measuring took"),
+        ("own cost", human_duration(summary.overhead), "CPU time that measuring took"),
         *_own_memory(summary),
         ("instrument", _instrument(summary), "who counted, and how"),
     ]
