@@ -22,7 +22,7 @@ PROGRAMS = {
     "a window was open": (
         "from django_memsize.engine import compiled\n"
         "window = compiled.Window()\n"
-        "window.open(); window.close(); window.forget()"
+        "window.open(); window.close(); window.discard()"
     ),
 }
 

@@ -151,9 +151,9 @@ def armed(answer, path, times, is_told=False):
         left(window)
         if is_told:
             window.alive_by_type()
-            window.settle()
+            window.analyse()
         else:
-            window.forget()
+            window.discard()
     return time.process_time() - began
 
 
@@ -224,11 +224,11 @@ def closing(most, rounds):
     for blocks in sorted({most // 100, most // 10, most}):
         rows += sized(blocks, blocks_of_one, 1, rounds)
     rows += sized(most // 10, blocks_of_one, 1000, rounds)
-    filled(3090, 1, loaded)[0][0].settle()
+    filled(3090, 1, loaded)[0][0].analyse()
     took = []
     for _ in range(max(rounds, 9)):
         (outer, _), accounts = filled(3090, 1, loaded)
-        took.append(timed(outer.settle)[0] * 1000)
+        took.append(timed(outer.analyse)[0] * 1000)
         del accounts
     rows.append(("3,090 accounts, settling", statistics.median(took), "ms"))
     rows.append(("an allocation in a window", allocation(max(rounds, 9)), "ns"))
@@ -242,9 +242,9 @@ def sized(blocks, blocks_of_one, inner, rounds):
         (outer, alive), kept = filled(round(blocks / blocks_of_one), inner)
         bytes_a_block = compiled.meter_bytes() / alive
         closed, _ = timed(outer.close)
-        alive_by_type, _ = timed(outer.alive_by_type)
-        settling, _ = timed(outer.settle)
-        found["closing and `held()`, a block"].append((closed + alive_by_type) / alive * 1e9)
+        held, _ = timed(outer.alive_by_type)
+        settling, _ = timed(outer.analyse)
+        found["closing and `held()`, a block"].append((closed + held) / alive * 1e9)
         found["settling, a block"].append(settling / alive * 1e9)
         found["own bytes, a block"].append(bytes_a_block)
         del kept, outer
@@ -319,7 +319,7 @@ def allocation(rounds):
         if window:
             left(window)
             blocks = window.allocated[0]
-            window.forget()
+            window.discard()
     return (statistics.median(took[True]) - statistics.median(took[False])) / blocks * 1e9
 
 

@@ -31,9 +31,9 @@ def told(load):
         kept = load()
         found = [*window.alive, window.peak[1]]
     # To read anything is to use, and to free, what was parked in it.
-    alive, held = window.alive[1], window.held()
+    alive, held = window.alive[1], window.alive_by_type()
     assert total(*held) == alive
-    settled = window.settle()
+    settled = window.analyse()
     assert total(*settled) == window.alive[1] > 0
     assert not window.incomplete
     return found
@@ -48,7 +48,7 @@ def traced(load):
     blocks = len(tracemalloc.take_snapshot().traces) if counts_blocks else None
     tracemalloc.stop()
     window.close()
-    window.forget()
+    window.discard()
     return [blocks, taken, most]
 
 def measured(load):

@@ -43,8 +43,8 @@ def begin():
 def end(window):
     window.close()
     switch_window(None)
-    told = window.held()
-    tables = window.settle()
+    told = window.alive_by_type()
+    tables = window.analyse()
     assert total(*told) == total(*tables)
     return tables[0][0].get("__main__.Plain", 0)
 
@@ -55,7 +55,7 @@ def works_again():
         kept = make()
         assert end(window) == 1000
         assert not window.incomplete
-        assert not compiled.meter_is_armed()
+        assert not compiled.hooks_installed()
 """
 
 
@@ -73,9 +73,9 @@ gc.collect()
 window.close()
 assert window.incomplete
 assert window.alive == (0, 0)
-assert window.held() == (({}, {}), ({}, {}))
+assert window.alive_by_type() == (({}, {}), ({}, {}))
 assert end(window) == 0
-assert not compiled.meter_is_armed()
+assert not compiled.hooks_installed()
 works_again()
 """
     )
@@ -95,7 +95,7 @@ for _ in range(3):
     following = begin()  # this one finds out
     assert window.incomplete and not window.is_open
     kept = make(500)
-    assert following.held()[0][0]["__main__.Plain"] == 500
+    assert following.alive_by_type()[0][0]["__main__.Plain"] == 500
     assert end(following) == 500
     assert not following.incomplete
     end(window)
@@ -104,7 +104,9 @@ works_again()
     )
 
 
-@pytest.mark.parametrize("drop", ["del window", "window.close()", "window.settle", "window.held()"])
+@pytest.mark.parametrize(
+    "drop", ["del window", "window.close()", "window.analyse", "window.alive_by_type()"]
+)
 def test_whoever_touches_a_window_first_finds_out_that_the_hooks_are_gone(drop):
     ended_well(
         SETTING
@@ -121,7 +123,7 @@ for _ in range(20):
     del inner
     window = None
     gc.collect()
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
 works_again()
 """
     )
@@ -154,16 +156,16 @@ def run(steps):
             window = windows.pop(name)
             window.close()
             switch_window(None)
-            told = window.held()
+            told = window.alive_by_type()
             if window.incomplete:
                 assert told == (({}, {}),) * 2, told
-            if window.outermost:
-                alive, tables = window.alive[1], window.settle()
+            if window.is_outermost:
+                alive, tables = window.alive[1], window.analyse()
                 assert total(*tables) == alive
             seen.append(window.incomplete)
         kept.append(make(300))
         del kept[:-2]
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
     return any(seen)
 
 def orders(names):
@@ -274,7 +276,7 @@ window = begin()
 tracemalloc.start()
 assert len(run([None] * 9, tool.stop)) == 100
 window.close()
-window.forget()
+window.discard()
 switch_window(None)
 works_again()
 """
@@ -358,7 +360,7 @@ while any(thread.is_alive() for thread in threads):
     kept = make(100)
     window.close()
     switch_window(None)
-    assert window.settle()[0][0]["__main__.Plain"] == 100
+    assert window.analyse()[0][0]["__main__.Plain"] == 100
 for thread in threads: thread.join()
 works_again()
 """
@@ -396,19 +398,19 @@ def test_a_child_process_begins_without_windows():
         + """
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-os.register_at_fork(after_in_child=compiled.meter_forget_all)
+os.register_at_fork(after_in_child=compiled.discard_windows)
 for _ in range(5):
     window = begin()
     inner = begin()
     kept = make(5000)
     child = os.fork()
     if not child:
-        assert not compiled.meter_is_armed() and not window.is_open
+        assert not compiled.hooks_installed() and not window.is_open
         assert window.alive == inner.alive == (0, 0)
         del kept
         more = make(100)
         window.close()
-        assert window.settle() == (({}, {}),) * 3
+        assert window.analyse() == (({}, {}),) * 3
         del window, inner
         switch_window(None)
         works_again()
@@ -434,7 +436,7 @@ class Last:
         switch(inner)
         kept = make(100)
         inner.close()
-        inner.held()
+        inner.alive_by_type()
 window = begin()
 inner = begin()
 kept = make(10_000)
@@ -465,10 +467,10 @@ for _ in range(3):
     more = make(500)
     other.close()
     again.switch_window(None)
-    other.held()
+    other.alive_by_type()
     del other, again
     gc.collect()
 window.close()
-assert window.settle()[0][0]["__main__.Plain"] >= 1000
+assert window.analyse()[0][0]["__main__.Plain"] >= 1000
 """
     )

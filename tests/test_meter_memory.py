@@ -26,7 +26,7 @@ def test_a_live_block_takes_few_bytes_which_come_back(number):
 
     assert len(kept) == number <= window.alive[0]
     assert taken / number < 40
-    window.settle()
+    window.analyse()
     assert compiled.meter_bytes() - before < 4096
 
 
@@ -40,7 +40,7 @@ def test_what_is_freed_makes_room_for_what_comes():
             kept = [object() for _ in range(50_000)]
             del kept
         assert compiled.meter_bytes() == taken
-    window.forget()
+    window.discard()
 
 
 def test_windows_that_come_and_go_in_one_that_stays_take_no_more():
@@ -55,7 +55,7 @@ def test_windows_that_come_and_go_in_one_that_stays_take_no_more():
         taken = compiled.meter_bytes()
         use(200)
         assert compiled.meter_bytes() - taken < 64 * 1024
-    outer.forget()
+    outer.discard()
 
 
 FLAT = """
@@ -77,11 +77,11 @@ def use(number):
             if each % 500 == 0:
                 type("Made", (), {})()
             if each % 10 == 0:
-                inner.held()
+                inner.alive_by_type()
         if each % 3:
-            outer.settle()
+            outer.analyse()
         elif each % 2:
-            outer.forget()
+            outer.discard()
         if each % 100 == 0:
             # Taken off by somebody else.
             import tracemalloc
@@ -100,7 +100,7 @@ use(1000)
 blocks, memory, own = settled()
 use(number)
 blocks_after, memory_after, own_after = settled()
-assert not compiled.meter_is_armed()
+assert not compiled.hooks_installed()
 assert abs(blocks_after - blocks) < 100, blocks_after - blocks
 assert own_after == own, (own, own_after)
 if "ASAN_OPTIONS" not in os.environ:  # it keeps for a while what was freed
@@ -142,9 +142,10 @@ leading = [[[target]] for _ in range(40)]
 while succeeded < 10:
     window, inner = prepared()
     call = {
-        "held": window.held, "held inside": inner.held, "settle": window.settle,
+        "alive by type": window.alive_by_type, "alive by type inside": inner.alive_by_type,
+        "analyse": window.analyse,
         "open": (beside := Window()).open, "make": Window,
-        "look": partial(compiled.look_upstream, [target], 100),
+        "find referrers": partial(compiled.find_referrers, [target], 100),
     }[name]
     answer = error = None
     _testcapi.set_nomemory(number, number + 1 if stop else 0)
@@ -163,22 +164,22 @@ while succeeded < 10:
         succeeded = 0
     else:
         succeeded += 1
-        if name == "settle":
+        if name == "analyse":
             assert answer[0][0]["__main__.Plain"] == 300, answer
             assert answer[0][0]["some.module.Kind3"] == 10, answer
-        if name == "held":
+        if name == "alive by type":
             assert answer[0][0]["some.module.Kind3"] == 10, answer
-        if name == "look":
+        if name == "find referrers":
             assert answer is True
         if name == "open":
             assert beside.is_open
     assert gc.isenabled()
     del window, inner, call, answer, error, beside
     kept.clear()
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
     with metered() as following:
         more = [Plain() for _ in range(100)]
-    assert following.settle()[0][0]["__main__.Plain"] == 100
+    assert following.analyse()[0][0]["__main__.Plain"] == 100
     del following
     number += 1
 print(failed)
@@ -190,8 +191,18 @@ print(failed)
     reason="this Python has no _testcapi, which makes memory fail",
 )
 @pytest.mark.parametrize("fails", ["one", "all later"])
-@pytest.mark.parametrize("call", ["held", "held inside", "settle", "open", "make", "look"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "alive by type",
+        "alive by type inside",
+        "analyse",
+        "open",
+        "make",
+        "find referrers",
+    ],
+)
 def test_wherever_memory_fails_there_is_an_error_or_the_right_figure(call, fails):
     failed = int(ended_well(FAILING, call, fails, timeout=600))
 
-    assert failed >= {"make": 1, "open": 0, "held inside": 5}.get(call, 10)
+    assert failed >= {"make": 1, "open": 0, "alive by type inside": 5}.get(call, 10)

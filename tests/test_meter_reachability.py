@@ -231,7 +231,7 @@ def test_what_is_told_to_be_retained_is_what_the_collector_leaves(steps):
     with metered() as window:
         run(steps, kept)
     made = there_are() - before
-    retained, dead, _ = window.settle()
+    retained, dead, _ = window.analyse()
     gc.collect()
     left = there_are() - before
 
@@ -257,7 +257,7 @@ def test_a_circle_through_anything_is_dead_once_it_is_dropped(name):
     with metered() as window:
         for _ in range(100):
             circle()
-    retained, dead, _ = window.settle()
+    retained, dead, _ = window.analyse()
 
     assert dead[0][f"{__name__}.Probe"] == 100
     assert f"{__name__}.Probe" not in retained[0]
@@ -269,7 +269,7 @@ def test_what_anything_refers_to_is_retained_with_it(name):
     warm()
     with metered() as window:
         kept = [MAKERS[name](Probe(), Probe()) for _ in range(100)]
-    retained, dead, _ = window.settle()
+    retained, dead, _ = window.analyse()
 
     assert len(kept) == 100
     assert retained[0][f"{__name__}.Probe"] == 200
@@ -285,7 +285,7 @@ def test_text_keys_are_dead_with_their_dict():
     with metered() as window:
         for number in range(100):
             circle(number)
-    retained, dead, _ = window.settle()
+    retained, dead, _ = window.analyse()
 
     assert dead[0]["str"] == 1000
     assert dead[0]["dict"] == 100
@@ -302,7 +302,7 @@ def test_a_class_of_the_window_is_dead_once_nobody_has_it():
     with metered() as window:
         for _ in range(20):
             drop()
-    retained, dead, _ = window.settle()
+    retained, dead, _ = window.analyse()
 
     assert dead[0]["type"] == 20
     assert "type" not in retained[0]
@@ -314,7 +314,7 @@ def test_what_only_a_running_function_has_is_retained():
     def held():
         mine = [Slotted() for _ in range(100)]
         window.close()
-        return window.settle()[0][0][f"{__name__}.Slotted"], len(mine)
+        return window.analyse()[0][0][f"{__name__}.Slotted"], len(mine)
 
     with metered() as window:
         told = held()
@@ -327,7 +327,7 @@ def test_what_another_window_s_object_has_is_retained():
     with metered() as window:
         older.append(Slotted())
         older[0].first = [Slotted() for _ in range(50)]
-    retained, _, _ = window.settle()
+    retained, _, _ = window.analyse()
 
     assert retained[0][f"{__name__}.Slotted"] == 51
 
@@ -342,7 +342,7 @@ def test_a_retained_total_of_a_window_inside_is_of_what_was_born_in_it():
             loop.append(loop)
             del loop
             stack.callback(inner.close)
-    retained, _, _ = outer.settle()
+    retained, _, _ = outer.analyse()
 
     assert retained[0][f"{__name__}.Slotted"] == 1500
     assert outer.retained[1] == total(retained)
@@ -355,7 +355,7 @@ def test_telling_changes_no_count_of_references():
         for each in kept:
             each.first = shared
     before = [sys.getrefcount(each) for each in (shared, *kept)]
-    window.held()
-    window.settle()
+    window.alive_by_type()
+    window.analyse()
 
     assert [sys.getrefcount(each) for each in (shared, *kept)] == before

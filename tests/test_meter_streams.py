@@ -18,7 +18,7 @@ variable = contextvars.ContextVar("variable", default=None)
 
 
 def stream(rows, begin=lambda: None, end=lambda count, types: None):
-    return compiled.Stream(rows, variable, "stretch", begin, end)
+    return compiled.Stream(rows, variable, "span", begin, end)
 
 
 def in_a_new_thread(program):
@@ -52,7 +52,7 @@ def test_between_rows_nothing_is_credited_where_no_window_was_ever_set():
 window = compiled.Window()
 window.open()
 rows = compiled.Stream(
-    map(bytearray, [5000] * 3), variable, "stretch", lambda: window, lambda *_: None
+    map(bytearray, [5000] * 3), variable, "span", lambda: window, lambda *_: None
 )
 kept = []
 for row in rows:
@@ -72,7 +72,7 @@ watched.open()
 window = compiled.Window()
 window.open()
 rows = compiled.Stream(
-    iter([1, 2]), variable, "stretch", lambda window=window: window, lambda count, types: None
+    iter([1, 2]), variable, "span", lambda window=window: window, lambda count, types: None
 )
 next(rows)
 del rows, window
@@ -115,31 +115,31 @@ def test_rows_that_nobody_wants_any_more_are_counted_as_far_as_they_came():
     assert heard == [(1, {int: 1})]
 
 
-class Stretch:
+class Span:
     window = None
 
 
 def test_the_window_is_asked_for_again_once_the_first_row_is_there():
-    first, second, stretch = compiled.Window(), compiled.Window(), Stretch()
+    first, second, span = compiled.Window(), compiled.Window(), Span()
     first.open()
     second.open()
 
     def rows():
-        stretch.window = second
+        span.window = second
         for _ in range(3):
             yield bytearray(5000)
 
     def begin():
         return first
 
-    kept = list(compiled.Stream(rows(), variable, stretch, begin, lambda *_: None))
+    kept = list(compiled.Stream(rows(), variable, span, begin, lambda *_: None))
     first.close()
     second.close()
     assert 5000 <= first.allocated[1] < 10_000
     assert 10_000 <= second.allocated[1] < 15_500
     assert len(kept) == 3
-    first.forget()
-    second.forget()
+    first.discard()
+    second.discard()
 
 
 BIG = 100_000
@@ -168,7 +168,7 @@ def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
     def nested():
         for _ in range(4):
             made = bytearray(BIG)
-            rows = compiled.Stream(sized(3), variable, "stretch", lambda: inner, lambda *_: None)
+            rows = compiled.Stream(sized(3), variable, "span", lambda: inner, lambda *_: None)
             next(rows)
             next(rows)
             made += bytes(1)
@@ -181,7 +181,7 @@ def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
     def run():
         kept = [
             bytearray(BIG)  # the consumer's: nobody's
-            for _ in compiled.Stream(nested(), variable, "stretch", lambda: outer, lambda *_: None)
+            for _ in compiled.Stream(nested(), variable, "span", lambda: outer, lambda *_: None)
         ]
         assert len(kept) == 4
 
@@ -195,9 +195,7 @@ def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
 def test_rows_that_take_turns_are_each_credited_to_their_own():
     windows = opened(3)
     streams = [
-        compiled.Stream(
-            sized(5), variable, "stretch", lambda window=window: window, lambda *_: None
-        )
+        compiled.Stream(sized(5), variable, "span", lambda window=window: window, lambda *_: None)
         for window in windows
     ]
     assert len(list(zip(*streams, strict=True))) == 5
@@ -216,7 +214,7 @@ def test_rows_of_several_threads_are_each_credited_to_their_own():
             yield bytearray(BIG)
 
     def run(window):
-        stream = compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None)
+        stream = compiled.Stream(rows(), variable, "span", lambda: window, lambda *_: None)
         made.append(sum(1 for _ in stream))
 
     threads = [threading.Thread(target=run, args=(window,)) for window in windows]
@@ -237,7 +235,7 @@ def test_a_row_that_is_made_in_another_context_is_not_credited_where_nobody_aske
         for number in range(4):
             yield contextvars.Context().run(bytearray, BIG) if number % 2 else bytearray(BIG)
 
-    list(compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None))
+    list(compiled.Stream(rows(), variable, "span", lambda: window, lambda *_: None))
     window.close()
     assert big(window) == 2
 
@@ -247,7 +245,7 @@ def test_a_child_that_is_born_while_a_row_is_made_goes_on():
         in_a_new_thread("""
 import os, threading, time
 from django_memsize import engine
-def child(): compiled.meter_forget_all()
+def child(): compiled.discard_windows()
 os.register_at_fork(after_in_child=child)
 
 window, other = compiled.Window(), compiled.Window()
@@ -260,7 +258,7 @@ def slow():
     yield 2
 elsewhere = threading.Thread(
     target=lambda: list(
-        compiled.Stream(slow(), variable, "stretch", lambda: other, lambda *_: None)
+        compiled.Stream(slow(), variable, "span", lambda: other, lambda *_: None)
     )
 )
 elsewhere.start()
@@ -270,7 +268,7 @@ def rows():
     yield os.fork()
     yield bytearray(100)
 for number, row in enumerate(
-    compiled.Stream(rows(), variable, "stretch", lambda: window, lambda *_: None)
+    compiled.Stream(rows(), variable, "span", lambda: window, lambda *_: None)
 ):
     if number == 1:
         forked = row

@@ -99,7 +99,7 @@ def settled(window):
     """Return the three tables, once they were found to sum to what was alive."""
     alive = window.alive
     assert not window.incomplete
-    (held, parked), tables = window.held(), window.settle()
+    (held, parked), tables = window.alive_by_type(), window.analyse()
     assert total(held, parked) == total(*tables) == alive[1]
     assert window.alive == alive
     for counts, sizes in (held, parked, *tables):
@@ -328,8 +328,8 @@ with metered() as window:
         front = nowhere * 4 + struct.pack("=qq", 1, id(Plain))
         grown.extend((front + nowhere * 100)[: size + 48])
     kept = [Plain() for _ in range(100)]
-assert window.held()[0][0]["__main__.Plain"] == 100
-assert window.settle()[0][0]["__main__.Plain"] == 100
+assert window.alive_by_type()[0][0]["__main__.Plain"] == 100
+assert window.analyse()[0][0]["__main__.Plain"] == 100
 """
     )
 
@@ -369,12 +369,12 @@ def test_a_class_where_there_was_none_before_is_named():
         with metered() as window:
             for grown in older:
                 grown.extend(struct.pack("=qq", 1, address) * 2)
-        assert window.settle()[0][0]["(buffers)"] >= 20
+        assert window.analyse()[0][0]["(buffers)"] >= 20
         made = type("Passing", (), {"__slots__": ("first",), "__module__": "some.module"})
         reused += id(made) == address
         with metered() as window:
             kept = [made() for _ in range(50)]
-        assert window.settle()[0][0]["some.module.Passing"] == len(kept)
+        assert window.analyse()[0][0]["some.module.Passing"] == len(kept)
 
     assert reused
 
@@ -393,8 +393,8 @@ def test_classes_and_their_instances_stay_collectable():
         with metered() as window:
             made = Meta("Made", (), {"last": Last(), "__module__": "some.module"})
             kept = [made() for _ in range(10)]
-            assert window.held()[0][0]["some.module.Made"] == 10
-        window.settle()
+            assert window.alive_by_type()[0][0]["some.module.Made"] == 10
+        window.analyse()
         del made, kept
         gc.collect()
 
@@ -407,9 +407,9 @@ def test_what_a_window_inside_holds_is_told_by_itself():
         first = [Plain(n) for n in range(30)]
         with metered() as inner:
             second = [Slotted() for _ in range(50)]
-        inner_held = inner.held()[0][0]
-        outer_held = outer.held()[0][0]
-    outer.settle()
+        inner_held = inner.alive_by_type()[0][0]
+        outer_held = outer.alive_by_type()[0][0]
+    outer.analyse()
 
     assert inner_held[named(Slotted)] == outer_held[named(Slotted)] == len(second)
     assert outer_held[named(Plain)] == len(first)
@@ -425,7 +425,7 @@ def test_of_a_window_inside_it_is_known_how_much_is_retained():
                 circle = Plain()
                 circle.first = circle
         del circle
-    outer.settle()
+    outer.analyse()
 
     assert len(kept) * Slotted.__basicsize__ < keeping.retained[1] <= outer.retained[1]
     assert dropping.retained[1] < 1024
@@ -437,5 +437,5 @@ def test_a_window_reads_what_another_context_has_freed_meanwhile():
         kept = [Plain(n) for n in range(100)]
         with inside(None):
             del kept[50:]
-        assert window.held()[0][0][named(Plain)] == 50
-    window.settle()
+        assert window.alive_by_type()[0][0][named(Plain)] == 50
+    window.analyse()

@@ -43,10 +43,10 @@ class Node:
 def settle(window, around):
     """Settle with all that leads to some objects; the list is then empty."""
     for _ in range(ROUNDS):
-        if not compiled.look_upstream(around, MOST):
+        if not compiled.find_referrers(around, MOST):
             break
     try:
-        return window.settle(around)
+        return window.analyse(around)
     finally:
         around.clear()
 
@@ -213,7 +213,7 @@ def test_without_a_search_it_looks_retained(name):
     give(response)
     del give, response
 
-    assert told(window.settle()) in [(100, 0), (0, 100)]
+    assert told(window.analyse()) in [(100, 0), (0, 100)]
 
 
 @pytest.mark.parametrize("name", CIRCLES)
@@ -436,7 +436,7 @@ def test_the_list_that_is_given_holds_nothing():
     around = [response, response, None, Node, sys, 1]
     del response
 
-    assert told(window.settle(around)) == (0, 100)
+    assert told(window.analyse(around)) == (0, 100)
 
 
 def test_a_search_ends_where_there_are_too_many():
@@ -444,7 +444,7 @@ def test_a_search_ends_where_there_are_too_many():
     HELD.extend([target] for _ in range(100))
     around = [target]
 
-    assert compiled.look_upstream(around, 50) is False
+    assert compiled.find_referrers(around, 50) is False
     assert len(around) == 50
 
 
@@ -454,7 +454,7 @@ def test_a_search_finds_no_tuple_nor_what_lives():
     HELD.append((target,))
     holder = [(target,)]
     around = [target]
-    while compiled.look_upstream(around, MOST):
+    while compiled.find_referrers(around, MOST):
         pass
     del Node.held
 
@@ -474,7 +474,7 @@ def test_a_search_changes_no_count_of_references():
     HELD.append((target, shared))
     counts = [*map(sys.getrefcount, (target, target.circle, shared, HELD))]
     around = [target]
-    compiled.look_upstream(around, MOST)
+    compiled.find_referrers(around, MOST)
     around.clear()
 
     assert [*map(sys.getrefcount, (target, target.circle, shared, HELD))] == counts

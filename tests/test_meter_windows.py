@@ -130,7 +130,7 @@ def test_a_window_counts_what_is_allocated_in_it_and_what_is_left():
     kept.clear()
     assert blocks(window.alive[1]) == 0
     assert after
-    window.forget()
+    window.discard()
 
 
 def test_what_takes_the_place_of_what_is_freed_does_not_add_to_the_peak():
@@ -153,7 +153,7 @@ def test_what_takes_the_place_of_what_is_freed_does_not_add_to_the_peak():
 
     assert at_first[1] <= after[1] <= outer.peak[1] < at_first[1] + a_few
     assert len(kept) == 600
-    outer.forget()
+    outer.discard()
 
 
 def test_a_peak_is_that_of_the_moment_when_most_is_alive():
@@ -170,7 +170,7 @@ def test_a_peak_is_that_of_the_moment_when_most_is_alive():
 
     assert window.peak[1] >= few[1] + 800 * size
     assert window.peak[1] < few[1] + 801 * size + 2 * sys.getsizeof(kept)
-    window.forget()
+    window.discard()
 
 
 def test_a_block_that_grows_is_freed_and_allocated():
@@ -180,7 +180,7 @@ def test_a_block_that_grows_is_freed_and_allocated():
             grown *= 2
     assert window.alive[1] == pytest.approx(sys.getsizeof(grown), rel=0.01)
     assert window.allocated[1] == pytest.approx(SIZE * (1 + 2 + 4 + 8), rel=0.2)
-    window.forget()
+    window.discard()
 
 
 def test_what_a_window_inside_allocates_counts_in_both():
@@ -191,11 +191,11 @@ def test_what_a_window_inside_allocates_counts_in_both():
         kept.append(bytes(SIZE))
 
     assert (blocks(inner.allocated[1]), blocks(outer.allocated[1])) == (2, 4)
-    assert not inner.outermost
-    assert outer.outermost
+    assert not inner.is_outermost
+    assert outer.is_outermost
     kept.clear()
     assert (blocks(inner.alive[1]), blocks(outer.alive[1])) == (0, 0)
-    outer.forget()
+    outer.discard()
 
 
 def test_a_window_closes_the_windows_in_it():
@@ -206,7 +206,7 @@ def test_a_window_closes_the_windows_in_it():
 
     assert kept
     assert blocks(outer.allocated[1]) == blocks(inner.allocated[1]) == 0
-    outer.forget()
+    outer.discard()
 
 
 def test_in_a_closed_window_s_context_the_one_around_it_is_current():
@@ -218,9 +218,9 @@ def test_in_a_closed_window_s_context_the_one_around_it_is_current():
 
     assert kept
     assert (blocks(inner.alive[1]), blocks(outer.alive[1])) == (0, 1)
-    assert not following.outermost
+    assert not following.is_outermost
     assert not following.is_open
-    outer.forget()
+    outer.discard()
 
 
 def test_a_window_opens_once_and_only_one_that_is_closed_is_settled():
@@ -229,21 +229,21 @@ def test_a_window_opens_once_and_only_one_that_is_closed_is_settled():
             inner.open()
         for window in (outer, inner, compiled.Window()):
             with pytest.raises(RuntimeError, match="only a closed window"):
-                window.settle()
+                window.analyse()
         inner.close()
         inner.close()
-        retained, *_ = inner.settle()
+        retained, *_ = inner.analyse()
         assert retained[0]["django_memsize.engine.compiled.Window"] == 1
-    outer.settle()
+    outer.analyse()
     outer.close()
-    assert outer.settle() == (({}, {}),) * 3
+    assert outer.analyse() == (({}, {}),) * 3
     with pytest.raises(RuntimeError, match="opens once"):
         outer.open()
     never = compiled.Window()
     never.close()
-    never.forget()
-    assert never.held() == (({}, {}),) * 2
-    assert not compiled.meter_is_armed()
+    never.discard()
+    assert never.alive_by_type() == (({}, {}),) * 2
+    assert not compiled.hooks_installed()
 
 
 def test_only_a_window_is_made_the_innermost():
@@ -267,9 +267,9 @@ def test_a_window_whose_handle_is_dropped_is_over():
         more = bytes(SIZE)
     assert kept
     assert more
-    assert blocks(outer.held()[0][1]["bytes"]) == 2
+    assert blocks(outer.alive_by_type()[0][1]["bytes"]) == 2
     del outer
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
 
 
 def test_a_thousand_windows_one_in_another_count_the_same():
@@ -284,16 +284,16 @@ def test_a_thousand_windows_one_in_another_count_the_same():
         compiled.switch_window(None)
     assert kept
     assert all(blocks(window.allocated[1] // 10) == 1 for window in windows)
-    assert blocks(windows[0].held()[0][1]["bytes"]) == 10
+    assert blocks(windows[0].alive_by_type()[0][1]["bytes"]) == 10
     windows[500].close()
     assert [window.is_open for window in windows] == [True] * 500 + [False] * 500
     windows[0].close()
-    windows[0].settle()
+    windows[0].analyse()
     # From the middle, from the outermost one, and from the innermost one.
     del windows[300:400], windows[:100], windows[-100:], window
-    assert windows[0].held() == (({}, {}),) * 2
+    assert windows[0].alive_by_type() == (({}, {}),) * 2
     windows.clear()
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
 
 
 def test_a_thread_with_a_copied_context_is_credited_and_others_are_not():
@@ -314,7 +314,7 @@ def test_a_thread_with_a_copied_context_is_credited_and_others_are_not():
 
     assert len(kept) == 4
     assert blocks(window.alive[1]) == 1
-    window.forget()
+    window.discard()
 
 
 def test_a_window_is_closed_and_settled_by_another_thread():
@@ -324,7 +324,7 @@ def test_a_window_is_closed_and_settled_by_another_thread():
 
         def close():
             window.close()
-            told.append(window.settle())
+            told.append(window.analyse())
 
         thread = threading.Thread(target=close)
         thread.start()
@@ -353,8 +353,8 @@ def test_each_task_is_credited_with_its_own():
 
     for number, (window, kept) in enumerate(ended):
         assert blocks(window.alive[1]) == len(kept) == number + 1
-        window.forget()
-    assert not compiled.meter_is_armed()
+        window.discard()
+    assert not compiled.hooks_installed()
 
 
 def test_an_exception_that_is_pending_stays_what_it_was():
@@ -395,8 +395,8 @@ for limit in (80, 150, 400, 1000):
                     more = [object() for _ in range(10)]
                 assert inner.allocated[0] >= 10
                 assert sys.exc_info()[1] is error
-    window.held()
-    window.settle()
+    window.alive_by_type()
+    window.analyse()
 
 def open_at_the_limit(depth):
     try:
@@ -436,9 +436,9 @@ def work(seed):
             chance.choice(windows).close()
         elif step < 0.25 and windows:
             window = windows.pop(chance.randrange(len(windows)))
-            if window.outermost and not window.is_open:
-                window.held()
-                window.settle()
+            if window.is_outermost and not window.is_open:
+                window.alive_by_type()
+                window.analyse()
             del window
         compiled.switch_window(chance.choice(windows) if windows else None)
         kept.append([[each, {}, str(each)] for each in range(50)])
@@ -455,7 +455,7 @@ sys.setswitchinterval(1e-4)
 threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
 for thread in threads: thread.start()
 for thread in threads: thread.join()
-assert not compiled.meter_is_armed()
+assert not compiled.hooks_installed()
 """,
         "4000000" if IS_LONG else "60000",
         timeout=600,
@@ -555,34 +555,34 @@ def test_any_program_is_told_as_a_simple_model_tells_it(steps):
         assert blocks(window.alive[1]) == model.alive[number]
         assert blocks(window.allocated[1]) == model.allocated[number]
         assert blocks(window.peak[1]) == model.peak[number]
-        assert blocks(window.held()[0][1].get("bytes", 0)) == model.alive[number]
+        assert blocks(window.alive_by_type()[0][1].get("bytes", 0)) == model.alive[number]
     for window in model.windows:
         window.close()
         assert not window.incomplete
-        if window.outermost:
+        if window.is_outermost:
             alive = window.alive[1]
-            assert total(*window.settle()) == alive
+            assert total(*window.analyse()) == alive
     made.clear()
     model.windows.clear()
     window = None
-    assert not compiled.meter_is_armed()
+    assert not compiled.hooks_installed()
 
 
 def test_what_a_window_takes_from_lists_that_another_filled_is_all_that_it_misses():
     with metered() as first, metered() as second:
         pass
-    first.forget()
+    first.discard()
     with metered() as outer:
         made = [[] for _ in range(1000)]
         with metered() as inner:
             made.clear()  # CPython keeps some of these for later
             kept = [[] for _ in range(1000)]
-        told = inner.held()[0][0].get("list", 0)
+        told = inner.alive_by_type()[0][0].get("list", 0)
     assert second
     # Never more than there are, and fewer by no more than CPython keeps of a kind.
     assert 1000 - 80 <= told <= len(kept) + 1
-    assert outer.held()[0][0]["list"] >= len(kept)
-    outer.forget()
+    assert outer.alive_by_type()[0][0]["list"] >= len(kept)
+    outer.discard()
 
 
 def test_what_another_window_took_off_the_lists_is_in_use_by_nobody():
@@ -593,6 +593,6 @@ def test_what_another_window_took_off_the_lists_is_in_use_by_nobody():
         other = compiled.Window()
         with inside(None):
             other.open()
-        in_use, _parked = window.held()
+        in_use, _parked = window.alive_by_type()
     other.close()
     assert in_use[0].get("list", 0) + in_use[0].get("float", 0) < 10

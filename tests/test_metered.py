@@ -31,7 +31,7 @@ from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
 
 if engine.Window is not None:
-    from django_memsize.engine.compiled import meter_is_armed
+    from django_memsize.engine.compiled import hooks_installed
 
 pytestmark = [
     pytest.mark.usefixtures("as_under_a_test_client"),
@@ -398,7 +398,7 @@ async def test_a_cancelled_task_leaves_no_window_behind():
     with pytest.raises(asyncio.CancelledError):
         await task
 
-    assert not meter_is_armed()
+    assert not hooks_installed()
 
 
 async def test_code_called_in_a_thread_for_async_code_is_credited():
@@ -441,7 +441,7 @@ def test_a_pool_of_threads_is_credited_with_the_context_only():
 def test_nothing_is_watched_once_nothing_is_measured(accounts, visit):
     visit("/accounts/")
 
-    assert not meter_is_armed()
+    assert not hooks_installed()
 
 
 def test_tracemalloc_stopped_inside_makes_a_recording_incomplete():
@@ -465,7 +465,7 @@ def test_a_child_process_starts_empty():
     with memsize.measure("block"):
         child = os.fork()
         if child == 0:
-            os._exit(meter_is_armed())
+            os._exit(hooks_installed())
         _, status = os.waitpid(child, 0)
 
     assert os.waitstatus_to_exitcode(status) == 0
@@ -483,7 +483,7 @@ def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, s
         gc.collect()
 
     assert reports == []
-    assert not meter_is_armed()
+    assert not hooks_installed()
 
 
 @pytest.mark.parametrize("latest", [0.0, 60.0])
@@ -497,7 +497,7 @@ def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, late
 
     settled, during = [], []
     held = Held()
-    held.itself = alive_by_type
+    held.itself = held
     deferred.wait((weakref.ref(held),), lambda _: settled.append("settled"))
     del held
     gc.collect()

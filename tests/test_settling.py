@@ -143,7 +143,7 @@ def test_nothing_is_looked_for_where_the_request_is_gone():
 @compiled
 def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
     looks = []
-    monkeypatch.setattr(engine, "look_upstream", lambda *_: looks.append("look") or True)
+    monkeypatch.setattr(engine, "find_referrers", lambda *_: looks.append("look") or True)
     monkeypatch.setattr(overhead, "in_span", lambda share: share == 0.5 and len(looks) < 3)
     spent = []
     monkeypatch.setattr(overhead, "spend", spent.append)
@@ -163,7 +163,7 @@ def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
         raise MemoryError
 
     settled = []
-    monkeypatch.setattr(engine, "look_upstream", fails)
+    monkeypatch.setattr(engine, "find_referrers", fails)
     deferred.wait((in_a_circle(),), settled.append)
     deferred.settle()
 

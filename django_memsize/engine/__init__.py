@@ -17,9 +17,9 @@ __all__ = [
     "Stream",
     "Window",
     "census",
-    "forget_windows",
+    "discard_windows",
+    "find_referrers",
     "instances",
-    "look_upstream",
     "meter_bytes",
     "name",
     "sized",
@@ -37,14 +37,14 @@ if name != "python":
             Stream,
             Window,
             census,
+            counts_instance_values,
+            discard_windows,
+            find_referrers,
             instances,
-            look_upstream,
             meter_bytes,
-            sees_values,
             sizeof,
             switch_window,
         )
-        from .compiled import meter_forget_all as forget_windows
     except ImportError as error:
         logging.getLogger("django_memsize").warning(
             "django-memsize: no compiled engine (%s); Python's is used, which is slower.", error
@@ -52,7 +52,7 @@ if name != "python":
         name = "python"
     else:
         name = "compiled"
-        if not sees_values:
+        if not counts_instance_values:
             logging.getLogger("django_memsize").warning(
                 "django-memsize: this Python keeps the values of instances in a way not known; "
                 "sizes are without them."
@@ -62,8 +62,8 @@ if name == "python":
     from .unmetered import (  # type: ignore[assignment]
         Stream,
         Window,
-        forget_windows,
-        look_upstream,
+        discard_windows,
+        find_referrers,
         meter_bytes,
         switch_window,
     )

@@ -83,12 +83,12 @@ def switch_window(window: None, /) -> None:
     """Do nothing: there are no windows."""
 
 
-def look_upstream(around: list[Any], most: int, /) -> bool:
+def find_referrers(around: list[Any], most: int, /) -> bool:
     """Find nothing: there is no window that it would be for."""
     return False
 
 
-def forget_windows() -> None:
+def discard_windows() -> None:
     """Do nothing: there are no windows."""
 
 

@@ -140,7 +140,7 @@ class Meter:
         window = self.window
         if window is None:
             return
-        retained, dead, parked = window.settle() if around is None else window.settle(around)
+        retained, dead, parked = window.analyse() if around is None else window.analyse(around)
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
         self.retained = Amount(*window.retained, Diff(*retained))
@@ -156,7 +156,7 @@ class Meter:
         """Close the window, and have what was allocated in an outermost one forgotten."""
         if self.window is not None:
             self.window.close()
-            self.window.forget()
+            self.window.discard()
 
 
 @ours

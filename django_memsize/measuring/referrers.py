@@ -49,7 +49,7 @@ def look_around(over: Collection[weakref.ref[Any]], share: float) -> Around:
         if not more or not overhead.is_within(share):
             break
         began = time.thread_time()
-        more = engine.look_upstream(around, _FOR_EACH * len(over))
+        more = engine.find_referrers(around, _FOR_EACH * len(over))
         cost = time.thread_time() - began
         around.cost += cost
         overhead.spend(cost)

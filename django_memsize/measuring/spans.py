@@ -108,7 +108,7 @@ def streamed(
 def _forget() -> None:
     _current.set(None)
     engine.switch_window(None)
-    engine.forget_windows()
+    engine.discard_windows()
 
 
 os.register_at_fork(after_in_child=_forget)

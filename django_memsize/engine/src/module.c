@@ -397,7 +397,8 @@ engine_exec(PyObject *module)
     int proven = names_prepare() < 0 || anatomy_prepare() < 0 || roots_prepare() < 0
                      ? -1
                      : attributes_prove();
-    if (proven < 0 || PyModule_AddObjectRef(module, "sees_values", proven ? Py_True : Py_False) < 0)
+    if (proven < 0
+        || PyModule_AddObjectRef(module, "counts_instance_values", proven ? Py_True : Py_False) < 0)
     {
         return -1;
     }

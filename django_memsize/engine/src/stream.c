@@ -6,7 +6,7 @@ typedef struct {
     PyObject_HEAD
     PyObject *rows;     /* NULL once it has ended */
     PyObject *variable; /* the ContextVar that says whose statements run */
-    PyObject *stretch;  /* its value while a row is made */
+    PyObject *span;     /* its value while a row is made */
     PyObject *begin;    /* called before the first row: returns the window, or None */
     PyObject *end;      /* called once, with the number of rows and how many are of which type */
     PyObject *window;   /* NULL before the first row */
@@ -19,8 +19,8 @@ typedef struct {
 static PyObject *
 stream_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    PyObject *rows, *variable, *stretch, *begin, *end;
-    if (!PyArg_ParseTuple(args, "OO!OOO:Stream", &rows, &PyContextVar_Type, &variable, &stretch,
+    PyObject *rows, *variable, *span, *begin, *end;
+    if (!PyArg_ParseTuple(args, "OO!OOO:Stream", &rows, &PyContextVar_Type, &variable, &span,
                           &begin, &end))
     {
         return NULL;
@@ -33,7 +33,7 @@ stream_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
     if (self) {
         self->rows = Py_NewRef(rows);
         self->variable = Py_NewRef(variable);
-        self->stretch = Py_NewRef(stretch);
+        self->span = Py_NewRef(span);
         self->begin = Py_NewRef(begin);
         self->end = Py_NewRef(end);
     }
@@ -47,7 +47,7 @@ stream_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(one->rows);
     Py_VISIT(one->variable);
-    Py_VISIT(one->stretch);
+    Py_VISIT(one->span);
     Py_VISIT(one->begin);
     Py_VISIT(one->end);
     Py_VISIT(one->window);
@@ -62,7 +62,7 @@ stream_clear(PyObject *self)
     stream *one = (stream *)self;
     Py_CLEAR(one->rows);
     Py_CLEAR(one->variable);
-    Py_CLEAR(one->stretch);
+    Py_CLEAR(one->span);
     Py_CLEAR(one->begin);
     Py_CLEAR(one->end);
     Py_CLEAR(one->window);
@@ -109,7 +109,7 @@ static void
 ask_for_the_window_again(stream *self)
 {
     crediting_pause();
-    PyObject *window = PyObject_GetAttrString(self->stretch, "window");
+    PyObject *window = PyObject_GetAttrString(self->span, "window");
     PyErr_Clear();
     crediting_resume();
     if (window) {
@@ -195,7 +195,7 @@ next_row(stream *self)
        would remember what they find, and not forget it with what is taken away. Nor is it the
        program that allocates meanwhile. */
     crediting_pause();
-    PyObject *of_stretch = set(self->variable, self->stretch);
+    PyObject *of_span = set(self->variable, self->span);
     PyObject *of_window = window && !stands_in ? set(meter_variable, window) : NULL;
     crediting_resume();
     if (stands_in) {
@@ -208,7 +208,7 @@ next_row(stream *self)
     }
     crediting_pause();
     undo(meter_variable, of_window);
-    undo(self->variable, of_stretch);
+    undo(self->variable, of_span);
     crediting_resume();
     raised_restore(pending);
     Py_XDECREF(window);
@@ -312,8 +312,8 @@ static PyMethodDef stream_methods[] = {
 
 PyDoc_STRVAR(
     stream_doc,
-    "Stream(rows, variable, stretch, begin, end, /)\n--\n\n"
-    "Iterates over rows. While one is made the ContextVar is the stretch, and the window\n"
+    "Stream(rows, variable, span, begin, end, /)\n--\n\n"
+    "Iterates over rows. While one is made the ContextVar is the span, and the window\n"
     "that ``begin()`` returns is the innermost; ``end(count, types)`` is called after the\n"
     "last one, or when no more are wanted, with how many there were of each type.");
 

@@ -85,8 +85,8 @@ look_everywhere(search *under_way)
 }
 
 PyDoc_STRVAR(
-    look_upstream_doc,
-    "look_upstream(around, most, /)\n--\n\n"
+    find_referrers_doc,
+    "find_referrers(objects, limit, /)\n--\n\n"
     "Add to a list, up to so many, what the collector knows to refer to the objects on\n"
     "it. Tell whether to look again may find more: not where all that refers to them is\n"
     "on the list.\n\n"
@@ -94,10 +94,10 @@ PyDoc_STRVAR(
     "leads through them.");
 
 static PyObject *
-look_upstream(PyObject *Py_UNUSED(module), PyObject *args)
+find_referrers(PyObject *Py_UNUSED(module), PyObject *args)
 {
     search under_way = {.around = NULL};
-    if (!PyArg_ParseTuple(args, "O!n:look_upstream", &PyList_Type, &under_way.around,
+    if (!PyArg_ParseTuple(args, "O!n:find_referrers", &PyList_Type, &under_way.around,
                           &under_way.most))
     {
         return NULL;
@@ -121,7 +121,7 @@ look_upstream(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 static PyMethodDef upstream_functions[] = {
-    {"look_upstream", look_upstream, METH_VARARGS, look_upstream_doc},
+    {"find_referrers", find_referrers, METH_VARARGS, find_referrers_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -68,11 +68,11 @@ window_close(PyObject *self, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(forget_doc, "forget()\n--\n\n"
-                         "Forget what was allocated in an outermost window that is closed.");
+PyDoc_STRVAR(discard_doc, "discard()\n--\n\n"
+                          "Forget what was allocated in an outermost window that is closed.");
 
 static PyObject *
-window_forget(PyObject *self, PyObject *Py_UNUSED(none))
+window_discard(PyObject *self, PyObject *Py_UNUSED(none))
 {
     if (!behind(self)->parent) {
         meter_forget(behind(self));
@@ -177,20 +177,20 @@ told(window *asked, Py_ssize_t tables, PyObject *around)
     return made;
 }
 
-PyDoc_STRVAR(held_doc,
-             "held()\n--\n\n"
+PyDoc_STRVAR(alive_by_type_doc,
+             "alive_by_type()\n--\n\n"
              "Return what was allocated in the window and is not freed, in two pairs of\n"
              "name -> objects, name -> bytes: what is in use, and what CPython keeps for later.\n\n"
              "Buffers count with the objects that own them.");
 
 static PyObject *
-window_held(PyObject *self, PyObject *Py_UNUSED(none))
+window_alive_by_type(PyObject *self, PyObject *Py_UNUSED(none))
 {
     return told(behind(self), TABLES_HELD, NULL);
 }
 
-PyDoc_STRVAR(settle_doc,
-             "settle(around=[], /)\n--\n\n"
+PyDoc_STRVAR(analyse_doc,
+             "analyse(external=[], /)\n--\n\n"
              "Tell what of a window is retained, dead, and parked, in three pairs of\n"
              "name -> objects, name -> bytes. What was allocated in an outermost one is then\n"
              "forgotten.\n\n"
@@ -200,15 +200,15 @@ PyDoc_STRVAR(settle_doc,
              "Raises RuntimeError unless it is closed.");
 
 static PyObject *
-window_settle(PyObject *self, PyObject *args)
+window_analyse(PyObject *self, PyObject *args)
 {
     window *asked = behind(self);
     PyObject *around = NULL;
-    if (!PyArg_ParseTuple(args, "|O!:settle", &PyList_Type, &around)) {
+    if (!PyArg_ParseTuple(args, "|O!:analyse", &PyList_Type, &around)) {
         return NULL;
     }
     if (!asked->was_opened || asked->is_open) {
-        PyErr_SetString(PyExc_RuntimeError, "only a closed window can be settled");
+        PyErr_SetString(PyExc_RuntimeError, "only a closed window can be analysed");
         return NULL;
     }
     PyObject *tables = told(asked, TABLES_TOLD, around);
@@ -222,9 +222,9 @@ window_settle(PyObject *self, PyObject *args)
 static PyMethodDef window_methods[] = {
     {"open", window_open, METH_VARARGS, open_doc},
     {"close", window_close, METH_NOARGS, close_doc},
-    {"forget", window_forget, METH_NOARGS, forget_doc},
-    {"held", window_held, METH_NOARGS, held_doc},
-    {"settle", window_settle, METH_VARARGS, settle_doc},
+    {"discard", window_discard, METH_NOARGS, discard_doc},
+    {"alive_by_type", window_alive_by_type, METH_NOARGS, alive_by_type_doc},
+    {"analyse", window_analyse, METH_VARARGS, analyse_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -273,7 +273,7 @@ window_incomplete(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-window_outermost(PyObject *self, void *Py_UNUSED(closure))
+window_is_outermost(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(!behind(self)->parent);
 }
@@ -284,10 +284,10 @@ static PyGetSetDef window_members[] = {
     {"peak", window_peak, NULL, PyDoc_STR("Blocks and bytes when most bytes were alive."), NULL},
     {"alive", window_alive, NULL, PyDoc_STR("Blocks and bytes allocated in it, not freed."), NULL},
     {"retained", window_retained, NULL,
-     PyDoc_STR("Of these, what was retained when the outermost window was settled."), NULL},
+     PyDoc_STR("Of these, what was retained when the outermost window was analysed."), NULL},
     {"is_open", window_is_open, NULL, PyDoc_STR("Whether allocations are credited to it."), NULL},
     {"incomplete", window_incomplete, NULL, PyDoc_STR("Whether something was not seen."), NULL},
-    {"outermost", window_outermost, NULL, PyDoc_STR("Whether no window is around it."), NULL},
+    {"is_outermost", window_is_outermost, NULL, PyDoc_STR("Whether no window is around it."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -348,7 +348,7 @@ window_own_bytes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
     return PyLong_FromSize_t(meter_own_bytes());
 }
 
-PyDoc_STRVAR(is_armed_doc, "meter_is_armed()\n--\n\nTell whether allocations are being watched.");
+PyDoc_STRVAR(is_armed_doc, "hooks_installed()\n--\n\nTell whether allocations are being watched.");
 
 static PyObject *
 window_is_armed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
@@ -356,7 +356,7 @@ window_is_armed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
     return PyBool_FromLong(meter_is_armed());
 }
 
-PyDoc_STRVAR(forget_all_doc, "meter_forget_all()\n--\n\n"
+PyDoc_STRVAR(forget_all_doc, "discard_windows()\n--\n\n"
                              "Close and forget every window, as in a child process.");
 
 static PyObject *
@@ -369,8 +369,8 @@ window_forget_all(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 static PyMethodDef window_functions[] = {
     {"switch_window", window_switch, METH_O, switch_doc},
     {"meter_bytes", window_own_bytes, METH_NOARGS, own_bytes_doc},
-    {"meter_is_armed", window_is_armed, METH_NOARGS, is_armed_doc},
-    {"meter_forget_all", window_forget_all, METH_NOARGS, forget_all_doc},
+    {"hooks_installed", window_is_armed, METH_NOARGS, is_armed_doc},
+    {"discard_windows", window_forget_all, METH_NOARGS, forget_all_doc},
     {NULL, NULL, 0, NULL},
 };
 
