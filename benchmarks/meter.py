@@ -73,7 +73,7 @@ def requests(rounds):
         "plain": plain,
         "plain, again": plain,
         "in a window": armed,
-        "in a window, settled": settled,
+        "in a window, settled": analysed,
         "while another is in a window": beside(kept),
         "tracemalloc": traced,
         "memray": tracked(),
@@ -157,7 +157,7 @@ def armed(answer, path, times, is_told=False):
     return time.process_time() - began
 
 
-def settled(answer, path, times):
+def analysed(answer, path, times):
     """Time the same, told what is left after each, too."""
     return armed(answer, path, times, is_told=True)
 

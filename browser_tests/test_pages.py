@@ -10,7 +10,7 @@ from selenium import webdriver
 
 from django_memsize.models import Report
 from django_memsize.reports import serialization
-from django_memsize.values import Loading, Site, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Loading, TopMoment, TopTypes, TypeTotal
 
 WIDE, NARROW = 1400, 400
 
@@ -59,11 +59,13 @@ def report(request, transactional_db):
         other=TypeTotal(40, 4000),
     )
     metered = request.param == "meter"
-    measures = ("allocated", "peak", "alive", "retained", "dead", "parked") if metered else ()
+    measures = (
+        ("allocated", "peak", "alive", "retained", "garbage", "free_lists") if metered else ()
+    )
     columns = {f"{name}_{unit}": 3_000_000 for name in measures for unit in ("bytes", "blocks")}
-    site = Site("bank/views.py", 41, "accounts")
+    site = CallSite("bank/views.py", 41, "accounts")
     moment = TopMoment("bank.Account", 3090, site, types)
-    left = {"dead": types, "parked": types, "moment": moment}
+    left = {"garbage": types, "free_lists": types, "moment": moment}
     loadings = [
         Loading(
             "bank.Account",
@@ -95,13 +97,13 @@ def report(request, transactional_db):
         rss_before=10**8,
         rss_after=10**8 + 10**6,
         rows=9270,
-        overlapping=2,
+        in_flight=2,
         largest_evaluation_bytes=3_000_000,
         types=serialization.tables_document(types, **left)
         if metered
         else serialization.types_document(types),
         **columns,
-        evaluations=serialization.loadings_document(loadings, left_out=3, unmeasured=4),
+        evaluations=serialization.loadings_document(loadings, omitted=3, unmeasured=4),
     )
 
 
@@ -134,7 +136,7 @@ PATHS = ["/admin/django_memsize/report/", "/admin/django_memsize/report/{pk}/cha
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["counted", "dark"])
 def test_a_page_fits_its_window_and_reports_no_error(opened, report, path, width, scheme):
     page = opened(path.format(pk=report.pk), width, scheme)
 
@@ -143,7 +145,7 @@ def test_a_page_fits_its_window_and_reports_no_error(opened, report, path, width
     assert [line for line in page.get_log("browser") if "favicon" not in line["message"]] == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["counted", "dark"])
 def test_text_stands_out_from_what_is_behind_it(opened, report, scheme):
     page = opened(PATHS[1].format(pk=report.pk), WIDE, scheme)
 
@@ -154,7 +156,7 @@ def test_text_stands_out_from_what_is_behind_it(opened, report, scheme):
 
 
 def test_nothing_is_hidden_from_who_has_no_javascript(opened, report):
-    page = opened(PATHS[1].format(pk=report.pk), WIDE, "light")
+    page = opened(PATHS[1].format(pk=report.pk), WIDE, "counted")
     text = page.find_element("tag name", "main").text
 
     for part in ("3,090 bank.Account at bank/views.py:41", "other requests", "other types)"):

@@ -49,7 +49,7 @@ _ROUTE_SHOWN: Final = 120
 _LOOKUPS: Final = frozenset(
     {
         "alone",
-        "cold__exact",
+        "first_request__exact",
         "engine",
         "incomplete__exact",
         "instrument",
@@ -112,7 +112,7 @@ class RecentValuesFilter(admin.AllValuesFieldListFilter):
 class AloneFilter(admin.SimpleListFilter):
     """Sets apart what ran alone: there a census is exact as well."""
 
-    title = "overlapping"
+    title = "in_flight"
     parameter_name = "alone"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -122,9 +122,9 @@ class AloneFilter(admin.SimpleListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the side asked for; both for a value that is none."""
         if self.value() == "yes":
-            return queryset.filter(overlapping=0)
+            return queryset.filter(in_flight=0)
         if self.value() == "no":
-            return queryset.filter(overlapping__gt=0)
+            return queryset.filter(in_flight__gt=0)
         return queryset
 
 
@@ -176,11 +176,11 @@ class ReportAdmin(_Admin):
         "when",
         "peak",
         "retained",
-        "dead",
+        "garbage",
         "rows_loaded",
         "took",
         "ran_beside",
-        "is_cold",
+        "is_first_request",
         "instrument",
     )
     list_filter = (
@@ -188,7 +188,7 @@ class ReportAdmin(_Admin):
         "kind",
         ("method", RecentValuesFilter),
         AloneFilter,
-        "cold",
+        "first_request",
         "incomplete",
         ("instrument", RecentValuesFilter),
         ("engine", RecentValuesFilter),
@@ -238,10 +238,10 @@ class ReportAdmin(_Admin):
             return human_size(report.retained_bytes)
         return None if report.net_bytes is None else f"{signed_size(report.net_bytes)} net"
 
-    @admin.display(description="Dead", ordering=Coalesce("dead_bytes", Value(0)))
-    def dead(self, report: Report) -> str | None:
+    @admin.display(description="Garbage", ordering=Coalesce("garbage_bytes", Value(0)))
+    def garbage(self, report: Report) -> str | None:
         """Return what waits for Python's collector."""
-        return None if report.dead_bytes is None else human_size(report.dead_bytes)
+        return None if report.garbage_bytes is None else human_size(report.garbage_bytes)
 
     @admin.display(description="Rows", ordering="rows")
     def rows_loaded(self, report: Report) -> str:
@@ -253,15 +253,15 @@ class ReportAdmin(_Admin):
         """Return how long it took."""
         return human_duration(report.duration)
 
-    @admin.display(description="Over\N{SOFT HYPHEN}lapping", ordering="overlapping")
+    @admin.display(description="Over\N{SOFT HYPHEN}lapping", ordering="in_flight")
     def ran_beside(self, report: Report) -> str | None:
         """Return how many other requests were under way."""
-        return f"{report.overlapping:,}" if report.overlapping else None
+        return f"{report.in_flight:,}" if report.in_flight else None
 
-    @admin.display(description="Cold", ordering="cold")
-    def is_cold(self, report: Report) -> str | None:
+    @admin.display(description="First request", ordering="first_request")
+    def is_first_request(self, report: Report) -> str | None:
         """Say so if it was the first of its route in its process."""
-        return "cold" if report.cold else None
+        return "first" if report.first_request else None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Reports come from measuring only."""

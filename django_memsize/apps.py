@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.core import checks
 
 if TYPE_CHECKING:
-    from .measuring.recording import Defaults
+    from .measuring.recording import Options
 
 
 class MemsizeConfig(AppConfig):
@@ -29,7 +29,7 @@ class MemsizeConfig(AppConfig):
         recording.configure(_defaults_of_the_first)
 
 
-def _defaults_of_the_first() -> Defaults:
+def _defaults_of_the_first() -> Options:
     """Follow queries from the first recording on, and return its defaults.
 
     Not from ``ready()`` on: a library that patches querysets in its own, after ours, would load

@@ -19,14 +19,14 @@ from django.urls import ResolverMatch
 
 from . import conf
 from .measuring import deferred, overhead
-from .measuring.errors import Contained, logger
-from .measuring.in_flight import Presence
+from .measuring.errors import ErrorBoundary, logger
+from .measuring.in_flight import InFlight
 from .measuring.recording import Recording
 from .measuring.spans import active_span, in_span, uncredited
 from .reports import storage
 from .values import ours
 
-_contained: Final = Contained("django-memsize: measuring a request", only_ours=True)
+_contained: Final = ErrorBoundary("django-memsize: measuring a request", only_ours=True)
 
 _CATALOG: Final = "jsi18n"
 """The name of the URL of the words that each page of the admin loads."""
@@ -85,19 +85,19 @@ class MemsizeMiddleware:
 class _Visit:
     """One request under way. Its response, once it is made, calls this when it is closed."""
 
-    __slots__ = ("_block", "_departed", "_facts", "_over", "_presence", "_recording")
+    __slots__ = ("_block", "_departed", "_facts", "_in_flight", "_recording", "_watched")
 
     def __init__(self) -> None:
         self._recording: Recording | None = None
         self._block: in_span | None = None
         self._facts: storage.Facts | None = None
-        self._over: tuple[weakref.ref[Any], ...] = ()
+        self._watched: tuple[weakref.ref[Any], ...] = ()
         self._departed = False
-        self._presence = Presence()
+        self._in_flight = InFlight()
 
-    def record(self, name: str, light: bool = False) -> None:
+    def record(self, name: str, counted: bool = False) -> None:
         """Have the visit recorded, and not only known to be under way."""
-        self._recording = Recording(name, "request", self._presence, light)
+        self._recording = Recording(name, "request", self._in_flight, counted)
 
     def __enter__(self) -> None:
         if self._recording is not None:
@@ -111,7 +111,7 @@ class _Visit:
         if self._block is not None:
             self._block.__exit__()
         if not self._departed:
-            self._abandon()
+            self._discard()
 
     def depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
         """Stay with the response until it is closed, if there is something to tell of it."""
@@ -123,7 +123,7 @@ class _Visit:
         if self._recording is None or facts is None:
             return
         self._facts = facts
-        self._over = (weakref.ref(request), weakref.ref(response))
+        self._watched = (weakref.ref(request), weakref.ref(response))
         if response.streaming and not isinstance(response, FileResponse):
             _follow(response, self._recording)
         response._resource_closers.append(self)  # type: ignore[attr-defined]
@@ -134,7 +134,7 @@ class _Visit:
             # From here on it is storage's: it may outlive the response, and us.
             recording, self._recording = self._recording, None
             if recording is not None and not recording.closed:
-                storage.keep(recording, self._facts, self._over)
+                storage.keep(recording, self._facts, self._watched)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A cache of responses pickles their closers too. Of us nothing is to be found there.
@@ -143,16 +143,16 @@ class _Visit:
     def __del__(self) -> None:
         # Dropped without being closed: by a 304 made above us, or a disconnect.
         with _contained:
-            self._abandon()
+            self._discard()
 
-    def _abandon(self) -> None:
-        self._presence.leave()
+    def _discard(self) -> None:
+        self._in_flight.leave()
         if self._recording is not None:
-            self._recording.abandon()
+            self._recording.discard()
 
 
 def _arrive(request: HttpRequest) -> _Visit | None:
-    deferred.settle_what_is_over()
+    deferred.analyse_what_is_over()
     config = conf.active()
     asked = storage.is_collecting()
     if not asked and (config is None or conf.is_quiet()):
@@ -164,7 +164,7 @@ def _arrive(request: HttpRequest) -> _Visit | None:
         if _is_chosen(config):
             visit.record(request.path_info)
         elif active_span() is None:  # else it belongs to what is measured around it
-            visit.record(request.path_info, light=True)
+            visit.record(request.path_info, counted=True)
     return visit
 
 

@@ -20,7 +20,7 @@ class ReportQuerySet(models.QuerySet["Report"]):
 
     def warm(self) -> ReportQuerySet:
         """Leave out the first of each route in its process: it fills caches."""
-        return self.filter(cold=False)
+        return self.filter(first_request=False)
 
     def worst_first(self) -> ReportQuerySet:
         """Order by what is retained, or where a census counted by what there was more."""
@@ -41,7 +41,7 @@ class ReportQuerySet(models.QuerySet["Report"]):
                 average_growth_bytes=Avg("net_bytes"),
                 average_retained_bytes=Avg("retained_bytes"),
                 largest_retained_bytes=Max("retained_bytes"),
-                average_dead_bytes=Avg("dead_bytes"),
+                average_garbage_bytes=Avg("garbage_bytes"),
                 largest_peak_bytes=Max("peak_bytes"),
                 average_net_bytes=Avg("net_bytes", filter=counted),
                 largest_net_bytes=Max("net_bytes", filter=counted),
@@ -91,19 +91,19 @@ class Report(models.Model):
     alive_blocks = models.BigIntegerField(null=True, blank=True)
     retained_bytes = models.BigIntegerField(null=True, blank=True)
     retained_blocks = models.BigIntegerField(null=True, blank=True)
-    dead_bytes = models.BigIntegerField(null=True, blank=True)
-    dead_blocks = models.BigIntegerField(null=True, blank=True)
-    parked_bytes = models.BigIntegerField(null=True, blank=True)
-    parked_blocks = models.BigIntegerField(null=True, blank=True)
+    garbage_bytes = models.BigIntegerField(null=True, blank=True)
+    garbage_blocks = models.BigIntegerField(null=True, blank=True)
+    free_lists_bytes = models.BigIntegerField(null=True, blank=True)
+    free_lists_blocks = models.BigIntegerField(null=True, blank=True)
     rows = models.BigIntegerField(default=0)
     largest_evaluation_bytes = models.BigIntegerField(null=True, blank=True)
     collected_objects = models.BigIntegerField(
         default=0, help_text="Objects that Python's collector freed in between."
     )
-    overlapping = models.IntegerField(default=0)
+    in_flight = models.IntegerField(default=0)
     incomplete = models.BooleanField(default=False)
     overhead = models.FloatField(default=0, help_text="CPU seconds of our own work.")
-    cold = models.BooleanField(default=False)
+    first_request = models.BooleanField(default=False)
     dropped = models.IntegerField(
         default=0, help_text="Reports this process could not store since the one before."
     )
@@ -140,14 +140,14 @@ class Report(models.Model):
             rows=self.rows,
             types=serialization.types_of(self.types),
             loadings=serialization.loadings_of(evaluations),
-            loadings_left_out=evaluations.get("left_out", 0),
-            loadings_unmeasured=evaluations.get("unmeasured", 0),
+            evaluations_omitted=evaluations.get("omitted", 0),
+            evaluations_without_types=evaluations.get("unmeasured", 0),
             rss_before=self.rss_before,
             rss_after=self.rss_after,
             collected_objects=self.collected_objects,
-            overlapping=self.overlapping,
+            in_flight=self.in_flight,
             incomplete=self.incomplete,
-            cold=self.cold,
+            first_request=self.first_request,
             overhead=self.overhead,
             engine=self.engine,
             instrument=self.instrument,
@@ -155,10 +155,10 @@ class Report(models.Model):
             peak=_amount(self.peak_blocks, self.peak_bytes),
             alive=_amount(self.alive_blocks, self.alive_bytes),
             retained=_amount(self.retained_blocks, self.retained_bytes),
-            dead=_amount(self.dead_blocks, self.dead_bytes),
-            parked=_amount(self.parked_blocks, self.parked_bytes),
-            dead_types=serialization.table_of(self.types, "dead"),
-            parked_types=serialization.table_of(self.types, "parked"),
+            garbage=_amount(self.garbage_blocks, self.garbage_bytes),
+            free_lists=_amount(self.free_lists_blocks, self.free_lists_bytes),
+            garbage_types=serialization.table_of(self.types, "garbage"),
+            free_lists_types=serialization.table_of(self.types, "free_lists"),
             moment=serialization.moment_of(self.types),
             meter_bytes=(self.types or {}).get("meter_bytes"),
             statements=evaluations.get("statements", 0),
@@ -186,7 +186,7 @@ def _kept_by(evaluations: Any) -> Kept | None:
     """Return what a stored document says is kept; None if it does not tell of all evaluations."""
     try:
         loadings = serialization.loadings_of(evaluations)
-        if evaluations["left_out"] or any(one.retained is None for one in loadings):
+        if evaluations["omitted"] or any(one.retained is None for one in loadings):
             return None
         return findings.kept_by(loadings)
     except serialization.UNREADABLE:

@@ -26,7 +26,7 @@ def ours(cls: _Class) -> _Class:
     return cls
 
 
-LEDGER: Final = "ledger"
+COUNTED: Final = "evaluation_log"
 """Where the name of an instrument stands: there was none, rows were counted."""
 
 SQL_STORED: Final = 4000
@@ -58,7 +58,7 @@ _NOTHING = TypeTotal()
 
 
 @ours
-class Numbers(dict[str, int]):
+class Counts(dict[str, int]):
     """A dict of a class of ours, so that a walk of the heap knows it."""
 
     __slots__ = ()
@@ -70,7 +70,7 @@ class Numbers(dict[str, int]):
 
 
 @ours
-class Several(tuple[_T, ...]):
+class OwnTuple(tuple[_T, ...]):
     """A tuple of a class of ours."""
 
     __slots__ = ()
@@ -83,7 +83,7 @@ class Instances(Mapping[str, int]):
     __slots__ = ("_numbers",)
 
     def __init__(self, numbers: Mapping[str, int]) -> None:
-        self._numbers = Numbers(numbers)
+        self._numbers = Counts(numbers)
 
     def __getitem__(self, model: str) -> int:
         return self._numbers[model]
@@ -109,8 +109,8 @@ class _TypeTable(Mapping[str, TypeTotal]):
     __slots__ = ("_counts", "_sizes")
 
     def __init__(self, counts: Mapping[str, int], sizes: Mapping[str, int]) -> None:
-        self._counts = Numbers(counts)
-        self._sizes = Numbers(sizes)
+        self._counts = Counts(counts)
+        self._sizes = Counts(sizes)
 
     def __getitem__(self, name: str) -> TypeTotal:
         return TypeTotal(self._counts[name], self._sizes[name])
@@ -238,7 +238,7 @@ class Amount:
 
 @ours
 @dataclass(frozen=True, slots=True)
-class Site:
+class CallSite:
     """A place in the program: file as it is imported, line, function.
 
     And the template that was being rendered there, if one was, with its line. Where Django itself
@@ -267,7 +267,7 @@ class Moment:
     amount: Amount
     model: str
     rows: int
-    site: Site | None
+    site: CallSite | None
 
 
 @ours
@@ -309,7 +309,7 @@ class TopMoment:
 
     model: str
     rows: int
-    site: Site | None
+    site: CallSite | None
     types: TopTypes
 
     @classmethod
@@ -331,7 +331,7 @@ class Loading:
     kind: str
     rows: int
     duration: float
-    site: Site | None = None
+    site: CallSite | None = None
     sql: str = ""
     database: str = ""
     depth: int = 0
@@ -378,14 +378,14 @@ class Summary:
     rows: int
     types: TopTypes
     loadings: tuple[Loading, ...]
-    loadings_left_out: int
-    loadings_unmeasured: int
+    evaluations_omitted: int
+    evaluations_without_types: int
     rss_before: int | None
     rss_after: int | None
     collected_objects: int
-    overlapping: int
+    in_flight: int
     incomplete: bool
-    cold: bool
+    first_request: bool
     overhead: float
     engine: str
     instrument: str
@@ -393,10 +393,10 @@ class Summary:
     peak: Amount | None = None
     alive: Amount | None = None
     retained: Amount | None = None
-    dead: Amount | None = None
-    parked: Amount | None = None
-    dead_types: TopTypes = TopTypes()
-    parked_types: TopTypes = TopTypes()
+    garbage: Amount | None = None
+    free_lists: Amount | None = None
+    garbage_types: TopTypes = TopTypes()
+    free_lists_types: TopTypes = TopTypes()
     moment: TopMoment | None = None
     meter_bytes: int | None = None
     statements: int = 0
@@ -408,9 +408,9 @@ class Summary:
         return self.peak is not None
 
     @property
-    def is_light(self) -> bool:
+    def is_counted(self) -> bool:
         """Whether rows were counted and nothing was measured."""
-        return self.instrument == LEDGER
+        return self.instrument == COUNTED
 
     @property
     def largest_loading(self) -> Loading | None:
@@ -461,7 +461,7 @@ class Alternatives:
     model: str
     database: str
     ways: tuple[Way, ...]
-    left_out: tuple[LeftOut, ...] = ()
+    omitted: tuple[LeftOut, ...] = ()
     is_fixed: bool = True
 
 
@@ -488,7 +488,7 @@ class Sized:
     def of_node(cls, node: Sequence[Any]) -> Sized:
         """Return what the engine's ``sized`` made: (name, size, flat, referents)."""
         name, size, flat, referents = node
-        return cls(name, size, flat, Several(map(cls.of_node, referents)))
+        return cls(name, size, flat, OwnTuple(map(cls.of_node, referents)))
 
     def _lines(self, indent: str) -> Iterator[str]:
         yield f"{indent}{self.name} size={self.size} flat={self.flat}"

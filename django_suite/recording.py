@@ -7,7 +7,7 @@ import sys
 import unittest
 
 import django_memsize as memsize
-from django_memsize.measuring.recording import Defaults, configure
+from django_memsize.measuring.recording import Options, configure
 from django_memsize.orm import patches
 
 from .outcomes import Runner
@@ -35,7 +35,7 @@ def line_of(recording):
         "process": os.getpid(),
         "metered": recording.instrument == "meter" and recording.retained is not None,
         "incomplete": recording.incomplete,
-        "evaluations": len(recording.evaluations) + recording.evaluations_left_out,
+        "evaluations": len(recording.evaluations) + recording.evaluations_omitted,
         "rows": recording.rows,
         "faults": faults(),
     }
@@ -52,6 +52,6 @@ _lines = os.open(
     os.environ["DJANGO_SUITE_RECORDINGS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 )
 # Every evaluation by type, whatever it costs.
-configure(lambda: Defaults(max_overhead=float("inf")))
+configure(lambda: Options(max_overhead=float("inf")))
 patches.install()
 unittest.TestCase.run = recorded(unittest.TestCase.run)

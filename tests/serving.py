@@ -92,7 +92,7 @@ class Server:
 
     def reports(self):
         """Return (route, status, overlapping, pid) of each report, in their order."""
-        return self.columns("route", "status", "overlapping", "pid")
+        return self.columns("route", "status", "in_flight", "pid")
 
     def columns(self, *names):
         """Return a tuple of these columns for each report, in their order."""

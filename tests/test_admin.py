@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django_memsize import admin
 from django_memsize.models import Report
 from django_memsize.reports import serialization, storage
-from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
 
 LIST = "/admin/django_memsize/report/"
 
@@ -31,7 +31,7 @@ LOADING = Loading(
     kind="instances",
     rows=3090,
     duration=0.0252,
-    site=Site("app/views.py", 41, "accounts"),
+    site=CallSite("app/views.py", 41, "accounts"),
     sql='SELECT "app_account"."id" FROM "app_account" WHERE "app_account"."id" > %s',
     database="default",
     types=ACCOUNTS,
@@ -63,7 +63,7 @@ def store(loadings=(LOADING,), table=ACCOUNTS, **values):
         "rows": sum(loading.rows for loading in loadings),
         "largest_evaluation_bytes": max((one.size or 0 for one in loadings), default=None),
         "types": serialization.types_document(table),
-        "evaluations": serialization.loadings_document(loadings, left_out=0, unmeasured=0),
+        "evaluations": serialization.loadings_document(loadings, omitted=0, unmeasured=0),
     }
     return Report.objects.create(**defaults | values)
 
@@ -85,7 +85,7 @@ def report():
 @pytest.fixture
 def metered():
     measures = {"allocated": 2 * 10**7, "peak": 4_300_000, "alive": 2_603_000}
-    measures |= {"retained": 2_500_000, "dead": 3_100, "parked": 100_000}
+    measures |= {"retained": 2_500_000, "garbage": 3_100, "free_lists": 100_000}
     sizes = {f"{name}_bytes": size for name, size in measures.items()}
     blocks = {f"{name}_blocks": size // 64 for name, size in measures.items()}
     loading = dataclasses.replace(
@@ -96,8 +96,8 @@ def metered():
         loadings=(loading,),
         types=serialization.tables_document(
             TopTypes((("tests.app.models.Account", TypeTotal(3090, 2_500_000)),)),
-            dead=TopTypes((("dead.Type", TypeTotal(3, 3000)),)),
-            parked=TopTypes((("parked.Type", TypeTotal(5, 100_000)),)),
+            garbage=TopTypes((("garbage.Type", TypeTotal(3, 3000)),)),
+            free_lists=TopTypes((("free_lists.Type", TypeTotal(5, 100_000)),)),
             moment=TopMoment("app.Account", 3090, LOADING.site, ACCOUNTS),
         ),
         **sizes | blocks | {"net_bytes": 2_500_000},
@@ -208,11 +208,11 @@ def test_reports_are_deleted_from_the_list_after_a_question(admin_client, report
 
 
 def test_the_list_says_what_each_report_is_about(admin_client):
-    store(overlapping=3, cold=True)
+    store(in_flight=3, first_request=True)
 
     text = text_of(admin_client.get(LIST))
 
-    figures = "458.9 KB load +458.9 KB net – 3,090 28.3 ms 3 cold census"  # noqa: RUF001
+    figures = "458.9 KB load +458.9 KB net – 3,090 28.3 ms 3 first census"  # noqa: RUF001
     assert f"GET /accounts/ 2026-03-01 12:30:15 {figures}" in text
 
 
@@ -237,7 +237,7 @@ def test_the_newest_report_comes_first(admin_client):
 def test_sizes_are_sorted_with_the_unknown_ones_as_nothing(admin_client, column, peak):
     for route, size in (("/none/", None), ("/large/", 9000), ("/less/", -9000), ("/small/", 10)):
         unknown = {"largest_evaluation_bytes": None}
-        sizes = dict.fromkeys((peak, "net_bytes", "dead_bytes"), size)
+        sizes = dict.fromkeys((peak, "net_bytes", "garbage_bytes"), size)
         store(route=route, **unknown | sizes)
 
     up = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": column})))
@@ -262,8 +262,8 @@ def test_routes_are_found_by_a_part(admin_client):
     [
         ({"kind__exact": "code"}, {"kind": "code"}),
         ({"method": "POST"}, {"method": "POST"}),
-        ({"alone": "no"}, {"overlapping": 2}),
-        ({"cold__exact": "1"}, {"cold": True}),
+        ({"alone": "no"}, {"in_flight": 2}),
+        ({"first_request__exact": "1"}, {"first_request": True}),
         ({"incomplete__exact": "1"}, {"incomplete": True}),
         ({"engine": "python"}, {"engine": "python"}),
         ({"instrument": "meter"}, {"instrument": "meter"}),
@@ -283,7 +283,7 @@ def test_the_list_can_be_narrowed(admin_client, query, values):
 
 def test_reports_that_ran_alone_can_be_set_apart(admin_client):
     store(route="/alone/")
-    store(route="/beside/", overlapping=1)
+    store(route="/beside/", in_flight=1)
 
     text = text_of(admin_client.get(LIST, {"alone": "yes"}))
 
@@ -321,7 +321,8 @@ def test_a_list_of_many_reports_makes_as_many_queries_as_one_of_few(admin_client
 
 
 @pytest.mark.parametrize(
-    "query", [{}, {"q": "acc"}, {"method": "GET"}, {"alone": "yes"}, {"all": ""}, {"p": "2"}]
+    "query",
+    [{}, {"q": "acc"}, {"method": "GET"}, {"alone": "yes"}, {"all": ""}, {"p": "2"}],
 )
 def test_the_list_never_counts_without_a_limit_nor_reads_tables_of_types(admin_client, query):
     for _ in range(60):
@@ -401,7 +402,7 @@ def test_the_page_explains_each_figure(admin_client, report):
 
 
 def test_the_page_says_how_sure_the_figures_are(admin_client):
-    text = text_of(admin_client.get(page_of(store(overlapping=2, cold=True))))
+    text = text_of(admin_client.get(page_of(store(in_flight=2, first_request=True))))
 
     assert "2 other requests ran at the same time" in text
     assert "The first request of its kind in this process" in text
@@ -433,7 +434,7 @@ def test_bars_are_as_wide_as_their_share_and_striped_where_there_is_less(admin_c
 
 
 def test_the_page_says_what_of_statements_is_not_seen(admin_client):
-    ran = serialization.loadings_document((), left_out=0, unmeasured=0, statements=7)
+    ran = serialization.loadings_document((), omitted=0, unmeasured=0, statements=7)
 
     said = (
         "statements 7 outside of evaluations: those of cursors, those that write, count(), exists()"
@@ -469,7 +470,7 @@ def test_the_same_statement_again_and_again_is_one_row(admin_client):
 
 
 def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
-    site = Site("app/views.py", 41, "accounts", "app/<b>list</b>.html", 12)
+    site = CallSite("app/views.py", 41, "accounts", "app/<b>list</b>.html", 12)
     instances = Instances({"app.Author": 300, "app.Book": 290})
     loop = Loading("app.Author", "lazy", 300, 0.3, site, times=300, instances=instances)
 
@@ -483,7 +484,7 @@ def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
 
 
 def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
-    evaluations = serialization.loadings_document((LOADING,), left_out=7, unmeasured=0)
+    evaluations = serialization.loadings_document((LOADING,), omitted=7, unmeasured=0)
 
     text = text_of(admin_client.get(page_of(store(evaluations=evaluations))))
 
@@ -572,7 +573,7 @@ def test_other_reports_of_its_route_and_process_tell_a_leak(admin_client, metere
 
 
 def test_one_report_of_several_that_keeps_something_tells_a_cache(admin_client, metered):
-    evaluations = serialization.loadings_document((), left_out=0, unmeasured=0)
+    evaluations = serialization.loadings_document((), omitted=0, unmeasured=0)
     for _ in range(2):
         again(metered, evaluations=evaluations)
 
@@ -584,10 +585,11 @@ def test_one_report_of_several_that_keeps_something_tells_a_cache(admin_client, 
 def test_reports_that_cannot_tell_are_not_compared(admin_client, metered):
     unlike = [
         {"route": "/other/"}, {"method": "POST"}, {"kind": "block"}, {"host": "other"}, {"pid": 7},
-        {"release": "other"}, {"cold": True}, {"incomplete": True}, {"retained_bytes": None},
-        {"evaluations": {}}, {"evaluations": [1]}, {"evaluations": {"left_out": 0, "loadings": 3}},
-        {"evaluations": metered.evaluations | {"left_out": 1}},
-        {"evaluations": serialization.loadings_document((LOADING,), left_out=0, unmeasured=0)},
+        {"release": "other"}, {"first_request": True}, {"incomplete": True},
+        {"retained_bytes": None},
+        {"evaluations": {}}, {"evaluations": [1]}, {"evaluations": {"omitted": 0, "loadings": 3}},
+        {"evaluations": metered.evaluations | {"omitted": 1}},
+        {"evaluations": serialization.loadings_document((LOADING,), omitted=0, unmeasured=0)},
     ]  # fmt: skip
     for values in unlike:
         again(metered, **values)
@@ -633,8 +635,8 @@ def test_the_page_of_a_meter_has_a_table_for_all_that_is_left(admin_client, mete
     text = text_of(response)
     assert "The largest moment 458.9 KB of the request alive after loading 3,090 app.Ac" in text
     assert "2.4 MB still reachable once the request was over" in text
-    assert "dead.Type 3 2.9 KB 100%" in text
-    assert "parked.Type 5 97.7 KB 100%" in text
+    assert "garbage.Type 3 2.9 KB 100%" in text
+    assert "free_lists.Type 5 97.7 KB 100%" in text
     assert "against its start" not in text
     assert "What the words mean Retained: something outside of this request refers to it" in text
 
@@ -664,7 +666,7 @@ def test_the_same_statement_again_and_again_has_sums_and_one_peak(admin_client):
 def test_names_from_the_program_are_escaped(admin_client):
     evil = "<img src=x onerror=alert(1)>"
     table = TopTypes(((evil, TypeTotal(1, 100)),))
-    loading = Loading(evil, evil, 1, 0.1, Site(evil, 1, evil), evil, evil, types=table)
+    loading = Loading(evil, evil, 1, 0.1, CallSite(evil, 1, evil), evil, evil, types=table)
     report = store(
         loadings=(loading,), table=table, route=evil, host=evil, thread=evil, release=evil,
         engine="<img src=x>", instrument="<img src=x>", kind="<img src=x>",
@@ -701,8 +703,8 @@ def test_a_report_with_empty_documents_has_a_page(admin_client):
         {"types": {"version": 9, "rows": [["dict", 1]]}},
         {"types": [1, 2]},
         {"types": {"rows": [["a", "b", "c"]], "others": 0, "other": [0, 0], "comparable": True}},
-        {"types": {"moment": {}, "dead": 3}},
-        {"types": serialization.types_document(ACCOUNTS) | {"dead": [1]}, "peak_bytes": 1},
+        {"types": {"moment": {}, "garbage": 3}},
+        {"types": serialization.types_document(ACCOUNTS) | {"garbage": [1]}, "peak_bytes": 1},
         {"types": serialization.types_document(ACCOUNTS) | {"moment": {"model": "a"}}},
         {"evaluations": {"loadings": [{"allocated": "a", "peak": {}}]}},
         {"evaluations": {"loadings": [{"model": "app.Account"}]}},

@@ -51,8 +51,8 @@ def by_name(found):
     return {way.name: way for way in found.ways}
 
 
-def left_out(found):
-    return {way.name: way.reason for way in found.left_out}
+def omitted(found):
+    return {way.name: way.reason for way in found.omitted}
 
 
 def statements(queryset, *arguments):
@@ -97,7 +97,7 @@ def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
     finally:
         tracemalloc.stop()
         window.close()
-        window.forget()
+        window.discard()
 
     assert len(held) == 500
     assert found[f"{way}()"].retained == pytest.approx(size, rel=0.05)
@@ -167,9 +167,7 @@ def test_whoever_measures_around_is_not_credited_with_it(accounts):
 def test_only_needs_fields_and_says_how(accounts):
     found = compare(accounts)
 
-    assert left_out(found) == {
-        "only()": "--fields says what it is to load, as in: --fields id,name"
-    }
+    assert omitted(found) == {"only()": "--fields says what it is to load, as in: --fields id,name"}
 
 
 def test_fields_are_what_is_loaded(library):
@@ -258,7 +256,7 @@ def test_after_a_union_there_is_no_only(library):
     found = compare(some.union(Author.objects.filter(name__contains="2")), ["id", "name"])
 
     assert by_name(found).keys() == EVERY_WAY - {"only()"}
-    assert left_out(found) == {"only()": "Django has none after union()"}
+    assert omitted(found) == {"only()": "Django has none after union()"}
 
 
 @pytest.mark.parametrize(
@@ -271,8 +269,8 @@ def test_after_a_union_there_is_no_only(library):
 def test_ways_that_would_drop_equal_rows_are_left_out(library, books):
     found = compare(books(), ["blurb"])
 
-    assert {"values()", "values_list()"} <= left_out(found).keys()
-    assert "primary key" in left_out(found)["values()"]
+    assert {"values()", "values_list()"} <= omitted(found).keys()
+    assert "primary key" in omitted(found)["values()"]
     assert {"values()", "values_list()"} <= by_name(compare(books(), ["pk", "blurb"])).keys()
 
 
@@ -303,7 +301,7 @@ def test_a_way_that_fails_is_left_out_and_the_others_go_on(library):
     found = compare(Failing(Author))
 
     assert by_name(found).keys() == {"instances", "values_list()", "iterator()"}
-    assert "nowhere" in left_out(found)["values()"]
+    assert "nowhere" in omitted(found)["values()"]
 
 
 def test_a_way_that_a_queryset_refuses_is_left_out(library):
@@ -314,7 +312,7 @@ def test_a_way_that_a_queryset_refuses_is_left_out(library):
     found = compare(Refusing(Author))
 
     assert by_name(found).keys() == {"instances", "values()", "iterator()"}
-    assert left_out(found)["values_list()"] == "TypeError: not\ufffd here"
+    assert omitted(found)["values_list()"] == "TypeError: not\ufffd here"
 
 
 def test_a_way_with_other_rows_is_left_out(library):
@@ -324,7 +322,7 @@ def test_a_way_with_other_rows_is_left_out(library):
 
     found = compare(Shorter(Author))
 
-    assert left_out(found)["values()"] == "it gives 3 rows where there are 20 instances"
+    assert omitted(found)["values()"] == "it gives 3 rows where there are 20 instances"
 
 
 def test_rows_that_change_meanwhile_are_not_compared(library):
@@ -387,7 +385,7 @@ def test_the_command_as_json(say, accounts):
         assert way["rows"] == 9
         assert way["retained_bytes_each"] == way["retained_bytes"] / 9
         assert way["peak_bytes"] >= way["retained_bytes"]
-    assert document["left_out"] == []
+    assert document["omitted"] == []
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_an_asynchronous_request_is_stored_with_the_rows_it_loaded(settings, url
     report = Report.objects.get()
 
     assert (report.route, report.method, report.status) == (url, "GET", 200)
-    assert (report.rows, report.overlapping, report.incomplete) == (3090, 0, False)
+    assert (report.rows, report.in_flight, report.incomplete) == (3090, 0, False)
     (loading,) = report.summary().loadings
     assert (loading.model, loading.kind, loading.rows) == ("app.Account", "instances", 3090)
     assert loading.streamed == ("stream" in url)
@@ -114,7 +114,7 @@ def test_an_asynchronous_evaluation_has_each_type_counted_exactly(settings):
         outcome(AsyncClient(), "/accounts/async/")
 
     first, report = reports
-    assert (first.cold, report.cold) == (True, False)
+    assert (first.first_request, report.first_request) == (True, False)
     (loading,) = report.summary().loadings
     counts = {name: total.count for name, total in loading.types.rows}
     assert counts["tests.app.models.Account"] == 3090
@@ -330,7 +330,7 @@ async def test_requests_of_one_thread_that_overlap_say_so(measured, quick_census
     meeting = asyncio.Barrier(3)
     with storage.collecting() as reports:
         await asyncio.gather(visit(), visit(), visit())
-    assert [report.overlapping for report in reports] == [2, 2, 2]
+    assert [report.in_flight for report in reports] == [2, 2, 2]
 
 
 # Through Django's ASGI application

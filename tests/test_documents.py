@@ -3,7 +3,7 @@ import json
 import pytest
 
 from django_memsize.reports import serialization
-from django_memsize.values import Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
 
 TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
 LOADING = Loading(
@@ -11,7 +11,7 @@ LOADING = Loading(
     kind="instances",
     rows=3090,
     duration=0.25,
-    site=Site("bank/views.py", 41, "accounts"),
+    site=CallSite("bank/views.py", 41, "accounts"),
     sql="SELECT 1 WHERE id = %s",
     database="default",
     depth=1,
@@ -19,7 +19,7 @@ LOADING = Loading(
     over_budget=True,
     types=TYPES,
 )
-IN_TEMPLATE = Site("bank/views.py", 41, "accounts", "bank/list.html", 12)
+IN_TEMPLATE = CallSite("bank/views.py", 41, "accounts", "bank/list.html", 12)
 INSTANCES = Instances({"bank.Account": 9, "bank.Branch": 7})
 
 
@@ -31,21 +31,24 @@ def test_a_table_of_types_comes_back_as_it_was():
     assert serialization.types_of(through_json(serialization.types_document(TYPES))) == TYPES
 
 
-@pytest.mark.parametrize("site", [None, Site("bank/views.py", 41, "accounts")])
+@pytest.mark.parametrize("site", [None, CallSite("bank/views.py", 41, "accounts")])
 def test_the_tables_of_a_meter_come_back_as_they_were(site):
-    dead, parked = TopTypes((("dict", TypeTotal(1, 64)),)), TopTypes((("list", TypeTotal(2, 112)),))
+    garbage, free_lists = (
+        TopTypes((("dict", TypeTotal(1, 64)),)),
+        TopTypes((("list", TypeTotal(2, 112)),)),
+    )
     moment = TopMoment("bank.Account", 3090, site, TYPES)
-    document = through_json(serialization.tables_document(TopTypes(), dead, parked, moment))
+    document = through_json(serialization.tables_document(TopTypes(), garbage, free_lists, moment))
 
     assert serialization.types_of(document) == TopTypes()
-    assert serialization.table_of(document, "dead") == dead
-    assert serialization.table_of(document, "parked") == parked
+    assert serialization.table_of(document, "garbage") == garbage
+    assert serialization.table_of(document, "free_lists") == free_lists
     assert serialization.moment_of(document) == moment
 
 
 @pytest.mark.parametrize("document", [None, {}, serialization.types_document(TYPES)])
 def test_a_document_without_the_tables_of_a_meter_has_none(document):
-    assert serialization.table_of(document, "dead") == TopTypes()
+    assert serialization.table_of(document, "garbage") == TopTypes()
     assert serialization.moment_of(document) is None
 
 
@@ -54,10 +57,10 @@ def test_loadings_come_back_as_they_were():
     metered = Loading("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
     looped = Loading("bank.Account", "lazy", 9, 0.0, IN_TEMPLATE, times=9, instances=INSTANCES)
     loadings = [LOADING, bare, metered, looped]
-    document = through_json(serialization.loadings_document(loadings, left_out=4, unmeasured=5))
+    document = through_json(serialization.loadings_document(loadings, omitted=4, unmeasured=5))
 
     assert serialization.loadings_of(document) == tuple(loadings)
-    assert (document["left_out"], document["unmeasured"]) == (4, 5)
+    assert (document["omitted"], document["unmeasured"]) == (4, 5)
     assert document["version"] == serialization.VERSION
 
 
@@ -77,7 +80,7 @@ def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
 
 
 def test_a_loading_stored_before_there_was_a_meter_is_read():
-    document = through_json(serialization.loadings_document([LOADING], left_out=0, unmeasured=0))
+    document = through_json(serialization.loadings_document([LOADING], omitted=0, unmeasured=0))
     for name in ("allocated", "peak", "alive", "retained"):
         del document["loadings"][0][name]
 
@@ -85,7 +88,7 @@ def test_a_loading_stored_before_there_was_a_meter_is_read():
 
 
 def test_a_loading_stored_before_loops_were_one_is_read():
-    document = through_json(serialization.loadings_document([LOADING], left_out=0, unmeasured=0))
+    document = through_json(serialization.loadings_document([LOADING], omitted=0, unmeasured=0))
     for name in ("times", "instances"):
         del document["loadings"][0][name]
 

@@ -2,10 +2,10 @@ import pytest
 
 from django_memsize.reports import outliers
 from django_memsize.reports.outliers import Extremes
-from django_memsize.values import Several
+from django_memsize.values import OwnTuple
 
-ROUTE = Several(("GET", "/accounts/"))
-OTHER = Several(("GET", "/branches/"))
+ROUTE = OwnTuple(("GET", "/accounts/"))
+OTHER = OwnTuple(("GET", "/branches/"))
 
 
 def told(known, rows=0, growth=0, now=0.0, route=ROUTE):
@@ -63,7 +63,7 @@ def test_what_is_told_anyway_is_remembered():
 
 def test_only_a_few_are_told_within_a_minute():
     known = Extremes()
-    routes = [Several(("GET", f"/{number}/")) for number in range(2 * outliers.A_MINUTE)]
+    routes = [OwnTuple(("GET", f"/{number}/")) for number in range(2 * outliers.A_MINUTE)]
 
     assert sum(told(known, rows=4000, route=route) for route in routes) == outliers.A_MINUTE
     assert not told(known, rows=4000, route=routes[-1], now=59)
@@ -73,8 +73,8 @@ def test_only_a_few_are_told_within_a_minute():
 def test_only_so_many_routes_are_remembered():
     known = Extremes()
     for number in range(outliers.ROUTES + 10):
-        known.remember(Several(("GET", f"/{number}/")), 4000, 0, 0.0)
+        known.remember(OwnTuple(("GET", f"/{number}/")), 4000, 0, 0.0)
 
     assert len(known._routes) == outliers.ROUTES
-    assert told(known, rows=4000, route=Several(("GET", "/0/")))
-    assert not told(known, rows=4000, route=Several(("GET", f"/{outliers.ROUTES + 9}/")))
+    assert told(known, rows=4000, route=OwnTuple(("GET", "/0/")))
+    assert not told(known, rows=4000, route=OwnTuple(("GET", f"/{outliers.ROUTES + 9}/")))

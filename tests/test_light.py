@@ -62,7 +62,7 @@ def test_a_request_that_loads_much_is_kept_once(client):
         assert client.get("/accounts/").content == b"3090"
 
     report = Report.objects.get()
-    assert (report.route, report.instrument, report.rows) == ("/accounts/", "ledger", 3090)
+    assert (report.route, report.instrument, report.rows) == ("/accounts/", "evaluation_log", 3090)
     for figure in ("net_bytes", "peak_bytes", "retained_bytes", "largest_evaluation_bytes"):
         assert getattr(report, figure) is None
     (loading,) = report.summary().loadings
@@ -120,7 +120,7 @@ def test_a_request_by_which_the_process_grows_is_kept_but_for_the_first(client):
     client.get("/growing/")
 
     report = Report.objects.get()
-    assert not report.cold
+    assert not report.first_request
     assert report.rss_after - report.rss_before == 2 * outliers.GROWTH
     assert terminal.sentence(report.summary()) == (
         "No rows were loaded; not measured, the process grew by 16.0 MB."
@@ -131,7 +131,7 @@ def test_what_is_measured_of_a_route_is_not_kept_lightly_again(client, settings)
     create_accounts(3090)
     settings.MEMSIZE = EVERY_REQUEST
     client.get("/accounts/")
-    storage.settle()
+    storage.analyse()
     settings.MEMSIZE = UNSAMPLED
     client.get("/accounts/")
 

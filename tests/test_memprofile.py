@@ -66,7 +66,7 @@ def test_without_a_word_it_lists_the_routes_that_grew_most(memprofile):
 
 
 def test_the_first_of_its_route_in_a_process_does_not_count(memprofile):
-    report(route="/cold/", net_bytes=4 * 1024**2, cold=True)
+    report(route="/cold/", net_bytes=4 * 1024**2, first_request=True)
 
     assert "/cold/" not in memprofile()
 
@@ -131,7 +131,7 @@ def test_run_measures_a_request_through_the_middleware(memprofile):
     stored = Report.objects.get()
     assert text.startswith(f"Report {stored.pk}: GET /accounts/ -> 200\n\n")
     assert (stored.kind, stored.route, stored.status) == ("request", "/accounts/", 200)
-    assert not stored.cold
+    assert not stored.first_request
 
 
 def test_run_keeps_the_query_string(memprofile):
@@ -149,7 +149,7 @@ def test_run_repeats_without_the_warm_up(memprofile):
 def test_run_reports_the_warm_up_where_asked_to(memprofile):
     memprofile("run", "/nothing/", "--no-warm-up")
 
-    assert Report.objects.get().cold
+    assert Report.objects.get().first_request
 
 
 def test_run_uses_the_method_asked_for(memprofile):
@@ -191,7 +191,7 @@ def test_run_tells_what_is_dead_from_what_is_kept(memprofile):
     memprofile("run", "/accounts/template/")
 
     summary = Report.objects.get().summary()
-    assert dict(summary.dead_types.rows)["tests.app.models.Account"].count == 200
+    assert dict(summary.garbage_types.rows)["tests.app.models.Account"].count == 200
     assert "tests.app.models.Account" not in dict(summary.types.rows)
     assert terminal.sentence(summary).endswith(
         " dead, waiting for Python's collector; nothing kept."
@@ -258,7 +258,7 @@ def test_several_runs_are_a_table_of_peaks_and_of_what_is_left(memprofile):
     header = memprofile("run", "/nothing/", "--repeat", "2").splitlines()[0]
 
     assert [cell.strip() for cell in header.split(" | ")] == [
-        *("run", "peak", "retained", "dead", "rows", "duration")
+        *("run", "peak", "retained", "garbage", "rows", "duration")
     ]
 
 

@@ -52,7 +52,7 @@ def test_a_block_tells_what_it_keeps(accounts):
 
     assert recording.instrument == "meter"
     assert recording.diff[ACCOUNT].count == recording.retained.types[ACCOUNT].count == 3090
-    assert recording.dead.types.get(ACCOUNT) is None
+    assert recording.garbage.types.get(ACCOUNT) is None
     assert recording.peak.bytes >= recording.alive.bytes >= recording.retained.bytes > 1_000_000
     assert kept
 
@@ -61,7 +61,7 @@ def test_the_three_parts_are_all_that_is_alive(accounts):
     with memsize.measure("block") as recording:
         kept = list(Account.objects.all())
 
-    parts = recording.retained + recording.dead + recording.parked
+    parts = recording.retained + recording.garbage + recording.free_lists
     assert (parts.blocks, parts.bytes) == (recording.alive.blocks, recording.alive.bytes)
     assert kept
 
@@ -98,7 +98,7 @@ def test_rows_in_a_cycle_are_dead(accounts):
     finally:
         gc.enable()
 
-    assert recording.dead.types[ACCOUNT].count == 3090
+    assert recording.garbage.types[ACCOUNT].count == 3090
     assert ACCOUNT not in recording.retained.types
 
 
@@ -120,7 +120,7 @@ def visit(settings, monkeypatch):
     def visit(path):
         serve(application, path)
         forget_names()
-        deferred.settle()
+        deferred.analyse()
         return told.pop()
 
     with storage.collecting():
@@ -187,7 +187,7 @@ def test_rows_of_a_rendered_page_are_dead_and_not_retained(accounts, visit, path
     finally:
         gc.enable()
 
-    assert recording.dead.types[ACCOUNT].count == 3090
+    assert recording.garbage.types[ACCOUNT].count == 3090
     assert ACCOUNT not in recording.retained.types
     (evaluation,) = recording.evaluations
     assert evaluation.diff[ACCOUNT].count == 3090
@@ -355,7 +355,7 @@ def test_threads_are_credited_each_with_its_own(accounts):
     assert large.retained.types["bytes"].count == 5000
     assert small.retained.types["bytes"].count == 50
     assert small.peak.bytes < 250_000
-    assert large.overlapping == small.overlapping == 1
+    assert large.in_flight == small.in_flight == 1
 
 
 async def test_tasks_are_credited_each_with_its_own():
@@ -492,21 +492,21 @@ def test_nothing_is_settled_while_the_collector_still_frees_it(monkeypatch, late
 
     class Held:
         def __del__(self):
-            deferred.settle_what_is_over()
-            during.extend(settled)
+            deferred.analyse_what_is_over()
+            during.extend(analysed)
 
-    settled, during = [], []
+    analysed, during = [], []
     held = Held()
     held.itself = held
-    deferred.wait((weakref.ref(held),), lambda _: settled.append("settled"))
+    deferred.wait((weakref.ref(held),), lambda _: analysed.append("analysed"))
     del held
     gc.collect()
     assert during == []
 
     time.sleep(0.05)
-    deferred.settle_what_is_over()
+    deferred.analyse_what_is_over()
 
-    assert settled == ["settled"]
+    assert analysed == ["analysed"]
 
 
 def test_what_another_recording_takes_off_the_free_lists_is_parked_all_the_same():
@@ -518,8 +518,8 @@ def test_what_another_recording_takes_off_the_free_lists_is_parked_all_the_same(
     first.close()
     second = memsize.Recording("second")
     second.open()
-    first.settle()
-    second.abandon()
+    first.analyse()
+    second.discard()
 
     assert first.retained.bytes < 1024
-    assert first.parked.types["tuple"].count > 1000
+    assert first.free_lists.types["tuple"].count > 1000

@@ -154,7 +154,7 @@ class Told(NamedTuple):
     route: str
     incomplete: int
     dropped: int
-    overlapping: int
+    in_flight: int
     peak_bytes: int
     retained_bytes: int
     types: str
@@ -164,7 +164,7 @@ class Told(NamedTuple):
         document = json.loads(self.types)
         return [
             {name: (count, size) for name, count, size in table["rows"]}
-            for table in (document, document["dead"], document["parked"])
+            for table in (document, document["garbage"], document["free_lists"])
         ]
 
 
@@ -196,7 +196,7 @@ def ask(folder, name, *first):
     assert "django-memsize" not in log
     assert "Traceback" not in log
     assert not any(report.incomplete or report.dropped for report in told)
-    assert any(report.overlapping for report in told)
+    assert any(report.in_flight for report in told)
     keeping, passing = of(told, "keeping"), of(told, "passing")
     assert len(keeping) == len(passing) == EACH * (1 + ROUNDS)
     # Not the first round: modules were imported, and caches filled.
@@ -209,16 +209,16 @@ def of(told, page):
 
 def assert_each_is_credited_with_its_own(keeping, passing):
     for report in keeping:
-        retained, dead, parked = report.tables()
+        retained, garbage, free_lists = report.tables()
         assert report.retained_bytes == pytest.approx(KEPT, rel=0.001)
         assert report.peak_bytes == pytest.approx(KEPT, rel=0.003)
         assert retained["bytes"][1] == pytest.approx(10 * MILLION, abs=500)
-        assert not {PASSING, "bytearray"} & {*retained, *dead, *parked}
+        assert not {PASSING, "bytearray"} & {*retained, *garbage, *free_lists}
     for report in passing:
-        retained, dead, parked = report.tables()
+        retained, garbage, free_lists = report.tables()
         assert 100_000 < report.peak_bytes < 400_000
-        assert all(table.get("bytes", (0, 0))[1] < 500 for table in (retained, dead, parked))
-        assert not {PASSING, "bytearray"} & {*retained, *dead, *parked}
+        assert all(table.get("bytes", (0, 0))[1] < 500 for table in (retained, garbage, free_lists))
+        assert not {PASSING, "bytearray"} & {*retained, *garbage, *free_lists}
 
 
 def test_threads_of_a_server_are_credited_each_with_its_own(folder):
@@ -251,16 +251,16 @@ def test_a_response_in_a_circle_is_dead_with_all_of_its_content_unless_it_is_hel
     large, kept, held = (of(told, page)[1:] for page in ("large", "large-kept", "large-held"))
     assert len(large) == len(kept) == len(held) == EACH - 1
     for report in large:
-        retained, dead, _ = report.tables()
+        retained, garbage, _ = report.tables()
         assert PASSING not in retained
-        assert dead[PASSING][0] == 1000
+        assert garbage[PASSING][0] == 1000
         assert retained.get("bytes", (0, 0))[1] < 500
     assert min(report.retained_bytes for report in large) < NOTHING
     assert statistics.median(report.retained_bytes for report in large) < TAKEN
     for report in [*kept, *held]:
-        retained, dead, _ = report.tables()
+        retained, garbage, _ = report.tables()
         assert retained[PASSING][0] == 1000
-        assert PASSING not in dead
+        assert PASSING not in garbage
         assert report.retained_bytes > 2 * MILLION
 
 

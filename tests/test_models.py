@@ -31,7 +31,7 @@ def test_the_worst_come_first_and_those_without_a_figure_last():
 
 
 def test_warm_reports_leave_out_the_first_of_their_process():
-    report(cold=True)
+    report(first_request=True)
     warm = report()
 
     assert list(Report.objects.warm()) == [warm]
@@ -50,15 +50,15 @@ def test_routes_are_summed_up_each_by_its_method():
 
 
 def test_routes_have_what_a_meter_knows_apart_from_what_a_census_counted():
-    report(net_bytes=100, retained_bytes=100, dead_bytes=40, peak_bytes=900)
-    report(net_bytes=300, retained_bytes=300, dead_bytes=60, peak_bytes=700)
+    report(net_bytes=100, retained_bytes=100, garbage_bytes=40, peak_bytes=900)
+    report(net_bytes=300, retained_bytes=300, garbage_bytes=60, peak_bytes=700)
     report(net_bytes=5000)
     report(route="/counted/", net_bytes=60)
 
     mixed, counted = Report.objects.by_route()
 
     assert (mixed["average_retained_bytes"], mixed["largest_retained_bytes"]) == (200, 300)
-    assert (mixed["average_dead_bytes"], mixed["largest_peak_bytes"]) == (50, 900)
+    assert (mixed["average_garbage_bytes"], mixed["largest_peak_bytes"]) == (50, 900)
     assert (mixed["average_net_bytes"], mixed["largest_net_bytes"]) == (5000, 5000)
     assert counted["average_growth_bytes"] == counted["average_net_bytes"] == 60
     assert (counted["average_retained_bytes"], counted["largest_peak_bytes"]) == (None, None)
@@ -70,7 +70,7 @@ def test_a_report_knows_what_a_meter_knew():
     assert summary.is_metered
     assert summary.peak == Amount(9, 900)
     assert summary.retained == Amount(1, 10)
-    assert summary.dead is None
+    assert summary.garbage is None
     assert not report().summary().is_metered
 
 

@@ -677,16 +677,16 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
 @pytest.mark.parametrize(
     "function",
     [
-        "orm.patches.current_site",
+        "orm.patches.current_call_site",
         "orm.patches._kind",
         "orm.patches.built",
         "orm.patches.relations_of",
-        "measuring.evaluation_log.Ledger.load",
+        "measuring.evaluation_log.EvaluationLog.load",
         "measuring.evaluation_log.Evaluation.__init__",
-        "measuring.evaluation_log.Load.__init__",
-        "measuring.evaluation_log.Load.ran",
-        "measuring.evaluation_log.Load.end",
-        "measuring.evaluation_log.Load.open",
+        "measuring.evaluation_log.EvaluationSpan.__init__",
+        "measuring.evaluation_log.EvaluationSpan.ran",
+        "measuring.evaluation_log.EvaluationSpan.end",
+        "measuring.evaluation_log.EvaluationSpan.open",
     ],
 )
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)

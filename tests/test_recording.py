@@ -11,7 +11,7 @@ import pytest
 
 import django_memsize as memsize
 from django_memsize.measuring import evaluation_log, overhead, recording, rss, spans
-from django_memsize.measuring.recording import Defaults, Recording
+from django_memsize.measuring.recording import Options, Recording
 from django_memsize.middleware import MemsizeMiddleware
 from tests.app.models import Account, Book
 from tests.programs import ended_well
@@ -35,11 +35,11 @@ def quiet():
 @pytest.fixture
 def defaults():
     """Let a test say what the settings would."""
-    before = recording._defaults
+    before = recording._options
     before()  # what the app says has queries followed, once it is asked
 
     def say(**values):
-        recording.configure(lambda: Defaults(**values))
+        recording.configure(lambda: Options(**values))
 
     yield say
     recording.configure(before)
@@ -81,7 +81,7 @@ def test_a_recording_knows_its_circumstances():
     assert measured.rss_after > 0
     assert 0 < measured.overhead < 60
     assert 0 <= measured.duration < measured.overhead
-    assert measured.overlapping == 0
+    assert measured.in_flight == 0
     assert not measured.incomplete
     assert measured.thread == threading.current_thread().name
     assert text
@@ -132,7 +132,7 @@ def test_what_a_census_cannot_know_is_none():
     with memsize.measure("block") as measured:
         pass
 
-    for figure in ("allocated", "peak", "alive", "retained", "dead", "parked"):
+    for figure in ("allocated", "peak", "alive", "retained", "garbage", "free_lists"):
         assert getattr(measured, figure) is None
 
 
@@ -194,7 +194,7 @@ def test_blocks_nest_and_the_outer_one_has_what_the_inner_has(quiet):
     assert inner.diff[f"{__name__}.Thing"].count == 1
     assert outer.diff[f"{__name__}.Thing"].count == 3
     assert outer.overhead > inner.overhead
-    assert outer.overlapping == inner.overlapping == 0
+    assert outer.in_flight == inner.in_flight == 0
 
 
 def test_one_measure_can_be_entered_again_within_itself():
@@ -225,7 +225,7 @@ def test_blocks_of_two_threads_at_the_same_time_overlap():
         with memsize.measure("thread") as measured:
             inside.wait()
             done.wait()
-        found.append(measured.overlapping)
+        found.append(measured.in_flight)
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -249,7 +249,7 @@ def test_tasks_are_measured_each_for_itself():
     one, two = asyncio.run(both())
 
     assert (one.name, two.name) == ("one", "two")
-    assert (one.overlapping, two.overlapping) == (1, 1)
+    assert (one.in_flight, two.in_flight) == (1, 1)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -283,7 +283,7 @@ def test_measuring_never_sets_off_the_collector():
 
 def load(measured, statement="SELECT 1", rows=0, place="instances"):
     """Have rows loaded as the patch on Django has it."""
-    one = measured.ledger.load(measured, 0, Book._meta, place, None)
+    one = measured.evaluation_log.load(measured, 0, Book._meta, place, None)
     with one:
         if statement:
             one.ran(statement, "default")
@@ -312,7 +312,7 @@ def test_evaluations_beyond_those_kept_are_counted():
         load(measured, f"SELECT {number}", rows=2, place=f"place {number}")
 
     assert len(measured.evaluations) == evaluation_log.EVALUATIONS_KEPT
-    assert measured.evaluations_left_out == 5
+    assert measured.evaluations_omitted == 5
     assert measured.rows == 2 * (evaluation_log.EVALUATIONS_KEPT + 5)
 
 
@@ -348,7 +348,7 @@ def test_a_statement_that_is_no_plain_text_is_copied_or_named_without_being_aske
     text = Naming("Text", (str,), HOSTILE | {"__hash__": refuse})("SELECT 1")
     composed = Naming("Composed", (), HOSTILE | {"__hash__": refuse})()
     for statement in (text, "SELECT 1", text, composed, composed, b"SELECT 1"):
-        with measured.ledger.load(measured, 0, Book._meta, "raw", None) as one:
+        with measured.evaluation_log.load(measured, 0, Book._meta, "raw", None) as one:
             one.ran(statement, "default")
             one.close(1)
 
@@ -385,7 +385,7 @@ def test_only_the_first_evaluation_is_measured_when_the_budget_is_spent(defaults
         False,
     ]
     assert [evaluation.over_budget for evaluation in measured.evaluations] == [False, True, True]
-    assert measured.evaluations_unmeasured == 2
+    assert measured.evaluations_without_types == 2
     assert [evaluation.rows for evaluation in measured.evaluations] == [3090] * 3
     assert kept
 
@@ -404,7 +404,7 @@ def test_every_evaluation_is_measured_while_there_is_budget(defaults, accounts):
     assert [
         evaluation.diff["tests.app.models.Account"].count for evaluation in measured.evaluations
     ] == [3090] * 3
-    assert measured.evaluations_unmeasured == 0
+    assert measured.evaluations_without_types == 0
     assert kept
 
 
@@ -418,7 +418,7 @@ def test_evaluations_are_only_listed_where_the_settings_say_so(defaults, account
     (evaluation,) = measured.evaluations
     assert evaluation.diff is None
     assert evaluation.rows == 3090
-    assert measured.evaluations_unmeasured == 0
+    assert measured.evaluations_without_types == 0
 
 
 @pytest.mark.django_db

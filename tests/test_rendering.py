@@ -6,10 +6,10 @@ from django_memsize.screens import terminal
 from django_memsize.values import (
     Alternatives,
     Amount,
+    CallSite,
     Instances,
     LeftOut,
     Loading,
-    Site,
     Summary,
     TopMoment,
     TopTypes,
@@ -22,7 +22,7 @@ ACCOUNTS = Loading(
     "instances",
     3090,
     0.03,
-    Site("bank/views.py", 41, "accounts"),
+    CallSite("bank/views.py", 41, "accounts"),
     types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_000_000)),)),
 )
 SUMMARY = Summary(
@@ -34,14 +34,14 @@ SUMMARY = Summary(
     rows=3090,
     types=TopTypes((("str", TypeTotal(2, 100)),)),
     loadings=(ACCOUNTS,),
-    loadings_left_out=0,
-    loadings_unmeasured=0,
+    evaluations_omitted=0,
+    evaluations_without_types=0,
     rss_before=100 * 1024**2,
     rss_after=103 * 1024**2,
     collected_objects=0,
-    overlapping=0,
+    in_flight=0,
     incomplete=False,
-    cold=False,
+    first_request=False,
     overhead=0.5,
     engine="python",
     instrument="census",
@@ -115,12 +115,12 @@ def test_each_circumstance_that_blurs_a_figure_has_a_note():
     streamed = dataclasses.replace(ACCOUNTS, streamed=True, types=None)
     notes = {
         "Incomplete": but(incomplete=True),
-        "2 other requests ran at the same time": but(overlapping=2),
-        "1 other request ran at the same time": but(overlapping=1),
+        "2 other requests ran at the same time": but(in_flight=2),
+        "1 other request ran at the same time": but(in_flight=1),
         "gc.freeze()": but(types=dataclasses.replace(SUMMARY.types, comparable=False)),
-        "The first request of its kind": but(cold=True),
+        "The first request of its kind": but(first_request=True),
         "moment after the last byte": SUMMARY,
-        "3 evaluations were listed without a table": but(loadings_unmeasured=3),
+        "3 evaluations were listed without a table": but(evaluations_without_types=3),
         "freed 5,000 objects": but(collected_objects=5000),
         "value of the last expression": but(kind="code"),
         "iterator()": but(loadings=(streamed,)),
@@ -177,7 +177,7 @@ def test_a_report_is_the_sentence_the_figures_the_tables_and_the_notes():
 def test_evaluations_inside_others_are_indented_and_those_left_out_counted():
     inner = dataclasses.replace(ACCOUNTS, depth=1, types=None, model="bank.Branch", rows=1)
 
-    assert terminal.evaluation_lines(but(loadings=(inner,), loadings_left_out=2)) == [
+    assert terminal.evaluation_lines(but(loadings=(inner,), evaluations_omitted=2)) == [
         "  1 bank.Branch at bank/views.py:41 in accounts: not measured, 30.0 ms",
         "and 2 smaller evaluations",
     ]
@@ -190,7 +190,7 @@ def test_routes_are_a_table():
             "method": "GET",
             "reports": 12,
             "average_retained_bytes": None,
-            "average_dead_bytes": None,
+            "average_garbage_bytes": None,
             "largest_peak_bytes": None,
             "average_net_bytes": 2048.5,
             "largest_net_bytes": 4096,
@@ -231,10 +231,10 @@ METERED = but(
     peak=amount(4_300_000),
     alive=amount(3_201_000),
     retained=amount(1000),
-    dead=amount(3_100_000),
-    parked=amount(100_000),
-    dead_types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_100_000)),)),
-    parked_types=TopTypes((("tuple", TypeTotal(100, 100_000)),)),
+    garbage=amount(3_100_000),
+    free_lists=amount(100_000),
+    garbage_types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_100_000)),)),
+    free_lists_types=TopTypes((("tuple", TypeTotal(100, 100_000)),)),
     moment=TopMoment("bank.Account", 3090, ACCOUNTS.site, ACCOUNTS.types),
 )
 
@@ -244,7 +244,7 @@ def metered(**changes):
 
 
 def kept(size):
-    return {"retained": amount(size), "types": grown(size), "dead": amount(0)}
+    return {"retained": amount(size), "types": grown(size), "garbage": amount(0)}
 
 
 def test_the_sentence_of_a_meter_tells_peak_dead_and_kept():
@@ -260,28 +260,28 @@ def test_the_sentence_of_a_meter_tells_peak_dead_and_kept():
 def test_a_loading_that_did_not_make_the_peak_is_told_apart_from_it():
     small = dataclasses.replace(METERED.loadings[0], peak=1_000_000)
 
-    assert terminal.sentence(metered(loadings=(small,), rows=3100, dead=amount(0))) == (
+    assert terminal.sentence(metered(loadings=(small,), rows=3100, garbage=amount(0))) == (
         "Peak 4.1 MB; loading 3,090 bank.Account at bank/views.py:41 (10 more rows were loaded by "
         "other queries) took 976.6 KB at its highest; nothing kept."
     )
 
 
 def test_the_sentence_of_a_meter_without_rows_says_so():
-    assert terminal.sentence(metered(loadings=(), rows=0, dead=amount(0))) == (
+    assert terminal.sentence(metered(loadings=(), rows=0, garbage=amount(0))) == (
         "Peak 4.1 MB, no rows loaded; nothing kept."
     )
 
 
 def test_what_was_not_seen_to_its_end_is_not_said_to_keep_nothing():
-    cut = metered(incomplete=True, alive=None, retained=None, dead=None, parked=None)
+    cut = metered(incomplete=True, alive=None, retained=None, garbage=None, free_lists=None)
 
     assert terminal.sentence(cut) == (
         "Peak at least 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
         "what is left of it is not known."
     )
-    assert {value for name, value, _ in terminal.figures(cut) if name in ("retained", "dead")} == {
-        "not known"
-    }
+    assert {
+        value for name, value, _ in terminal.figures(cut) if name in ("retained", "garbage")
+    } == {"not known"}
     assert any("tracemalloc" in note for note in terminal.notes(cut))
 
 
@@ -302,28 +302,28 @@ def test_the_figures_of_a_meter_have_a_meaning_each():
     assert figures["peak"][0] == "4.1 MB, 67,187 blocks"
     assert figures["allocated"][0] == "20.0 MB, 328,125 blocks"
     assert figures["retained"][0] == "1000 B, 15 blocks"
-    assert figures["dead"][0] == "3.0 MB, 48,437 blocks"
-    assert figures["parked"][0] == "97.7 KB, 1,562 blocks"
+    assert figures["garbage"][0] == "3.0 MB, 48,437 blocks"
+    assert figures["free_lists"][0] == "97.7 KB, 1,562 blocks"
     assert figures["RSS"][0] == "103.0 MB (+3.0 MB)"
     assert figures["outside Python"][0] == "-54.0 KB"
-    assert "credited to its own request" in figures["overlapping"][1]
+    assert "credited to its own request" in figures["in_flight"][1]
     assert "net" not in figures
     assert all(meaning for _, meaning in figures.values())
 
 
 def test_a_metered_report_of_which_nothing_is_left_has_no_notes():
-    nothing = {"dead": amount(0), "parked": amount(0), **kept(100)}
+    nothing = {"garbage": amount(0), "free_lists": amount(0), **kept(100)}
 
-    quiet = metered(overlapping=3, collected_objects=9000, **nothing)
+    quiet = metered(in_flight=3, collected_objects=9000, **nothing)
 
     assert terminal.notes(quiet) == terminal.words(quiet) == []
 
 
 def test_what_blurs_a_metered_report_has_a_note():
     notes = {
-        "The first request of its kind": metered(cold=True),
+        "The first request of its kind": metered(first_request=True),
         "value of the last expression": metered(kind="code"),
-        "2 evaluations were told in sum": metered(loadings_unmeasured=2),
+        "2 evaluations were told in sum": metered(evaluations_without_types=2),
     }
 
     for text, summary in notes.items():
@@ -335,7 +335,9 @@ def test_words_are_explained_where_they_matter():
         "Retained: something outside": metered(**kept(20_000)),
         "Dead: ": METERED,
         "(buffers): ": metered(types=TopTypes((("(buffers)", TypeTotal(1, 100)),))),
-        "(free lists): ": metered(parked_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))),
+        "(free lists): ": metered(
+            free_lists_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))
+        ),
     }
 
     for text, summary in meanings.items():
@@ -344,7 +346,7 @@ def test_words_are_explained_where_they_matter():
 
 
 def test_a_metered_report_has_the_largest_moment_and_what_is_left():
-    text = terminal.report(metered(**kept(20_000) | {"dead": amount(3_100_000)}), 15, "Report 7")
+    text = terminal.report(metered(**kept(20_000) | {"garbage": amount(3_100_000)}), 15, "Report 7")
 
     places = [
         text.index(part)
@@ -382,7 +384,7 @@ def test_below_an_evaluation_stands_what_its_figures_suggest():
 
 
 def test_tables_of_what_counts_as_nothing_are_left_out():
-    text = terminal.report(metered(dead=amount(100)), 15, "Report 7")
+    text = terminal.report(metered(garbage=amount(100)), 15, "Report 7")
 
     assert "Retained:\n" not in text
     assert "Dead, waiting" not in text
@@ -394,7 +396,7 @@ def test_the_routes_of_a_meter_show_what_is_retained_and_the_peak():
         "method": "GET",
         "reports": 12,
         "average_retained_bytes": 2048.5,
-        "average_dead_bytes": 0,
+        "average_garbage_bytes": 0,
         "largest_peak_bytes": 4096,
         "average_net_bytes": None,
         "largest_net_bytes": None,
@@ -476,7 +478,7 @@ LOOP = Loading(
     "lazy",
     300,
     0.3,
-    Site("bank/views.py", 24, "accounts", "bank/list.html", 12),
+    CallSite("bank/views.py", 24, "accounts", "bank/list.html", 12),
     times=300,
     instances=Instances({"bank.Branch": 300, "bank.City": 290}),
     allocated=3_000_000,

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 ACCOUNT = "tests.app.models.Account"
-MEASURES = ("allocated", "peak", "alive", "retained", "dead", "parked")
+MEASURES = ("allocated", "peak", "alive", "retained", "garbage", "free_lists")
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_what_is_retained_dead_and_parked_is_what_is_alive(kept):
 
     report = stored(recording)
 
-    parts = report.retained_bytes + report.dead_bytes + report.parked_bytes
+    parts = report.retained_bytes + report.garbage_bytes + report.free_lists_bytes
     assert parts == report.alive_bytes <= report.peak_bytes <= report.allocated_bytes
 
 
@@ -75,7 +75,7 @@ def test_the_tables_tell_what_is_retained_what_is_dead_and_the_largest_moment(ke
     summary = stored(recording).summary()
 
     assert dict(summary.types.rows)[ACCOUNT].count == 20
-    assert dict(summary.dead_types.rows)[ACCOUNT].count == 30
+    assert dict(summary.garbage_types.rows)[ACCOUNT].count == 30
     assert dict(summary.moment.types.rows)[ACCOUNT].count == 60
     assert (summary.moment.model, summary.moment.rows) == ("app.Account", 60)
     assert summary.moment.site.file.endswith("test_reports.py")
@@ -102,7 +102,7 @@ def test_what_is_left_of_a_recording_cut_short_is_not_known():
 
     report = stored(recording)
 
-    assert (report.retained_bytes, report.dead_bytes, report.net_bytes) == (None, None, None)
+    assert (report.retained_bytes, report.garbage_bytes, report.net_bytes) == (None, None, None)
     assert report.peak_bytes > 0
     assert [one.retained for one in report.summary().loadings] == [None]
 
@@ -140,7 +140,7 @@ def test_a_request_is_stored_once_it_is_really_over(client):
         assert response.status_code == 200
         assert reports == []
 
-        storage.settle()
+        storage.analyse()
 
     (report,) = reports
     assert report.retained_bytes is not None

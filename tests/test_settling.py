@@ -42,7 +42,7 @@ def wait_until(condition):
 
 
 def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeypatch):
-    settled, about_to_end = [], []
+    analysed, about_to_end = [], []
 
     class Interleaved(deferred._Waiting):
         """Behaves as if another thread came in between the last look and what follows it."""
@@ -53,59 +53,59 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
             number = super().__len__()
             if about_to_end and number == 0:
                 about_to_end.clear()
-                deferred.wait((), lambda _: settled.append("later"))
+                deferred.wait((), lambda _: analysed.append("later"))
                 deferred.keep_time(lambda: True)
             return number
 
     def afterwards():
-        about_to_end.extend(["yes"] * (settled == ["first"]))
+        about_to_end.extend(["yes"] * (analysed == ["first"]))
         return True
 
     monkeypatch.setattr(deferred, "_waiting", Interleaved())
-    deferred.wait((), lambda _: settled.append("first"))
+    deferred.wait((), lambda _: analysed.append("first"))
     deferred.keep_time(afterwards)
 
-    assert wait_until(lambda: settled == ["first", "later"])
+    assert wait_until(lambda: analysed == ["first", "later"])
 
 
 def test_time_is_kept_again_after_the_thread_has_ended():
-    settled = []
+    analysed = []
     for number in range(3):
-        deferred.wait((), lambda _, number=number: settled.append(number))
+        deferred.wait((), lambda _, number=number: analysed.append(number))
         deferred.keep_time(lambda: True)
         assert wait_until(lambda: not deferred._ticking.locked())
 
-    assert settled == [0, 1, 2]
+    assert analysed == [0, 1, 2]
 
 
 def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
     def fails(self):
         raise RuntimeError("can't start new thread")
 
-    settled = []
-    deferred.wait((), lambda _: settled.append("settled"))
+    analysed = []
+    deferred.wait((), lambda _: analysed.append("analysed"))
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fails)
         with pytest.raises(RuntimeError):
             deferred.keep_time(lambda: True)
     deferred.keep_time(lambda: True)
 
-    assert wait_until(lambda: settled == ["settled"])
+    assert wait_until(lambda: analysed == ["analysed"])
 
 
 def test_those_who_could_not_be_settled_wait_on():
-    settled = []
+    analysed = []
 
     def interrupted(_):
         raise KeyboardInterrupt
 
     deferred.wait((), interrupted)
-    deferred.wait((), lambda _: settled.append("settled"))
+    deferred.wait((), lambda _: analysed.append("analysed"))
     with pytest.raises(KeyboardInterrupt):
-        deferred.settle()
-    deferred.settle()
+        deferred.analyse()
+    deferred.analyse()
 
-    assert settled == ["settled"]
+    assert analysed == ["analysed"]
 
 
 compiled = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
@@ -122,7 +122,7 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
     requests = [in_a_circle(), in_a_circle()]
     for request in requests:
         deferred.wait((request,), then)
-    deferred.settle()
+    deferred.analyse()
 
     assert kinds == [["Node", "Node", "dict", "dict"]] * 2  # what those lead to needs no search
     assert arounds[0] is arounds[1]
@@ -133,27 +133,27 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
 
 @compiled
 def test_nothing_is_looked_for_where_the_request_is_gone():
-    settled = []
-    deferred.wait((weakref.ref(Node()),), settled.append)
-    deferred.settle()
+    analysed = []
+    deferred.wait((weakref.ref(Node()),), analysed.append)
+    deferred.analyse()
 
-    assert settled == [None]
+    assert analysed == [None]
 
 
 @compiled
 def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
     looks = []
     monkeypatch.setattr(engine, "find_referrers", lambda *_: looks.append("look") or True)
-    monkeypatch.setattr(overhead, "in_span", lambda share: share == 0.5 and len(looks) < 3)
+    monkeypatch.setattr(overhead, "is_within", lambda share: share == 0.5 and len(looks) < 3)
     spent = []
     monkeypatch.setattr(overhead, "spend", spent.append)
     request = in_a_circle()
 
-    around = referrers.look_around([request], 0.5)
+    around = referrers.find_external_objects([request], 0.5)
     assert len(looks) == len(spent) == 3
     assert around.cost == pytest.approx(sum(spent))
 
-    assert len(referrers.look_around([request], 0.1)) == 1
+    assert len(referrers.find_external_objects([request], 0.1)) == 1
     assert len(looks) == 3
 
 
@@ -162,12 +162,12 @@ def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
     def fails(*_):
         raise MemoryError
 
-    settled = []
+    analysed = []
     monkeypatch.setattr(engine, "find_referrers", fails)
-    deferred.wait((in_a_circle(),), settled.append)
-    deferred.settle()
+    deferred.wait((in_a_circle(),), analysed.append)
+    deferred.analyse()
 
-    assert settled == [None]
+    assert analysed == [None]
 
 
 @compiled
@@ -178,6 +178,6 @@ def test_a_thread_that_serves_leaves_the_search_to_the_one_that_keeps_time():
     deferred.keep_time(lambda: True)
     deadline = time.monotonic() + PATIENCE
     while not settled_by and time.monotonic() < deadline:
-        deferred.settle_what_is_over()
+        deferred.analyse_what_is_over()
 
     assert settled_by == ["memsize"]

@@ -189,7 +189,7 @@ def test_a_saved_block_is_never_cold(settings):
         pass
 
     report = Report.objects.get()
-    assert (report.kind, report.route, report.cold) == ("block", "import", False)
+    assert (report.kind, report.route, report.first_request) == ("block", "import", False)
 
 
 def test_drops_are_told_once_however_many_save_together():
@@ -217,19 +217,19 @@ def _hasty():
 @pytest.mark.usefixtures("_hasty")
 def test_what_threads_load_at_the_same_line_adds_up_exactly():
     workers, times, statements = 4, 25_000, ("SELECT 1", "SELECT 2")
-    outer, inner = Recording("outer", light=True), Recording("inner", light=True)
-    inner.ledger.around = outer.ledger
+    outer, inner = Recording("outer", counted=True), Recording("inner", counted=True)
+    inner.evaluation_log.around = outer.evaluation_log
     barrier = threading.Barrier(workers)
 
     def load():
         barrier.wait(30)
         for number in range(times):
-            one = inner.ledger.load(inner, 0, Author._meta, "instances", None)
+            one = inner.evaluation_log.load(inner, 0, Author._meta, "instances", None)
             one.open()
             one.ran(statements[number % 2], "default")
             one.end(2, {"app.Author": 2, f"app.Book{number % 4}": 1})
-            inner.ledger.ran()
-            inner.ledger.fetched(3)
+            inner.evaluation_log.ran()
+            inner.evaluation_log.fetched(3)
 
     threads = [threading.Thread(target=load) for _ in range(workers)]
     for thread in threads:
@@ -298,7 +298,7 @@ def test_a_report_does_not_come_between_the_reading_and_the_writing_of_another(s
     assert stored_meanwhile == 1
     assert Author.objects.filter(name="written").exists()
     assert Report.objects.count() == 2
-    assert in_flight.present_elsewhere() == 0
+    assert in_flight.in_flight_elsewhere() == 0
 
 
 def test_sqlite_refuses_a_writer_whose_reading_is_old(tmp_path):

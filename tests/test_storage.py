@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.usefixtures("measured", "quick_census"), pytest.mark.c
 @pytest.fixture(autouse=True)
 def _log_speaks_again(monkeypatch):
     """Have the log of each test begin with a line to spare."""
-    monkeypatch.setattr(storage, "_missing_table", errors.Reminder())
-    monkeypatch.setattr(storage, "_manual_transactions", errors.Reminder())
-    monkeypatch.setattr(storage, "_contained", errors.Contained("storing a report"))
+    monkeypatch.setattr(storage, "_missing_table", errors.RateLimitedWarning())
+    monkeypatch.setattr(storage, "_manual_transactions", errors.RateLimitedWarning())
+    monkeypatch.setattr(storage, "_contained", errors.ErrorBoundary("storing a report"))
     storage.forget()
 
 
@@ -113,14 +113,14 @@ def test_only_the_first_of_a_route_is_cold():
         storage.keep(recorded(kind="request"), storage.Facts(route, method, 200))
     storage.keep(recorded())
 
-    cold = Report.objects.order_by("pk").values_list("cold", flat=True)
-    assert list(cold) == [True, False, True, True, False]
+    first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
+    assert list(first_request) == [True, False, True, True, False]
 
 
 @pytest.mark.django_db
 def test_a_number_too_large_for_a_column_is_stored_as_the_largest():
     recording = recorded()
-    recording.ledger.rows = 2**70
+    recording.evaluation_log.rows = 2**70
     recording._instrument.diff = type(recording.diff)({"huge": -(2**70)}, {"huge": -(2**80)})
 
     report = storage.keep(recording)
@@ -205,7 +205,7 @@ def test_nothing_is_stored_where_it_is_switched_off(settings, memsize):
 def somebody_elsewhere():
     """Return the presence of somebody under way in another thread."""
     present = []
-    thread = threading.Thread(target=lambda: present.append(in_flight.Presence()))
+    thread = threading.Thread(target=lambda: present.append(in_flight.InFlight()))
     thread.start()
     thread.join()
     return present[0]
@@ -450,10 +450,10 @@ def test_a_block_stored_inside_a_transaction_shares_its_fate():
 
 
 def test_what_was_under_way_at_a_fork_is_not_counted_in_the_child():
-    presence = in_flight.Presence()
+    span = in_flight.InFlight()
     in_flight._forget()
     assert others_under_way() == 0
-    presence.leave()
+    span.leave()
     assert others_under_way() == 0
 
 

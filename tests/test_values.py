@@ -1,6 +1,6 @@
 import pytest
 
-from django_memsize.values import Diff, Loading, Site, Sized, Snapshot, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Diff, Loading, Sized, Snapshot, TopTypes, TypeTotal
 
 
 def snapshot(rows, **circumstances):
@@ -117,7 +117,7 @@ def test_a_tree_is_indented_by_four_blanks():
 
 
 def test_the_size_of_a_loading_is_unknown_without_a_table():
-    site = Site("bank/views.py", 41, "accounts")
+    site = CallSite("bank/views.py", 41, "accounts")
 
     assert Loading("bank.Account", "instances", 3, 0.1, site).size is None
     assert Loading("bank.Account", "instances", 3, 0.1, site, types=TopTypes()).size == 0

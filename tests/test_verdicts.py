@@ -4,10 +4,10 @@ import pytest
 
 from django_memsize.reports import findings
 from django_memsize.reports.findings import Verdict
-from django_memsize.values import SQL_STORED, Amount, Loading, Site, Summary, TopTypes
+from django_memsize.values import SQL_STORED, Amount, CallSite, Loading, Summary, TopTypes
 
 KB, MB = 1024, 1024**2
-SITE = Site("bank/views.py", 41, "accounts")
+SITE = CallSite("bank/views.py", 41, "accounts")
 PLACE = ("bank.Account", "instances", "bank/views.py:41")
 
 BLOAT = Verdict("bloat?", "2.0 MB at its end, not kept: bloat, if fewer rows or fields would do.")
@@ -33,14 +33,14 @@ def request(*loadings, **values):
         "rows": 3090,
         "types": TopTypes(),
         "loadings": loadings,
-        "loadings_left_out": 0,
-        "loadings_unmeasured": 0,
+        "evaluations_omitted": 0,
+        "evaluations_without_types": 0,
         "rss_before": None,
         "rss_after": None,
         "collected_objects": 0,
-        "overlapping": 0,
+        "in_flight": 0,
         "incomplete": False,
-        "cold": False,
+        "first_request": False,
         "overhead": 0.0,
         "engine": "compiled",
         "instrument": "meter",
@@ -160,7 +160,7 @@ def test_other_requests_say_nothing_of_what_is_not_kept():
 
 
 def test_what_is_kept_is_known_by_where_it_was_loaded():
-    kept, elsewhere = loading(2 * MB, 2 * MB), Site("bank/views.py", 42, "accounts")
+    kept, elsewhere = loading(2 * MB, 2 * MB), CallSite("bank/views.py", 42, "accounts")
     at = {
         "where": dataclasses.replace(kept, site=elsewhere),
         "model": dataclasses.replace(kept, model="bank.Branch"),

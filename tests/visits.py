@@ -48,7 +48,7 @@ def without_and_with_memsize(settings, outcome):
 
 def others_under_way():
     """Return how many stretches count as under way at this moment."""
-    return in_flight.Presence().leave()
+    return in_flight.InFlight().leave()
 
 
 def headers_of(response):

@@ -14,25 +14,25 @@ from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from ..values import ours
-from .errors import Contained
-from .referrers import Around, Over, look_around
+from .errors import ErrorBoundary
+from .referrers import ExternalObjects, Watched, find_external_objects
 from .spans import uncredited
 
 _LATEST: Final = 0.25
 _PAUSE: Final = 0.02
 _AT_MOST: Final = 100
 
-Then: TypeAlias = Callable[[Around | None], object]
+Then: TypeAlias = Callable[[ExternalObjects | None], object]
 
-_contained: Final = Contained("django-memsize: settling a recording")
+_contained: Final = ErrorBoundary("django-memsize: settling a recording")
 
 
 @ours
 class _Ended:
-    __slots__ = ("_gone_since", "_since", "of", "over", "share", "then")
+    __slots__ = ("_gone_since", "_since", "of", "share", "then", "watched")
 
-    def __init__(self, over: Over, then: Then, of: object, share: float) -> None:
-        self.over = over
+    def __init__(self, watched: Watched, then: Then, of: object, share: float) -> None:
+        self.watched = watched
         self._since = time.monotonic()
         self._gone_since: float | None = None
         self.then = then
@@ -52,7 +52,7 @@ class _Ended:
         return self._gone_since is not None and now - self._gone_since >= _PAUSE
 
     def is_alive(self) -> bool:
-        return any(reference() is not None for reference in self.over)
+        return any(reference() is not None for reference in self.watched)
 
 
 @ours
@@ -64,28 +64,28 @@ _waiting: Final = _Waiting()
 _ticking = threading.Lock()
 
 
-def wait(over: Over, then: Then, of: object = None, share: float = 1.0) -> bool:
-    """Have ``then`` called once what ``over`` refers to is gone, or may as well be.
+def wait(watched: Watched, then: Then, of: object = None, share: float = 1.0) -> bool:
+    """Have ``then`` called once what ``watched`` refers to is gone, or may as well be.
 
     It is given what leads there where that is alive by then, and all our work within this share of
     the CPU time of the process. False, and nothing is done, where too many wait already. ``of`` is
-    for ``settle``.
+    for ``analyse``.
     """
     if len(_waiting) >= _AT_MOST:
         return False
-    _waiting.append(_Ended(over, then, of, share))
+    _waiting.append(_Ended(watched, then, of, share))
     return True
 
 
-def settle(of: object = None) -> None:
+def analyse(of: object = None) -> None:
     """Wait no longer: for those of something, or for all."""
-    _settle(lambda ended: of is None or ended.of is of)
+    _analyse(lambda ended: of is None or ended.of is of)
 
 
-def settle_what_is_over() -> None:
+def analyse_what_is_over() -> None:
     """Settle those whose time has come, but what has to be looked for if time is kept."""
     if _waiting:
-        _settle(_Ended.is_gone if _ticking.locked() else _Ended.is_over)
+        _analyse(_Ended.is_gone if _ticking.locked() else _Ended.is_over)
 
 
 def keep_time(afterwards: Callable[[], bool]) -> None:
@@ -115,7 +115,7 @@ def _tick(afterwards: Callable[[], bool], ticking: threading.Lock) -> None:
             time.sleep(_PAUSE)
             done = True
             with _contained:
-                _settle(_Ended.is_over)
+                _analyse(_Ended.is_over)
                 done = afterwards()
     finally:
         ticking.release()
@@ -123,12 +123,12 @@ def _tick(afterwards: Callable[[], bool], ticking: threading.Lock) -> None:
         keep_time(afterwards)
 
 
-def _settle(wanted: Callable[[_Ended], bool]) -> None:
+def _analyse(wanted: Callable[[_Ended], bool]) -> None:
     taken = _take(wanted)
     around = None
     try:
         with _contained, uncredited():
-            around = _look_around(taken)
+            around = _find_external_objects(taken)
         while taken:
             taken.pop(0).then(around)
     finally:
@@ -149,13 +149,13 @@ def _take(wanted: Callable[[_Ended], bool]) -> _Waiting:
     return taken
 
 
-def _look_around(taken: _Waiting) -> Around | None:
+def _find_external_objects(taken: _Waiting) -> ExternalObjects | None:
     """Look once for all of them."""
     alive = [ended for ended in taken if ended.is_alive()]
     if not alive:
         return None
-    over = [reference for ended in alive for reference in ended.over]
-    around = look_around(over, max(ended.share for ended in alive))
+    watched = [reference for ended in alive for reference in ended.watched]
+    around = find_external_objects(watched, max(ended.share for ended in alive))
     around.cost /= len(taken)
     return around
 

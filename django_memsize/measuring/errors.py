@@ -18,7 +18,7 @@ _SILENCE = 60.0
 
 
 @ours
-class Reminder:
+class RateLimitedWarning:
     """A line of the log that is written at most once a minute."""
 
     __slots__ = ("_quiet_until",)
@@ -38,7 +38,7 @@ class Reminder:
 
 
 @ours
-class Contained:
+class ErrorBoundary:
     """Swallows every ``Exception`` of a ``with`` block, and logs the first of each minute.
 
     Counts in ``number`` what it swallowed. Leaves alone what is no ``Exception``: an exit, an
@@ -51,7 +51,7 @@ class Contained:
     def __init__(self, doing: str, only_ours: bool = False) -> None:
         self._doing = doing
         self._only_ours = only_ours
-        self._reminder = Reminder()
+        self._reminder = RateLimitedWarning()
         self.number = 0
 
     def entering(self, make: Callable[[Any], Any], argument: object) -> _Entering:
@@ -62,7 +62,7 @@ class Contained:
         """
         return _Entering(self, make, argument)
 
-    def __enter__(self) -> Contained:
+    def __enter__(self) -> ErrorBoundary:
         return self
 
     def __exit__(
@@ -96,7 +96,9 @@ class Contained:
 class _Entering:
     __slots__ = ("_argument", "_contained", "_make", "_manager")
 
-    def __init__(self, contained: Contained, make: Callable[[Any], Any], argument: object) -> None:
+    def __init__(
+        self, contained: ErrorBoundary, make: Callable[[Any], Any], argument: object
+    ) -> None:
         self._contained = contained
         self._make = make
         self._argument = argument

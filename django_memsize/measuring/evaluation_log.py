@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from .. import engine
-from ..values import Amount, Diff, Instances, Moment, Numbers, Several, Site, ours
+from ..values import Amount, CallSite, Counts, Diff, Instances, Moment, OwnTuple, ours
 from . import overhead as process_overhead
 from . import spans
-from .errors import Contained
+from .errors import ErrorBoundary
 from .instruments import Census, Instrument, Meter
 from .overhead import Overhead, OverheadTimer
 from .spans import Span, active_span, uncredited
@@ -33,7 +33,7 @@ _HIGHER: Final = 1.1
 """What stands somewhere is told by type only if it stands so much higher than when it was told
 before: telling all of a loop that gathers rows would take the square of its length."""
 
-_contained: Final = Contained("django-memsize: measuring", only_ours=True)
+_contained: Final = ErrorBoundary("django-memsize: measuring", only_ours=True)
 
 _name_of: Final = type.__dict__["__name__"].__get__
 """The name of a class, whatever its own class makes of that."""
@@ -81,7 +81,7 @@ class _Places(dict[tuple[object, ...], "Evaluation"]):
 
 
 @ours
-class Ledger:
+class EvaluationLog:
     """What one recording loaded, also in recordings inside it.
 
     ``statements`` ran outside of any evaluation: those of cursors, those that write, count() and
@@ -97,10 +97,10 @@ class Ledger:
         "around",
         "closed",
         "cursor_rows",
-        "left_out",
         "max_overhead",
         "measures",
         "moment",
+        "omitted",
         "overhead",
         "rows",
         "statements",
@@ -116,13 +116,13 @@ class Ledger:
         self._latest = _Places()
         self._statements = _Places()
         self.overhead = overhead
-        self.around: Ledger | None = None
+        self.around: EvaluationLog | None = None
         self.measures = measures
         self.closed = False
         self.rows = 0
         self.statements = 0
         self.cursor_rows = 0
-        self.left_out = 0
+        self.omitted = 0
         self.moment: Moment | None = None
 
     @property
@@ -141,19 +141,19 @@ class Ledger:
         owner: int,
         model: Named,
         kind: str,
-        site: Site | None,
+        site: CallSite | None,
         streamed: bool = False,
-    ) -> Load:
+    ) -> EvaluationSpan:
         """Return a loading that is about to begin. Which line it is on, its statement decides."""
-        parent = outer.evaluation if type(outer) is Load else None
+        parent = outer.evaluation if type(outer) is EvaluationSpan else None
         # Both are kept by the line that has the key: their numbers are no other's meanwhile.
         place = (id(parent), id(site), model.app_label, model.object_name, kind, streamed)
         line = self._latest.get(place)
         if line is None:
-            line = Evaluation(self, Several(place), parent, model.label, kind, site, streamed)
+            line = Evaluation(self, OwnTuple(place), parent, model.label, kind, site, streamed)
             if len(self._latest) < EVALUATIONS_KEPT:
                 line = self._latest.setdefault(line.place, line)
-        return Load(line, outer, owner)
+        return EvaluationSpan(line, outer, owner)
 
     def line_of(self, line: Evaluation, sql: str, database: str) -> Evaluation:
         """Return the line of a statement at the place of another: that one, if it has none yet."""
@@ -170,7 +170,7 @@ class Ledger:
             line = line.beside()
             line.sql, line.database = sql, database
         if len(self._statements) < EVALUATIONS_KEPT:
-            line = self._latest[line.place] = self._statements.setdefault(Several(key), line)
+            line = self._latest[line.place] = self._statements.setdefault(OwnTuple(key), line)
         return line
 
     def add(self, line: Evaluation, rows: int, duration: float) -> None:
@@ -184,34 +184,34 @@ class Ledger:
         if is_first:
             self._put_down(line)
         if self.around is not None:
-            for ledger in self.around._and_around():
+            for evaluation_log in self.around._and_around():
                 with _counting:
-                    ledger.rows += rows
+                    evaluation_log.rows += rows
                 if is_first:
-                    ledger._put_down(line)
+                    evaluation_log._put_down(line)
 
     def ran(self) -> None:
         """Take in a statement that loaded no rows of the ORM's."""
-        for ledger in self._and_around():
+        for evaluation_log in self._and_around():
             with _counting:
-                ledger.statements += 1
+                evaluation_log.statements += 1
 
     def fetched(self, rows: int) -> None:
         """Take in rows that a cursor fetched; not once it is over."""
-        ledger = None if self.closed else self
-        while ledger is not None:
+        evaluation_log = None if self.closed else self
+        while evaluation_log is not None:
             with _counting:
-                ledger.cursor_rows += rows
-            ledger = ledger.around
+                evaluation_log.cursor_rows += rows
+            evaluation_log = evaluation_log.around
 
     def look(self, line: Evaluation) -> None:
         """Tell what stands at the end of a loading, here and around, if it never stood so high."""
-        for ledger in self._and_around():
-            instrument = ledger._instrument
+        for evaluation_log in self._and_around():
+            instrument = evaluation_log._instrument
             if isinstance(instrument, Meter) and instrument.window is not None:
-                told = 0 if ledger.moment is None else ledger.moment.amount.bytes
+                told = 0 if evaluation_log.moment is None else evaluation_log.moment.amount.bytes
                 if instrument.window.alive[1] > _HIGHER * told and self.may_tell():
-                    ledger.moment = Moment(
+                    evaluation_log.moment = Moment(
                         instrument.alive_by_type(), line.model, line.rows, line.site
                     )
 
@@ -235,24 +235,24 @@ class Ledger:
             return None if around is None else Meter()
         return None if streamed else Census(pauses_collector=True)
 
-    def settle(self) -> None:
+    def analyse(self) -> None:
         """Learn what is left of each evaluation, now that the recording knows."""
         for evaluation in self._evaluations:
-            evaluation.settle()
+            evaluation.analyse()
 
     def _put_down(self, line: Evaluation) -> None:
         if len(self._evaluations) < EVALUATIONS_KEPT:
             self._evaluations.append(line)
         else:
             with _counting:
-                self.left_out += 1
-            line.is_left_out = True
+                self.omitted += 1
+            line.is_omitted = True
 
-    def _and_around(self) -> Iterator[Ledger]:
-        ledger: Ledger | None = self
-        while ledger is not None:
-            yield ledger
-            ledger = ledger.around
+    def _and_around(self) -> Iterator[EvaluationLog]:
+        evaluation_log: EvaluationLog | None = self
+        while evaluation_log is not None:
+            yield evaluation_log
+            evaluation_log = evaluation_log.around
 
 
 @ours
@@ -277,9 +277,9 @@ class Evaluation:
         "depth",
         "diff",
         "duration",
-        "is_left_out",
+        "evaluation_log",
+        "is_omitted",
         "kind",
-        "ledger",
         "model",
         "over_budget",
         "parent",
@@ -294,15 +294,15 @@ class Evaluation:
 
     def __init__(
         self,
-        ledger: Ledger,
-        place: Several[object],
+        evaluation_log: EvaluationLog,
+        place: OwnTuple[object],
         parent: Evaluation | None,
         model: str,
         kind: str,
-        site: Site | None,
+        site: CallSite | None,
         streamed: bool,
     ) -> None:
-        self.ledger = ledger
+        self.evaluation_log = evaluation_log
         self.place = place
         self.parent = parent
         self.model = model
@@ -318,9 +318,9 @@ class Evaluation:
         self.began = 0.0
         self.diff: Diff | None = None
         self.over_budget = False
-        self.is_left_out = False
+        self.is_omitted = False
         self.retained: Amount | None = None
-        self.built = Numbers()
+        self.built = Counts()
         self._meter: Meter | None = None
         self._alive = (0, 0)
         self._told = 0
@@ -357,7 +357,9 @@ class Evaluation:
     def beside(self) -> Evaluation:
         """Return a line for another statement at the same place."""
         place, parent, streamed = self.place, self.parent, self.streamed
-        return Evaluation(self.ledger, place, parent, self.model, self.kind, self.site, streamed)
+        return Evaluation(
+            self.evaluation_log, place, parent, self.model, self.kind, self.site, streamed
+        )
 
     def add_built(self, instances: Mapping[str, int]) -> None:
         """Take in instances that were built, by model."""
@@ -393,10 +395,10 @@ class Evaluation:
 
     def has_room(self) -> bool:
         """Tell whether it may be told by type now, and keep that in mind."""
-        ledger = self.ledger
-        may = ledger.may_tell()
+        evaluation_log = self.evaluation_log
+        may = evaluation_log.may_tell()
         if may:
-            ledger.told()
+            evaluation_log.told()
         self.over_budget = not may
         return may
 
@@ -405,14 +407,14 @@ class Evaluation:
         if self._meter is not None:
             self._meter.leave()
 
-    def settle(self) -> None:
+    def analyse(self) -> None:
         """Learn what is left of it."""
         if self.window is not None:
             self.retained = Amount(*self.window.retained)
 
 
 @ours
-class Load:
+class EvaluationSpan:
     """One time that the rows of an evaluation are loaded: a ``with`` block."""
 
     __slots__ = (
@@ -426,19 +428,19 @@ class Load:
         "built",
         "counts_cursor_rows",
         "evaluation",
+        "evaluation_log",
         "fetched",
-        "ledger",
         "owner",
     )
 
     def __init__(self, evaluation: Evaluation, around: Span, owner: int) -> None:
         self.evaluation = evaluation
-        self.ledger = evaluation.ledger
+        self.evaluation_log = evaluation.evaluation_log
         self.counts_cursor_rows = evaluation.kind == "update"
         self.around = around
         self.owner = owner
         self.fetched = 0
-        self.built: Numbers | None = None
+        self.built: Counts | None = None
         self._census: Instrument | None = None
         self._has_ran = False
 
@@ -448,17 +450,17 @@ class Load:
         window = self.evaluation.window
         return self.around.window if window is None else window
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> EvaluationSpan:
         """Begin. What runs here is the evaluation's."""
         return self.enter(active_span(), engine.switch_window(None))
 
-    def enter(self, outer: Span | None, window: Window | None) -> Load:
+    def enter(self, outer: Span | None, window: Window | None) -> EvaluationSpan:
         """Begin inside a span, where no window is set any more, and that one was."""
         self._outer, self._outer_window = outer, window
         spans.activate_span(self)
         try:
             self.open()
-            inside = self.window if self.ledger.measures else window
+            inside = self.window if self.evaluation_log.measures else window
             if inside is not None:
                 engine.switch_window(inside)
         except BaseException:  # an interrupt: nobody else would set things right again
@@ -476,8 +478,8 @@ class Load:
 
     def open(self) -> None:
         """Begin to count."""
-        overhead = self.ledger.overhead
-        if self.ledger.measures and self.evaluation.window is None:
+        overhead = self.evaluation_log.overhead
+        if self.evaluation_log.measures and self.evaluation.window is None:
             with uncredited(), _contained, OverheadTimer(overhead):
                 self._measure()
         self._wall = overhead.wall
@@ -487,14 +489,14 @@ class Load:
         """Hear of a statement that ran on its behalf: without one, no rows were loaded."""
         evaluation = self.evaluation
         if self._has_ran:
-            evaluation.ledger.ran()
+            evaluation.evaluation_log.ran()
             return
         self._has_ran = True
         if type(sql) is not str or evaluation.sql != sql or evaluation.database != database:
             with uncredited():
                 statement = _copied(sql)
                 if evaluation.sql != statement or evaluation.database != database:
-                    self._move(evaluation.ledger.line_of(evaluation, statement, database))
+                    self._move(evaluation.evaluation_log.line_of(evaluation, statement, database))
             engine.switch_window(self.window)
 
     def stop(self) -> None:
@@ -522,7 +524,7 @@ class Load:
     def _measure(self) -> None:
         evaluation = self.evaluation
         around = self.around.window
-        instrument = evaluation.ledger.new_instrument(around, evaluation.streamed)
+        instrument = evaluation.evaluation_log.new_instrument(around, evaluation.streamed)
         if isinstance(instrument, Meter):
             evaluation.measure(instrument, around)
         elif instrument is not None and evaluation.has_room():
@@ -533,26 +535,26 @@ class Load:
         """Go on as another line: the statement was not the one of the last time."""
         if line is not self.evaluation:
             self.evaluation = line
-            if line.ledger.measures and line.window is None and self._census is None:
-                with _contained, OverheadTimer(line.ledger.overhead):
+            if line.evaluation_log.measures and line.window is None and self._census is None:
+                with _contained, OverheadTimer(line.evaluation_log.overhead):
                     self._measure()
 
     def end(self, rows: int, instances: Mapping[str, int] | None) -> None:
         """The same, where no window is set."""
         evaluation = self.evaluation
-        ledger = evaluation.ledger
-        if not self._has_ran or ledger.closed:
+        evaluation_log = evaluation.evaluation_log
+        if not self._has_ran or evaluation_log.closed:
             return
-        took = time.perf_counter() - self._started - (ledger.overhead.wall - self._wall)
+        took = time.perf_counter() - self._started - (evaluation_log.overhead.wall - self._wall)
         if not evaluation.times:
             evaluation.began = self._started
-        ledger.add(evaluation, rows, took)
+        evaluation_log.add(evaluation, rows, took)
         if instances:
             evaluation.add_built(instances)
         if self.built:
             evaluation.add_built(self.built)
-        if ledger.measures:
-            with OverheadTimer(ledger.overhead):
+        if evaluation_log.measures:
+            with OverheadTimer(evaluation_log.overhead):
                 self._read()
 
     def _read(self) -> None:
@@ -561,9 +563,9 @@ class Load:
             self._census.read()
             evaluation.read_census(self._census.diff)
         else:
-            evaluation.ledger.look(evaluation)
+            evaluation.evaluation_log.look(evaluation)
             evaluation.read()
-        if evaluation.is_left_out:
+        if evaluation.is_omitted:
             evaluation.leave()
 
     def _begin(self) -> Window | None:

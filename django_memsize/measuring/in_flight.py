@@ -29,7 +29,7 @@ _threads = _Threads()
 
 
 @ours
-class Presence:
+class InFlight:
     """One span under way, from its making until ``leave()``."""
 
     __slots__ = ("_ahead", "_forks", "_left", "_number", "_thread")
@@ -61,13 +61,13 @@ class Presence:
 
 
 @contextmanager
-def alone() -> Iterator[bool]:
+def none_in_flight() -> Iterator[bool]:
     """Keep others from arriving; say whether nobody is under way."""
     with _gate:
         yield _present == 0
 
 
-def present_elsewhere() -> int:
+def in_flight_elsewhere() -> int:
     """Return how many are under way now that other threads began."""
     return _present - _threads.get(threading.get_ident(), 0)
 

@@ -10,8 +10,8 @@ import gc
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .. import engine
-from ..values import LEDGER, OURS, Amount, Diff, Snapshot, ours
-from .referrers import Around
+from ..values import COUNTED, OURS, Amount, Diff, Snapshot, ours
+from .referrers import ExternalObjects
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -29,12 +29,12 @@ class _Windowless:
     peak: Final = None
     alive: Final = None
     retained: Final = None
-    dead: Final = None
-    parked: Final = None
+    garbage: Final = None
+    free_lists: Final = None
 
     __slots__ = ()
 
-    def settle(self, around: Around | None = None) -> None:
+    def analyse(self, around: ExternalObjects | None = None) -> None:
         """Add nothing: there is no more to know."""
 
 
@@ -86,7 +86,16 @@ class Meter:
 
     name: Final = "meter"
 
-    __slots__ = ("alive", "allocated", "dead", "diff", "parked", "peak", "retained", "window")
+    __slots__ = (
+        "alive",
+        "allocated",
+        "diff",
+        "free_lists",
+        "garbage",
+        "peak",
+        "retained",
+        "window",
+    )
 
     def __init__(self) -> None:
         self.window: Window | None = None
@@ -95,8 +104,8 @@ class Meter:
         self.peak: Amount | None = None
         self.alive: Amount | None = None
         self.retained: Amount | None = None
-        self.dead: Amount | None = None
-        self.parked: Amount | None = None
+        self.garbage: Amount | None = None
+        self.free_lists: Amount | None = None
 
     @property
     def incomplete(self) -> bool:
@@ -135,20 +144,24 @@ class Meter:
             sizes[ON_FREE_LISTS] = sum(kept_sizes.values())
         return Amount(*self.window.alive, Diff(counts, sizes))
 
-    def settle(self, around: Around | None = None) -> None:
+    def analyse(self, around: ExternalObjects | None = None) -> None:
         """Tell what of it is retained, dead and parked."""
         window = self.window
         if window is None:
             return
-        retained, dead, parked = window.analyse() if around is None else window.analyse(around)
+        retained, garbage, free_lists = (
+            window.analyse() if around is None else window.analyse(around)
+        )
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
         self.retained = Amount(*window.retained, Diff(*retained))
-        self.parked = Amount(sum(parked[0].values()), sum(parked[1].values()), Diff(*parked))
-        self.dead = Amount(
-            blocks - self.retained.blocks - self.parked.blocks,
-            size - self.retained.bytes - self.parked.bytes,
-            Diff(*dead),
+        self.free_lists = Amount(
+            sum(free_lists[0].values()), sum(free_lists[1].values()), Diff(*free_lists)
+        )
+        self.garbage = Amount(
+            blocks - self.retained.blocks - self.free_lists.blocks,
+            size - self.retained.bytes - self.free_lists.bytes,
+            Diff(*garbage),
         )
         self.diff = self.retained.types
 
@@ -163,7 +176,7 @@ class Meter:
 class NoInstrument(_Windowless):
     """Measures nothing: where rows are only counted."""
 
-    name: Final = LEDGER
+    name: Final = COUNTED
     diff: Final = None
     incomplete: Final = False
 

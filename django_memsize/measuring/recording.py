@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .. import engine
 from ..values import Amount, Diff, Moment, ours
 from . import rss
-from .evaluation_log import Evaluation, Ledger
-from .in_flight import Presence
+from .evaluation_log import Evaluation, EvaluationLog
+from .in_flight import InFlight
 from .instruments import Instrument, NoInstrument, instrument_for
 from .overhead import Overhead, OverheadTimer
-from .referrers import Around
+from .referrers import ExternalObjects
 from .spans import in_span, open_span
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Kind: TypeAlias = Literal["request", "block", "code"]
 
 @ours
 @dataclass(frozen=True, slots=True)
-class Defaults:
+class Options:
     """What the settings say, handed over by whoever reads them."""
 
     instrument: str = "auto"
@@ -38,13 +38,13 @@ class Defaults:
     save: Callable[[Recording], object] | None = None
 
 
-_defaults: Callable[[], Defaults] = Defaults
+_options: Callable[[], Options] = Options
 
 
-def configure(defaults: Callable[[], Defaults]) -> None:
+def configure(defaults: Callable[[], Options]) -> None:
     """Have the defaults asked for here from now on."""
-    global _defaults
-    _defaults = defaults
+    global _options
+    _options = defaults
 
 
 @ours
@@ -53,35 +53,35 @@ class Recording:
 
     Bytes are bytes, durations seconds. ``diff`` is by type. With the meter it is what is retained:
     reachable from outside the recording once that is over. ``allocated`` and ``peak`` are known
-    once it is closed, and once it is settled ``alive``, which is ``retained``, ``dead`` and
-    ``parked`` together. With the census ``diff`` is net, all that the whole process has more at the
-    end than at the beginning, and the others are None, for a census cannot know them. A ``light``
-    one measures nothing: it counts rows, and reads the memory of the process. ``cold`` is whether
-    it was the first of its kind in this process, None where nobody asked.
+    once it is closed, and once it is settled ``alive``, which is ``retained``, ``garbage`` and
+    ``free_lists`` together. With the census ``diff`` is net: what the whole process has more at the
+    end than at the beginning; the others are None, because a census cannot know them. A ``counted``
+    recording measures nothing: it counts rows, and reads the memory of the process.
+    ``first_request`` is whether it was the first of its kind in this process, None if unknown.
     """
 
     counts_cursor_rows: Final = True
 
     __slots__ = (
         "_collected_before",
+        "_in_flight",
         "_instrument",
         "_overhead",
-        "_presence",
         "_started",
-        "cold",
+        "analysed",
         "collected_objects",
         "duration",
         "engine",
+        "evaluation_log",
+        "first_request",
+        "in_flight",
         "incomplete",
         "kind",
-        "ledger",
         "meter_bytes",
         "name",
-        "overlapping",
         "rss_after",
         "rss_before",
         "save",
-        "settled",
         "started_at",
         "thread",
     )
@@ -90,16 +90,18 @@ class Recording:
         self,
         name: str,
         kind: Kind = "block",
-        presence: Presence | None = None,
-        light: bool = False,
+        in_flight: InFlight | None = None,
+        counted: bool = False,
     ) -> None:
-        defaults = _defaults()
+        defaults = _options()
         self._instrument: Instrument = (
-            NoInstrument() if light else instrument_for(defaults.instrument)
+            NoInstrument() if counted else instrument_for(defaults.instrument)
         )
         self._overhead = Overhead()
-        measures = defaults.evaluations and not light
-        self.ledger = Ledger(self._instrument, self._overhead, measures, defaults.max_overhead)
+        measures = defaults.evaluations and not counted
+        self.evaluation_log = EvaluationLog(
+            self._instrument, self._overhead, measures, defaults.max_overhead
+        )
         self.save = defaults.save
         self.name = name
         self.kind: Kind = kind
@@ -107,30 +109,30 @@ class Recording:
         self.duration = 0.0
         self.rss_before: int | None = 0
         self.rss_after: int | None = 0
-        self.overlapping = 0
+        self.in_flight = 0
         self.started_at = time.time()
         self.thread = threading.current_thread().name
         self.incomplete = False
         self.collected_objects = 0
         self.meter_bytes: int | None = None
-        self.settled = False
-        self.cold: bool | None = None
-        self._presence = presence
+        self.analysed = False
+        self.first_request: bool | None = None
+        self._in_flight = in_flight
         self._collected_before = 0
         self._started = 0.0
 
     @property
     def closed(self) -> bool:
         """Whether it is over."""
-        return self.ledger.closed
+        return self.evaluation_log.closed
 
     @property
     def max_overhead(self) -> float:
         """The share of the CPU time of this process that all our work may take."""
-        return self.ledger.max_overhead
+        return self.evaluation_log.max_overhead
 
     @property
-    def is_light(self) -> bool:
+    def is_counted(self) -> bool:
         """Whether it counts rows and measures nothing."""
         return isinstance(self._instrument, NoInstrument)
 
@@ -141,7 +143,7 @@ class Recording:
 
     @property
     def instrument(self) -> str:
-        """``"meter"`` or ``"census"``; ``"ledger"`` where only rows are counted."""
+        """``"meter"`` or ``"census"``; ``"evaluation_log"`` where only rows are counted."""
         return self._instrument.name
 
     @property
@@ -176,49 +178,49 @@ class Recording:
         return self._instrument.retained
 
     @property
-    def dead(self) -> Amount | None:
+    def garbage(self) -> Amount | None:
         """What nothing refers to any more, and waits for Python's collector."""
-        return self._instrument.dead
+        return self._instrument.garbage
 
     @property
-    def parked(self) -> Amount | None:
+    def free_lists(self) -> Amount | None:
         """Freed objects that CPython keeps for the next of their types."""
-        return self._instrument.parked
+        return self._instrument.free_lists
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The loadings of rows, in the order in which they first ended."""
-        return self.ledger.evaluations
+        return self.evaluation_log.evaluations
 
     @property
-    def evaluations_left_out(self) -> int:
+    def evaluations_omitted(self) -> int:
         """How many more there were than are kept."""
-        return self.ledger.left_out
+        return self.evaluation_log.omitted
 
     @property
-    def evaluations_unmeasured(self) -> int:
+    def evaluations_without_types(self) -> int:
         """How many of those kept our budget had no room to tell by type."""
-        return self.ledger.unmeasured
+        return self.evaluation_log.unmeasured
 
     @property
     def rows(self) -> int:
         """Rows that the ORM loaded."""
-        return self.ledger.rows
+        return self.evaluation_log.rows
 
     @property
     def statements(self) -> int:
         """Statements outside of any evaluation: of cursors, writing, count(), exists()."""
-        return self.ledger.statements
+        return self.evaluation_log.statements
 
     @property
     def cursor_rows(self) -> int:
         """Rows that cursors fetched, past the ORM."""
-        return self.ledger.cursor_rows
+        return self.evaluation_log.cursor_rows
 
     @property
     def moment(self) -> Moment | None:
         """What stood at the end of the evaluation where that was most."""
-        return self.ledger.moment
+        return self.evaluation_log.moment
 
     def __repr__(self) -> str:
         number = len(self.evaluations)
@@ -227,11 +229,11 @@ class Recording:
     def open(self) -> None:
         """Begin. What runs ``in_span(recording)`` from now on belongs to it."""
         outer = open_span()
-        if outer is not None and outer.ledger is not self.ledger:
-            self.ledger.around = outer.ledger
-            self._overhead.around = outer.ledger.overhead
-        if self._presence is None and self.ledger.around is None:
-            self._presence = Presence()
+        if outer is not None and outer.evaluation_log is not self.evaluation_log:
+            self.evaluation_log.around = outer.evaluation_log
+            self._overhead.around = outer.evaluation_log.overhead
+        if self._in_flight is None and self.evaluation_log.around is None:
+            self._in_flight = InFlight()
         self._started = time.perf_counter()
         # Before the census, which would find the context changed by entering it.
         with in_span(self):
@@ -246,12 +248,12 @@ class Recording:
         """End: the first call decides, any further one does nothing."""
         if self.closed:
             return
-        self.ledger.closed = True
+        self.evaluation_log.closed = True
         self._instrument.stop()
         if self.window is not None:
             self.meter_bytes = engine.meter_bytes()
-        if self._presence is not None:
-            self.overlapping = self._presence.leave()
+        if self._in_flight is not None:
+            self.in_flight = self._in_flight.leave()
         self.duration = time.perf_counter() - self._started - self._overhead.wall
         self.rss_after = rss.size()
         self.collected_objects = _collected() - self._collected_before
@@ -259,30 +261,30 @@ class Recording:
             self._instrument.read(by_type=False)
         self.incomplete = self.incomplete or self._instrument.incomplete
 
-    def settle(self, around: Around | None = None) -> None:
+    def analyse(self, around: ExternalObjects | None = None) -> None:
         """Tell what it left behind, once it is really over. Closes it; does nothing twice.
 
         ``around`` is what leads to it from outside and may be dead.
         """
         self.close()
-        if self.settled:
+        if self.analysed:
             return
-        self.settled = True
+        self.analysed = True
         with OverheadTimer(self._overhead):
-            self._instrument.settle(around)
+            self._instrument.analyse(around)
         self._overhead.cpu += 0.0 if around is None else around.cost
         self.incomplete = self.incomplete or self._instrument.incomplete
-        self.ledger.settle()
+        self.evaluation_log.analyse()
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """End without telling: the span was lost sight of, or nobody asks."""
         if not self.closed:
-            self.ledger.closed = True
+            self.evaluation_log.closed = True
             self.incomplete = True
-            if self._presence is not None:
-                self._presence.leave()
-        if not self.settled:
-            self.settled = True
+            if self._in_flight is not None:
+                self._in_flight.leave()
+        if not self.analysed:
+            self.analysed = True
             self._instrument.leave()
 
 

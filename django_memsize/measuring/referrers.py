@@ -16,14 +16,14 @@ from .. import engine
 from ..values import ours
 from . import overhead
 
-Over: TypeAlias = tuple[weakref.ref[Any], ...]
+Watched: TypeAlias = tuple[weakref.ref[Any], ...]
 
 _ROUNDS: Final = 8
 _FOR_EACH: Final = 100
 
 
 @ours
-class Around(list[Any]):
+class ExternalObjects(list[Any]):
     """Objects that nothing else of ours refers to, to be let go of soon.
 
     ``cost`` is the CPU time that it took to find them, in seconds.
@@ -35,21 +35,21 @@ class Around(list[Any]):
         self.cost = 0.0
 
 
-def look_around(over: Collection[weakref.ref[Any]], share: float) -> Around:
-    """Return what ``over`` refers to, and what leads there.
+def find_external_objects(watched: Collection[weakref.ref[Any]], share: float) -> ExternalObjects:
+    """Return what ``watched`` refers to, and what leads there.
 
     Goes through the heap a few times, as long as all our work stays within that share of the CPU
     time of the process: not all may be found.
     """
-    around = Around()
+    around = ExternalObjects()
     # No name is given to any: it would be one more reference. None stays on the list.
-    around.extend(map(weakref.ref.__call__, over))
+    around.extend(map(weakref.ref.__call__, watched))
     more = True
     for _ in range(_ROUNDS):
         if not more or not overhead.is_within(share):
             break
         began = time.thread_time()
-        more = engine.find_referrers(around, _FOR_EACH * len(over))
+        more = engine.find_referrers(around, _FOR_EACH * len(watched))
         cost = time.thread_time() - began
         around.cost += cost
         overhead.spend(cost)

@@ -29,7 +29,7 @@ class Span(Protocol):
         """Where what is allocated in it is credited, if anywhere."""
 
     @property
-    def ledger(self) -> Any:
+    def evaluation_log(self) -> Any:
         """Where what it loads is written down: closed once it is over."""
 
     @property
@@ -53,7 +53,7 @@ def open_span() -> Span | None:
     A task that outlives its request has the request's context for good.
     """
     span = _current.get()
-    return None if span is None or span.ledger.closed else span
+    return None if span is None or span.evaluation_log.closed else span
 
 
 @ours

@@ -13,7 +13,7 @@ from typing import Any, Final
 from asgiref.sync import SyncToAsync
 
 from ..measuring.source_files import PACKAGE, imported_path, is_library
-from ..values import Several, Site, ours
+from ..values import CallSite, OwnTuple, ours
 
 _BOUNDARIES: Final = (
     PACKAGE + "middleware.py",
@@ -63,15 +63,15 @@ class _Roles(dict[str, Any]):
 
 
 @ours
-class _Sites(dict[tuple[object, ...], Site]):
+class _Sites(dict[tuple[object, ...], CallSite]):
     __slots__ = ()
 
 
 _roles: Final = _Roles()
-_sites: Final = _Sites()
+_call_sites: Final = _Sites()
 
 
-def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
+def current_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
     """Return the nearest frame outside Django, installed packages and the standard library.
 
     Looks outwards from the frame, no further than the request or command that is being measured.
@@ -108,7 +108,7 @@ def current_site(frame: FrameType | None) -> tuple[Site | None, str]:
         elif role is _BRACKET:
             is_inside = False  # what is further out is the purpose of another loading
         frame = frame.f_back
-    return Site("", 0, "", template, template_line) if template else None, purpose
+    return CallSite("", 0, "", template, template_line) if template else None, purpose
 
 
 def _template_of(frame: FrameType) -> tuple[str, int, bool]:
@@ -126,17 +126,17 @@ def _template_of(frame: FrameType) -> tuple[str, int, bool]:
     return str(name), int(line), role is _PROGRAM
 
 
-def _site(code: CodeType, line: int, template: str, template_line: int) -> Site:
+def _site(code: CodeType, line: int, template: str, template_line: int) -> CallSite:
     """Return the site: the same one for the same place, as long as not too many are known."""
     # A plain tuple finds what is kept by one of ours, and is made in a fraction of the time.
     key = (code.co_filename, line, code.co_qualname, template, template_line)
-    site = _sites.get(key)
+    site = _call_sites.get(key)
     if site is None:
-        if len(_sites) >= _SITES_KEPT:
-            _sites.clear()
+        if len(_call_sites) >= _SITES_KEPT:
+            _call_sites.clear()
         file = imported_path(code.co_filename)
-        site = Site(file, line, code.co_qualname, template, template_line)
-        _sites[Several(key)] = site
+        site = CallSite(file, line, code.co_qualname, template, template_line)
+        _call_sites[OwnTuple(key)] = site
     return site
 
 

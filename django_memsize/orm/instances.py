@@ -20,7 +20,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from ..values import Several, ours
+from ..values import OwnTuple, ours
 
 WITHOUT: Final = frozenset(
     {ValuesIterable, ValuesListIterable, NamedValuesListIterable, FlatValuesListIterable}
@@ -68,8 +68,8 @@ def relations_of(queryset: Any) -> Sequence[Relation]:
         return ()
     if isinstance(asked, dict):
         filtered = getattr(query, "_filtered_relations", {})
-        return Several(_named(queryset.model._meta, asked, filtered))
-    return Several(_not_null(queryset.model._meta, query.max_depth))  # type: ignore[union-attr]
+        return OwnTuple(_named(queryset.model._meta, asked, filtered))
+    return OwnTuple(_not_null(queryset.model._meta, query.max_depth))  # type: ignore[union-attr]
 
 
 def built_of(types: Mapping[type, int]) -> dict[str, int]:
@@ -119,11 +119,11 @@ def _named(
     """Yield what ``select_related()`` with names follows; FilteredRelations only from the rows."""
     for name, onwards in names.items():
         if name in filtered:  # set as an attribute
-            beyond = Several(_named(_beyond(options, name, filtered), onwards))
+            beyond = OwnTuple(_named(_beyond(options, name, filtered), onwards))
             yield Relation(name, beyond, is_filtered=True)
         else:
             field = options.get_field(name)
-            onwards = Several(_named(field.related_model._meta, onwards))
+            onwards = OwnTuple(_named(field.related_model._meta, onwards))
             yield Relation(field.cache_name, onwards)
 
 
@@ -142,5 +142,5 @@ def _not_null(options: Any, depth: int) -> Iterator[Relation]:
     for field in options.fields if depth else ():
         remote = field.remote_field
         if remote and not field.null and not remote.parent_link:
-            onwards = Several(_not_null(field.related_model._meta, depth - 1))
+            onwards = OwnTuple(_not_null(field.related_model._meta, depth - 1))
             yield Relation(field.cache_name, onwards)

@@ -28,15 +28,15 @@ from django.db.models.query import (
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from .. import engine
-from ..measuring.errors import Contained
-from ..measuring.evaluation_log import Ledger, Load
+from ..measuring.errors import ErrorBoundary
+from ..measuring.evaluation_log import EvaluationLog, EvaluationSpan
 from ..measuring.source_files import PACKAGE
 from ..measuring.spans import Span, active_span, in_span, open_span, uncredited
-from ..values import Numbers
-from .call_sites import current_site
+from ..values import Counts
+from .call_sites import current_call_site
 from .instances import Relation, built, built_of, instances_among, relations_of
 
-_contained: Final = Contained("django-memsize: following a query", only_ours=True)
+_contained: Final = ErrorBoundary("django-memsize: following a query", only_ours=True)
 _lock: Final = threading.Lock()
 _replaced: Final[dict[tuple[type, str], tuple[Any, Any]]] = {}
 
@@ -113,7 +113,7 @@ def _fetching(fetch_all: Any) -> Callable[[Any], None]:
     return _fetch_all
 
 
-def _end(load: Load, queryset: Any) -> None:
+def _end(load: EvaluationSpan, queryset: Any) -> None:
     load.stop()
     rows: Any = queryset._result_cache
     instances: dict[str, int] | None = None
@@ -140,9 +140,9 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
     return _iterator
 
 
-def _streamed(rows: Any, load: Load, relations: Sequence[Relation]) -> Iterator[Any]:
+def _streamed(rows: Any, load: EvaluationSpan, relations: Sequence[Relation]) -> Iterator[Any]:
     # A generator, as it is without us.
-    found = load.built = Numbers()
+    found = load.built = Counts()
     try:
         if not relations:
             yield from rows
@@ -170,9 +170,11 @@ def _aiterating(iterate: Any) -> Callable[..., AsyncIterator[Any]]:
     return aiterator
 
 
-async def _astreamed(rows: AsyncIterator[Any], queryset: Any, load: Load) -> AsyncIterator[Any]:
+async def _astreamed(
+    rows: AsyncIterator[Any], queryset: Any, load: EvaluationSpan
+) -> AsyncIterator[Any]:
     count = 0
-    found = load.built = Numbers()
+    found = load.built = Counts()
     with _contained:
         load.open()
     try:
@@ -209,17 +211,17 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
     return pre_sql_setup
 
 
-def _begun(queryset: Any, outer: Span) -> Load | None:
+def _begun(queryset: Any, outer: Span) -> EvaluationSpan | None:
     """Begin the loading of a queryset, unless none begins here, or one of it has begun."""
-    ledger: Ledger = outer.ledger
-    if ledger.closed or (type(outer) is Load and outer.owner == id(queryset)):
+    evaluation_log: EvaluationLog = outer.evaluation_log
+    if evaluation_log.closed or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
         return None
     window = engine.switch_window(None)
     load = None
     try:
-        site, purpose = current_site(sys._getframe(2))
+        site, purpose = current_call_site(sys._getframe(2))
         kind = purpose or _kind(queryset)
-        load = ledger.load(outer, id(queryset), queryset.model._meta, kind, site)
+        load = evaluation_log.load(outer, id(queryset), queryset.model._meta, kind, site)
         load.enter(outer, window)
     finally:
         if load is None:
@@ -227,26 +229,28 @@ def _begun(queryset: Any, outer: Span) -> Load | None:
     return load
 
 
-def _load_of_stream(queryset: Any) -> Load | None:
+def _load_of_stream(queryset: Any) -> EvaluationSpan | None:
     outer = open_span()
-    if outer is None or (type(outer) is Load and outer.owner == id(queryset)):
+    if outer is None or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
         return None
     caller = sys._getframe(2)
     with uncredited():
-        site, purpose = current_site(caller)
+        site, purpose = current_call_site(caller)
         kind = purpose or _kind(queryset)
-        ledger: Ledger = outer.ledger
-        return ledger.load(outer, id(queryset), queryset.model._meta, kind, site, streamed=True)
+        evaluation_log: EvaluationLog = outer.evaluation_log
+        return evaluation_log.load(
+            outer, id(queryset), queryset.model._meta, kind, site, streamed=True
+        )
 
 
-def _load_of_update(compiler: Any) -> Load | None:
+def _load_of_update(compiler: Any) -> EvaluationSpan | None:
     outer = open_span()
     if outer is None:
         return None
     with uncredited():
-        site, _ = current_site(_outside())
-        ledger: Ledger = outer.ledger
-        return ledger.load(outer, id(compiler), compiler.query.model._meta, "update", site)
+        site, _ = current_call_site(_outside())
+        evaluation_log: EvaluationLog = outer.evaluation_log
+        return evaluation_log.load(outer, id(compiler), compiler.query.model._meta, "update", site)
 
 
 def _outside() -> FrameType | None:
@@ -272,12 +276,12 @@ def _executing(execute: Any) -> Callable[..., Any]:
     def patched(self: Any, sql: Any, params: Any = None) -> Any:
         result = execute(self, sql, params)
         span = active_span()
-        if span is not None and not span.ledger.closed:
+        if span is not None and not span.evaluation_log.closed:
             try:
-                if type(span) is Load:
+                if type(span) is EvaluationSpan:
                     span.ran(sql, self.db.alias)
                 else:
-                    span.ledger.ran()
+                    span.evaluation_log.ran()
             except Exception as error:
                 if not _contained.swallows(error):
                     raise
@@ -293,7 +297,7 @@ def _calling(call: Any) -> Callable[..., Any]:
             with _contained:
                 span = open_span()
                 if span is not None:
-                    span.ledger.ran()
+                    span.evaluation_log.ran()
         return result
 
     return patched
@@ -358,11 +362,11 @@ def _counted(rows: Any, count: Callable[[int], object]) -> Iterator[Any]:
 def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
     """Return what counts the rows that are about to be fetched; None if they are Django's own."""
     span = open_span()
-    if isinstance(span, Load):
+    if isinstance(span, EvaluationSpan):
         return span.fetch if span.counts_cursor_rows else None
     if span is None or caller.f_globals.get("__name__", "").startswith("django.db."):
         return None
-    counter: Callable[[int], object] = span.ledger.fetched
+    counter: Callable[[int], object] = span.evaluation_log.fetched
     return counter
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..values import Several, ours
+from ..values import OwnTuple, ours
 
 ROWS: Final = 1_000
 """A request that loads fewer rows is never worth a report for its rows."""
@@ -41,7 +41,7 @@ class _Worst:
 
 
 @ours
-class _Routes(dict[Several[str], _Worst]):
+class _Routes(dict[OwnTuple[str], _Worst]):
     __slots__ = ()
 
 
@@ -60,7 +60,7 @@ class Extremes:
         self._routes = _Routes()
         self._told = _Times(maxlen=A_MINUTE)
 
-    def is_one(self, route: Several[str], rows: int, growth: int, now: float) -> bool:
+    def is_one(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> bool:
         """Tell whether a request is so much worse than others of its route that it be told."""
         if rows < ROWS and growth < GROWTH:
             return False
@@ -71,12 +71,12 @@ class Extremes:
                 return False
         return len(self._told) < A_MINUTE or now - self._told[0] >= 60
 
-    def tell(self, route: Several[str], rows: int, growth: int, now: float) -> None:
+    def tell(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
         """Remember a request that is told because it was one of the worst."""
         self._told.append(now)
         self.remember(route, rows, growth, now)
 
-    def remember(self, route: Several[str], rows: int, growth: int, now: float) -> None:
+    def remember(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
         """Remember a request that is told anyway."""
         worst = self._routes.pop(route, None)
         if worst is None or now - worst.since >= MEMORY:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..formatting import plain
-from ..values import SQL_STORED, Instances, Loading, Site, TopMoment, TopTypes, TypeTotal
+from ..values import SQL_STORED, CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
 
 VERSION: Final = 2
 """Since 2 a loading has ``times`` and ``instances``, and a site may have a template. What was
@@ -34,15 +34,15 @@ def types_document(types: TopTypes) -> dict[str, Any]:
 
 def tables_document(
     types: TopTypes,
-    dead: TopTypes,
-    parked: TopTypes,
+    garbage: TopTypes,
+    free_lists: TopTypes,
     moment: TopMoment | None,
     meter_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Return a table of types with those beside it that only a meter can make."""
     return types_document(types) | {
-        "dead": types_document(dead),
-        "parked": types_document(parked),
+        "garbage": types_document(garbage),
+        "free_lists": types_document(free_lists),
         "moment": None if moment is None else _moment_document(moment),
         "meter_bytes": meter_bytes,
     }
@@ -68,12 +68,12 @@ def moment_of(document: Mapping[str, Any] | None) -> TopMoment | None:
     if not moment:
         return None
     site, types = moment["site"], types_of(moment["types"])
-    return TopMoment(moment["model"], moment["rows"], Site(*site) if site else None, types)
+    return TopMoment(moment["model"], moment["rows"], CallSite(*site) if site else None, types)
 
 
 def loadings_document(
     loadings: Iterable[Loading],
-    left_out: int,
+    omitted: int,
     unmeasured: int,
     statements: int = 0,
     cursor_rows: int = 0,
@@ -82,7 +82,7 @@ def loadings_document(
     return {
         "version": VERSION,
         "loadings": list(map(_loading_document, loadings)),
-        "left_out": left_out,
+        "omitted": omitted,
         "unmeasured": unmeasured,
         "statements": stored_number(statements),
         "cursor_rows": stored_number(cursor_rows),
@@ -111,7 +111,7 @@ def _without_literals(sql: str) -> str:
     return _LITERAL.sub("?", sql)
 
 
-def _site_document(site: Site | None) -> list[Any] | None:
+def _site_document(site: CallSite | None) -> list[Any] | None:
     if site is None:
         return None
     place = [plain(site.file, _NAME), site.line, plain(site.function, _NAME)]
@@ -158,6 +158,6 @@ def _loading_of(document: Mapping[str, Any]) -> Loading:
     known["instances"] = Instances(known.get("instances", {}))
     return Loading(
         **known,
-        site=Site(*site) if site else None,
+        site=CallSite(*site) if site else None,
         types=None if types is None else types_of(types),
     )

@@ -23,13 +23,13 @@ from django.db.models import Max
 from .. import conf
 from ..formatting import plain
 from ..measuring import deferred, in_flight, overhead
-from ..measuring.errors import Contained, Reminder
+from ..measuring.errors import ErrorBoundary, RateLimitedWarning
 from ..measuring.evaluation_log import Evaluation
-from ..measuring.recording import Defaults, Recording
-from ..measuring.referrers import Around, Over
+from ..measuring.recording import Options, Recording
+from ..measuring.referrers import ExternalObjects, Watched
 from ..measuring.spans import in_span
 from ..models import Report
-from ..values import Amount, Diff, Loading, Several, TopMoment, TopTypes, ours
+from ..values import Amount, Diff, Loading, OwnTuple, TopMoment, TopTypes, ours
 from . import serialization
 from .outliers import Extremes
 
@@ -55,7 +55,7 @@ class Facts:
 
 
 @ours
-class _Routes(set[Several[str]]):
+class _Routes(set[OwnTuple[str]]):
     __slots__ = ()
 
 
@@ -96,17 +96,17 @@ class _Kept:
         self._facts = facts
         self._collected = collected
 
-    def store(self, around: Around | None = None) -> Report | None:
+    def store(self, around: ExternalObjects | None = None) -> Report | None:
         """Settle the recording and take over its report; None if that was dropped."""
         report, accepted = None, False
         with _contained, in_span(None):
-            self._recording.settle(around)
+            self._recording.analyse(around)
             began = time.thread_time()
             report = report_of(self._recording, self._facts)
             accepted = _accept(report, self._collected)
             overhead.spend(time.thread_time() - began)
         if not accepted:
-            self._recording.abandon()
+            self._recording.discard()
             _dropped.add(1)
             return None
         return report
@@ -133,9 +133,9 @@ class _Counter:
             return number
 
 
-_contained: Final = Contained("django-memsize: storing a report")
-_missing_table: Final = Reminder()
-_manual_transactions: Final = Reminder()
+_contained: Final = ErrorBoundary("django-memsize: storing a report")
+_missing_table: Final = RateLimitedWarning()
+_manual_transactions: Final = RateLimitedWarning()
 _seen: Final = _Routes()
 _extremes: Final = Extremes()
 _collected: ContextVar[Collected | None] = ContextVar("memsize_collected", default=None)
@@ -143,18 +143,18 @@ _waiting: Final = _Waiting()
 _dropped: Final = _Counter()
 
 
-def defaults() -> Defaults:
+def defaults() -> Options:
     """Return what the settings say for recordings."""
     config = conf.active()
     if config is None:
-        return Defaults(save=keep)
-    return Defaults(config.instrument, config.evaluations, config.max_overhead, save=keep)
+        return Options(save=keep)
+    return Options(config.instrument, config.evaluations, config.max_overhead, save=keep)
 
 
-def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> Report | None:
+def keep(recording: Recording, facts: Facts | None = None, watched: Watched = ()) -> Report | None:
     """End a recording and store it, at once or as soon as that disturbs nobody.
 
-    What a meter tells waits until what ``over`` refers to is gone.
+    What a meter tells waits until what ``watched`` refers to is gone.
 
     Returns its report, without a number as long as it is not written; None if it waits, or was
     dropped, or nothing is to be stored here: memsize is switched off, or a test runs that did not
@@ -164,16 +164,16 @@ def keep(recording: Recording, facts: Facts | None = None, over: Over = ()) -> R
         recording.close()
         collected = _collected.get()
         if collected is None and (conf.active() is None or conf.is_quiet()):
-            recording.abandon()
+            recording.discard()
             return None
         if facts is not None and not _is_worth_a_report(recording, facts):
-            recording.abandon()
+            recording.discard()
             return None
         kept = _Kept(recording, facts or Facts(recording.name), collected)
-        if not over or recording.settled or recording.window is None:
+        if not watched or recording.analysed or recording.window is None:
             return kept.store()
-        if not deferred.wait(over, kept.store, of=collected, share=recording.max_overhead):
-            recording.abandon()
+        if not deferred.wait(watched, kept.store, of=collected, share=recording.max_overhead):
+            recording.discard()
             _dropped.add(1)
         elif collected is None and not conf.is_under_test():
             deferred.keep_time(_flush_alone)
@@ -188,13 +188,13 @@ def collecting() -> Iterator[Collected]:
     try:
         yield collected
     finally:
-        deferred.settle(of=collected)
+        deferred.analyse(of=collected)
         _collected.reset(token)
 
 
-def settle() -> None:
+def analyse() -> None:
     """Wait no longer for requests of this context to be gone: they are, as far as they can be."""
-    deferred.settle(of=_collected.get())
+    deferred.analyse(of=_collected.get())
 
 
 def is_collecting() -> bool:
@@ -215,7 +215,7 @@ def flush() -> None:
 def _flush_alone() -> bool:
     """Write what waits, from a thread of our own; tell whether nothing waits any more."""
     if _waiting:
-        with in_flight.alone() as is_alone:
+        with in_flight.none_in_flight() as is_alone:
             if is_alone or not _is_in_a_file():
                 flush()
     return not _waiting
@@ -283,9 +283,9 @@ def report_of(recording: Recording, facts: Facts) -> Report:
     types = TopTypes.of(recording.diff, top_types)
     # Cut short, a meter knows what went before, and not what is left.
     left = recording.window is None or not recording.incomplete
-    is_told = left and not recording.is_light
-    dead = recording.dead if left else None
-    parked = recording.parked if left else None
+    is_told = left and not recording.is_counted
+    garbage = recording.garbage if left else None
+    free_lists = recording.free_lists if left else None
     moment = recording.moment
     # What one loads inside another ends first, and is to stand below it.
     evaluations = sorted(recording.evaluations, key=lambda evaluation: evaluation.began)
@@ -309,30 +309,30 @@ def report_of(recording: Recording, facts: Facts) -> Report:
         **_columns("peak", recording.peak),
         **_columns("alive", recording.alive if left else None),
         **_columns("retained", recording.retained if left else None),
-        **_columns("dead", dead),
-        **_columns("parked", parked),
+        **_columns("garbage", garbage),
+        **_columns("free_lists", free_lists),
         rows=serialization.stored_number(recording.rows),
         collected_objects=recording.collected_objects,
         largest_evaluation_bytes=serialization.stored_number(max(sizes)) if sizes else None,
-        overlapping=recording.overlapping,
+        in_flight=recording.in_flight,
         incomplete=recording.incomplete,
         overhead=recording.overhead,
-        cold=_is_cold(recording, Several((facts.method, route))),
+        first_request=_is_first_request(recording, OwnTuple((facts.method, route))),
         host=plain(socket.gethostname(), 255),
         pid=os.getpid(),
         thread=plain(recording.thread, 100),
         release=plain(config.release if config else "", 100),
         types=serialization.tables_document(
             types,
-            dead=_top_types(dead, top_types),
-            parked=_top_types(parked, top_types),
+            garbage=_top_types(garbage, top_types),
+            free_lists=_top_types(free_lists, top_types),
             moment=None if moment is None else TopMoment.of(moment, top_types),
             meter_bytes=recording.meter_bytes,
         ),
         evaluations=serialization.loadings_document(
             kept,
-            left_out=recording.evaluations_left_out + len(loadings) - len(kept),
-            unmeasured=recording.evaluations_unmeasured,
+            omitted=recording.evaluations_omitted + len(loadings) - len(kept),
+            unmeasured=recording.evaluations_without_types,
             statements=recording.statements,
             cursor_rows=recording.cursor_rows,
         ),
@@ -389,7 +389,7 @@ def _would_disturb() -> bool:
 
     A write of ours in between would make theirs fail, at once, with "database is locked".
     """
-    return _is_in_a_file() and in_flight.present_elsewhere() > 0
+    return _is_in_a_file() and in_flight.in_flight_elsewhere() > 0
 
 
 def _is_in_a_file() -> bool:
@@ -401,25 +401,25 @@ def _is_worth_a_report(recording: Recording, facts: Facts) -> bool:
 
     By its growth it is none if it is the first in its process: that fills caches.
     """
-    route = Several((facts.method, plain(facts.route, 255)))
+    route = OwnTuple((facts.method, plain(facts.route, 255)))
     rows, now = recording.rows + recording.cursor_rows, time.monotonic()
     growth = (recording.rss_after or 0) - (recording.rss_before or 0)
-    if not recording.is_light:
+    if not recording.is_counted:
         _extremes.remember(route, rows, growth, now)
         return True
-    if not _extremes.is_one(route, rows, 0 if _is_cold(recording, route) else growth, now):
+    if not _extremes.is_one(route, rows, 0 if _is_first_request(recording, route) else growth, now):
         return False
     _extremes.tell(route, rows, growth, now)
     return True
 
 
-def _is_cold(recording: Recording, route: Several[str]) -> bool:
-    if recording.cold is None:
-        recording.cold = recording.kind == "request" and _is_first(route)
-    return recording.cold
+def _is_first_request(recording: Recording, route: OwnTuple[str]) -> bool:
+    if recording.first_request is None:
+        recording.first_request = recording.kind == "request" and _is_first(route)
+    return recording.first_request
 
 
-def _is_first(route: Several[str]) -> bool:
+def _is_first(route: OwnTuple[str]) -> bool:
     if route in _seen:
         return False
     if len(_seen) < _ROUTES_REMEMBERED:

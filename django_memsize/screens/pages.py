@@ -167,10 +167,10 @@ class ReportPage:
     figures: list[tuple[str, str, str]]
     notes: list[str]
     evaluations: list[EvaluationRow]
-    left_out: str
+    omitted: str
     thing: str
     is_metered: bool
-    is_light: bool
+    is_counted: bool
     words: list[str]
     tables: list[TableSection]
 
@@ -188,26 +188,26 @@ class ReportPage:
                 ],
                 notes=[],
                 evaluations=[],
-                left_out="",
+                omitted="",
                 thing="",
                 is_metered=False,
-                is_light=False,
+                is_counted=False,
                 words=[],
                 tables=[],
             )
 
     @classmethod
     def _of(cls, summary: Summary, others: Sequence[Kept]) -> ReportPage:
-        left_out = summary.loadings_left_out
+        omitted = summary.evaluations_omitted
         return cls(
             sentence=terminal.sentence(summary),
             figures=terminal.figures(summary),
             notes=terminal.notes(summary),
             evaluations=_evaluations(summary, others),
-            left_out=f"{counted(left_out, 'smaller evaluation')} left out" if left_out else "",
+            omitted=f"{counted(omitted, 'smaller evaluation')} left out" if omitted else "",
             thing=terminal.thing(summary),
             is_metered=summary.is_metered,
-            is_light=summary.is_light,
+            is_counted=summary.is_counted,
             words=terminal.words(summary),
             tables=[section for section in _tables(summary) if section.types.rows],
         )
@@ -215,14 +215,14 @@ class ReportPage:
     @property
     def columns(self) -> int:
         """How many columns an evaluation has beside its rows."""
-        if self.is_light:
+        if self.is_counted:
             return 3
         return 7 if self.is_metered else 4
 
 
 def _tables(summary: Summary) -> Iterator[TableSection]:
     thing = terminal.thing(summary)
-    if summary.is_light:
+    if summary.is_counted:
         return
     if not summary.is_metered:
         yield TableSection(
@@ -248,15 +248,15 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
         (
             "Dead",
             "no longer reachable, waiting for Python's collector",
-            summary.dead,
-            summary.dead_types,
-            not terminal.is_worth_a_word(summary.dead),
+            summary.garbage,
+            summary.garbage_types,
+            not terminal.is_worth_a_word(summary.garbage),
         ),
         (
             "Parked",
             "freed, and kept by Python for the next of their types",
-            summary.parked,
-            summary.parked_types,
+            summary.free_lists,
+            summary.free_lists_types,
             True,
         ),
     ):

@@ -44,8 +44,8 @@ _FREE_LISTS: Final = "(free lists)"
 
 def sentence(summary: Summary) -> str:
     """Return what a report says, in one sentence."""
-    if summary.is_light:
-        return f"{_loaded_lightly(summary)}; {_grown(summary)}."
+    if summary.is_counted:
+        return f"{_rows_counted(summary)}; {_grown(summary)}."
     if summary.peak is not None:
         return f"{_peak_phrase(summary, summary.peak.bytes)}; {_left_phrase(summary)}."
     return f"{_loaded(summary)}; {_end(summary)}."
@@ -79,13 +79,13 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
             "rows",
             f"{summary.rows:,}",
             "loaded from the database by the ORM, in "
-            + counted(len(summary.loadings) + summary.loadings_left_out, "evaluation"),
+            + counted(len(summary.loadings) + summary.evaluations_omitted, "evaluation"),
         ),
         *_statement_figures(summary),
         *_rss_figures(summary),
         (
-            "overlapping",
-            f"{summary.overlapping:,}",
+            "in_flight",
+            f"{summary.in_flight:,}",
             "other requests under way at the same time"
             + ("; each allocation is credited to its own request" if summary.is_metered else ""),
         ),
@@ -98,7 +98,7 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
 def _measured_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
     if summary.is_metered:
         yield from _metered_figures(summary)
-    elif not summary.is_light:
+    elif not summary.is_counted:
         yield from _net_figures(summary)
 
 
@@ -118,7 +118,7 @@ def _statement_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
 
 
 def _instrument(summary: Summary) -> str:
-    return "none" if summary.is_light else f"{summary.instrument}, {summary.engine} engine"
+    return "none" if summary.is_counted else f"{summary.instrument}, {summary.engine} engine"
 
 
 def _net_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
@@ -141,8 +141,12 @@ def _metered_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
             summary.retained,
             f"still reachable once the {what} was over: growth. Under {nothing} counts as nothing",
         ),
-        ("dead", summary.dead, "no longer reachable; waits for Python's collector"),
-        ("parked", summary.parked, "freed objects that Python keeps for the next of their type"),
+        ("garbage", summary.garbage, "no longer reachable; waits for Python's collector"),
+        (
+            "free_lists",
+            summary.free_lists,
+            "freed objects that Python keeps for the next of their type",
+        ),
     ):
         if amount is None:
             yield name, "not known", meaning
@@ -175,8 +179,8 @@ def _own_memory(summary: Summary) -> Iterator[tuple[str, str, str]]:
 
 def notes(summary: Summary) -> list[str]:
     """Return what a reader of this report should know about its figures, most serious first."""
-    if summary.is_light:
-        return list(_light_notes(summary))
+    if summary.is_counted:
+        return list(_counted_notes(summary))
     return list(_metered_notes(summary) if summary.is_metered else _notes(summary))
 
 
@@ -193,7 +197,7 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
             "tracemalloc and memray do that when they stop. What is left of this "
             f"{what} is not known, and its peak may have been higher."
         )
-    if summary.cold:
+    if summary.first_request:
         yield (
             f"The first {what} of its kind in this process: it filled caches, and what it keeps "
             "is mostly theirs."
@@ -202,26 +206,26 @@ def _metered_notes(summary: Summary) -> Iterator[str]:
         yield (
             "The value of the last expression is still held at the end, and counted as retained."
         )
-    if summary.loadings_unmeasured:
+    if summary.evaluations_without_types:
         yield (
-            f"{counted(summary.loadings_unmeasured, 'evaluation')} were told in sum, without a "
-            "table by type: that would have taken more than MAX_OVERHEAD allows."
+            f"{counted(summary.evaluations_without_types, 'evaluation')} were told in sum, without "
+            "a table by type: that would have taken more than MAX_OVERHEAD allows."
         )
 
 
-def _light_notes(summary: Summary) -> Iterator[str]:
+def _counted_notes(summary: Summary) -> Iterator[str]:
     yield (
         "Not chosen to be measured, but kept: it loaded more rows, or the process grew more "
         "meanwhile, than with any other request of its route in the hour before. Rows were "
         "counted, bytes were not: for those make it again with memprofile run, or raise "
         "SAMPLE_RATE."
     )
-    if summary.overlapping:
+    if summary.in_flight:
         yield (
-            f"{counted(summary.overlapping, 'other request')} ran at the same time: the process "
+            f"{counted(summary.in_flight, 'other request')} ran at the same time: the process "
             "may have grown by theirs. Rows are its own."
         )
-    if summary.cold:
+    if summary.first_request:
         yield "The first request of its kind in this process: it filled caches."
 
 
@@ -233,7 +237,7 @@ def _words(summary: Summary) -> Iterator[str]:
             "program, or with DEBUG the connection's log of queries, which the next request "
             "empties. A cache is filled once: what grows with each request is a leak."
         )
-    if is_worth_a_word(summary.dead):
+    if is_worth_a_word(summary.garbage):
         yield (
             "Dead: these objects refer to each other in a circle (rendering a template leaves "
             "one), and are freed only when Python's collector comes. No leak; but until then "
@@ -256,15 +260,15 @@ def _notes(summary: Summary) -> Iterator[str]:
     what = thing(summary)
     if summary.incomplete:
         yield "Incomplete: measuring was cut short, and the figures with it."
-    if summary.overlapping:
+    if summary.in_flight:
         yield (
-            f"{counted(summary.overlapping, 'other request')} ran at the same time. A census "
+            f"{counted(summary.in_flight, 'other request')} ran at the same time. A census "
             "counts the whole process and cannot tell them apart: part of what stands here may be "
             "theirs. Only figures of requests that ran alone are exact."
         )
     if not summary.types.comparable:
         yield "gc.freeze() or gc.unfreeze() ran in between: the net figures are not comparable."
-    if summary.cold:
+    if summary.first_request:
         yield (
             f"The first {what} of its kind in this process: it filled caches, and its growth is "
             "mostly theirs."
@@ -286,10 +290,10 @@ def _notes(summary: Summary) -> Iterator[str]:
             "program keeps them. Only the last is growth. A census cannot tell them apart: where "
             "the net stays high, look at memsize.Tracker(Model) after a gc.collect() of your own."
         )
-    if summary.loadings_unmeasured:
+    if summary.evaluations_without_types:
         yield (
-            f"{counted(summary.loadings_unmeasured, 'evaluation')} were listed without a table of "
-            "their own: measuring them would have taken more than MAX_OVERHEAD allows."
+            f"{counted(summary.evaluations_without_types, 'evaluation')} were listed without a "
+            "table of their own: measuring them would have taken more than MAX_OVERHEAD allows."
         )
     if any(loading.streamed for loading in summary.loadings):
         yield (
@@ -306,15 +310,15 @@ def evaluation_lines(summary: Summary, others: Sequence[Kept] = ()) -> list[str]
         inside = f" in {function}" if function else ""
         related = related_phrase(loading)
         built = f", {related}" if related else ""
-        sizes = "" if summary.is_light else f"{_sizes_of(loading)}, "
+        sizes = "" if summary.is_counted else f"{_sizes_of(loading)}, "
         lines.append(
             f"{'  ' * loading.depth}{loading_phrase(loading)}{inside}{built}: {sizes}"
             f"{human_duration(loading.duration)}"
         )
         indent = "  " * (loading.depth + 1)
         lines += [f"{indent}{verdict.word} {verdict.meaning}" for verdict in found]
-    if summary.loadings_left_out:
-        lines.append(f"and {counted(summary.loadings_left_out, 'smaller evaluation')}")
+    if summary.evaluations_omitted:
+        lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
     return lines
 
 
@@ -371,8 +375,8 @@ def _metered_tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
         yield f"The largest moment: {moment_phrase(summary, summary.moment)}", summary.moment.types
     if is_kept(summary):
         yield "Retained", summary.types
-    if is_worth_a_word(summary.dead):
-        yield "Dead, waiting for Python's collector", summary.dead_types
+    if is_worth_a_word(summary.garbage):
+        yield "Dead, waiting for Python's collector", summary.garbage_types
 
 
 def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
@@ -380,11 +384,11 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
     runs = tuple(runs)
     if any(summary.is_metered for _, summary in runs):
         return formatting.table(
-            ("run", "peak", "retained", "dead", "rows", "duration"),
+            ("run", "peak", "retained", "garbage", "rows", "duration"),
             (
                 (
                     heading,
-                    *map(_optional_amount, (summary.peak, summary.retained, summary.dead)),
+                    *map(_optional_amount, (summary.peak, summary.retained, summary.garbage)),
                     f"{summary.rows:,}",
                     human_duration(summary.duration),
                 )
@@ -435,7 +439,7 @@ def routes_table(routes: Iterable[Mapping[str, Any]]) -> str:
 _SIZES_OF_ROUTES: Final = (
     ("average retained", "average_retained_bytes"),
     ("largest peak", "largest_peak_bytes"),
-    ("average dead", "average_dead_bytes"),
+    ("average dead", "average_garbage_bytes"),
     ("average net", "average_net_bytes"),
     ("largest net", "largest_net_bytes"),
     ("largest load", "largest_evaluation_bytes"),
@@ -496,7 +500,7 @@ def _stream_sentence(stream: Way, instances: Way) -> str:
 
 
 def _alternatives_notes(found: Alternatives) -> Iterator[str]:
-    for way in found.left_out:
+    for way in found.omitted:
         yield f"{way.name} is left out: {way.reason}"
     for loaded in found.ways:
         if loaded.without:
@@ -526,10 +530,10 @@ def _peak_phrase(summary: Summary, peak: int) -> str:
 def _left_phrase(summary: Summary) -> str:
     if summary.retained is None:
         return "what is left of it is not known"
-    dead = 0 if summary.dead is None else summary.dead.bytes
-    waiting = f"{human_size(dead)} dead, waiting for Python's collector; "
+    garbage = 0 if summary.garbage is None else summary.garbage.bytes
+    waiting = f"{human_size(garbage)} dead, waiting for Python's collector; "
     kept = f"{human_size(summary.retained.bytes)} kept" if is_kept(summary) else "nothing kept"
-    return f"{waiting if dead >= KEPT_BY_A_REQUEST else ''}{kept}"
+    return f"{waiting if garbage >= KEPT_BY_A_REQUEST else ''}{kept}"
 
 
 def _nothing(summary: Summary) -> int:
@@ -538,7 +542,7 @@ def _nothing(summary: Summary) -> int:
 
 def _names(summary: Summary) -> set[str]:
     """Return the names of all types in the tables of a report."""
-    tables = [summary.types, summary.dead_types, summary.parked_types]
+    tables = [summary.types, summary.garbage_types, summary.free_lists_types]
     tables += [loading.types for loading in summary.loadings if loading.types is not None]
     if summary.moment is not None:
         tables.append(summary.moment.types)
@@ -559,7 +563,7 @@ def _optional_amount(amount: Amount | None) -> str:
     return _optional_size(None if amount is None else amount.bytes)
 
 
-def _loaded_lightly(summary: Summary) -> str:
+def _rows_counted(summary: Summary) -> str:
     largest = summary.largest_loading
     by_cursors = f"{counted(summary.cursor_rows, 'row')} fetched by cursors"
     if largest is None:

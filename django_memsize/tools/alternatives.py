@@ -120,7 +120,7 @@ def _first(queryset: QuerySet[Any], limit: int) -> QuerySet[Any]:
 def _plans(queryset: QuerySet[Any], named: list[str] | None) -> tuple[list[_Plan], list[LeftOut]]:
     """Return the ways that there are for a queryset, and those that there are not, with why."""
     plans = [_Plan("instances", queryset), _Plan("iterator()", queryset, streamed=True)]
-    left_out = []
+    omitted = []
     others: dict[str, Callable[[], _Plan]] = {
         "only()": lambda: _only(queryset, named),
         "values()": lambda: _values(queryset, named, "values"),
@@ -130,10 +130,10 @@ def _plans(queryset: QuerySet[Any], named: list[str] | None) -> tuple[list[_Plan
         try:
             plans.append(plan())
         except IncomparableError as error:
-            left_out.append(LeftOut(name, str(error)))
+            omitted.append(LeftOut(name, str(error)))
         except Exception as error:  # a queryset of the program's own may refuse
-            left_out.append(LeftOut(name, _reason(error)))
-    return plans, left_out
+            omitted.append(LeftOut(name, _reason(error)))
+    return plans, omitted
 
 
 def _only(queryset: QuerySet[Any], named: list[str] | None) -> _Plan:
@@ -209,16 +209,16 @@ def _prefetched(queryset: QuerySet[Any]) -> set[str]:
     return {path.partition("__")[0] for path in paths}
 
 
-def _measured(queryset: QuerySet[Any], plans: list[_Plan], left_out: list[LeftOut]) -> Alternatives:
+def _measured(queryset: QuerySet[Any], plans: list[_Plan], omitted: list[LeftOut]) -> Alternatives:
     number = _sample(plans[0]).rows
     possible = [plans[0]]
     for plan in plans[1:]:
         try:
             _try_out(plan, number, queryset.db)
         except IncomparableError as error:
-            left_out.append(LeftOut(plan.name, str(error)))
+            omitted.append(LeftOut(plan.name, str(error)))
         except Exception as error:
-            left_out.append(LeftOut(plan.name, _reason(error)))
+            omitted.append(LeftOut(plan.name, _reason(error)))
         else:
             possible.append(plan)
     rounds = [[_sample(plan) for plan in possible] for _ in range(ROUNDS)]
@@ -232,7 +232,7 @@ def _measured(queryset: QuerySet[Any], plans: list[_Plan], left_out: list[LeftOu
         queryset.model._meta.label,
         queryset.db,
         tuple(sorted(ways, key=lambda way: (way.retained, way.peak))),
-        tuple(left_out),
+        tuple(omitted),
         is_fixed=queryset.ordered or not queryset.query.is_sliced,
     )
 
@@ -278,7 +278,7 @@ def _sample(plan: _Plan) -> _Sample:
         duration = time.perf_counter() - began
         meter.stop()
         meter.read(by_type=False)
-        meter.settle()
+        meter.analyse()
     finally:
         engine.switch_window(None)
         meter.leave()

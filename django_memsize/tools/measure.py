@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
-from ..measuring.errors import Contained
+from ..measuring.errors import ErrorBoundary
 from ..measuring.recording import Recording
 from ..measuring.spans import in_span, uncredited
 from ..values import ours
@@ -18,7 +18,7 @@ _R = TypeVar("_R")
 
 _blocks: ContextVar[in_span | None] = ContextVar("memsize_blocks", default=None)
 """The innermost block of ``measure`` in this context. Each knows the one around it."""
-_contained: Final = Contained("django-memsize: measuring", only_ours=True)
+_contained: Final = ErrorBoundary("django-memsize: measuring", only_ours=True)
 
 
 @ours
@@ -47,7 +47,7 @@ class measure:
                     recording.open()
             except BaseException:  # an interrupt: nobody will leave what was not entered
                 _blocks.set(block.outer_block)
-                recording.abandon()
+                recording.discard()
                 raise
         block.__enter__()
         return recording
@@ -64,7 +64,7 @@ class measure:
             block.__exit__()
         with uncredited():
             with _contained:
-                recording.settle()
+                recording.analyse()
             if self._save and recording.save is not None:
                 recording.save(recording)
 

@@ -173,7 +173,7 @@ class Command(RichCommand):
                 except Exception as error:
                     raise CommandError(_told(error, f"{path} raised")) from error
                 reset_queries()  # the log of DEBUG: the next request would begin with that
-                storage.settle()
+                storage.analyse()
                 _drop_the_warm_up(collected, options, number)
         if not collected:
             raise CommandError("Nothing was measured: the request did not reach MemsizeMiddleware.")
@@ -194,7 +194,7 @@ class Command(RichCommand):
                     with in_span(recording):
                         value = code(names)
                 except Exception as error:
-                    recording.abandon()
+                    recording.discard()
                     raise CommandError(_told(error, "The code raised")) from error
                 recording.close()
                 # Before the value goes: what it holds is the answer.
@@ -310,7 +310,7 @@ def _drop_the_warm_up(collected: list[Report], options: dict[str, Any], number: 
         if number == 0:
             collected.clear()
         for report in collected:
-            report.cold = False
+            report.first_request = False
 
 
 def _host() -> str:
@@ -438,5 +438,5 @@ def _ways_as_json(found: Alternatives) -> dict[str, Any]:
             }
             for way in found.ways
         ],
-        "left_out": [asdict(way) for way in found.left_out],
+        "omitted": [asdict(way) for way in found.omitted],
     }
