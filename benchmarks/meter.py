@@ -240,7 +240,7 @@ def sized(blocks, blocks_of_one, inner, rounds):
     found = {"closing and `held()`, a block": [], "settling, a block": [], "own bytes, a block": []}
     for _ in range(rounds):
         (outer, alive), kept = filled(round(blocks / blocks_of_one), inner)
-        bytes_a_block = compiled.meter_bytes() / alive
+        bytes_a_block = compiled.overhead_bytes() / alive
         closed, _ = timed(outer.close)
         held, _ = timed(outer.alive_by_type)
         settling, _ = timed(outer.analyse)
@@ -248,7 +248,7 @@ def sized(blocks, blocks_of_one, inner, rounds):
         found["settling, a block"].append(settling / alive * 1e9)
         found["own bytes, a block"].append(bytes_a_block)
         del kept, outer
-    after = compiled.meter_bytes()
+    after = compiled.overhead_bytes()
     title = f"{blocks:,} blocks" + (f", {inner:,} windows inside" if inner > 1 else "")
     units = {"own bytes, a block": "bytes"}
     return [

@@ -10,7 +10,7 @@ from selenium import webdriver
 
 from django_memsize.models import Report
 from django_memsize.reports import serialization
-from django_memsize.values import CallSite, Loading, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Diff, Evaluation, NearPeak, TypeTotal
 
 WIDE, NARROW = 1400, 400
 
@@ -53,7 +53,7 @@ def server(transactional_db):
 def report(request, transactional_db):
     name = "bank.models.a_module_with_a_long_name.Model"
     rows = [(f"{name}{number}", TypeTotal(3090, 300_000 // number)) for number in range(1, 30)]
-    types = TopTypes(
+    types = Diff.of(
         (*rows, ("gone", TypeTotal(-5, -500))),
         others=12,
         other=TypeTotal(40, 4000),
@@ -64,10 +64,10 @@ def report(request, transactional_db):
     )
     columns = {f"{name}_{unit}": 3_000_000 for name in measures for unit in ("bytes", "blocks")}
     site = CallSite("bank/views.py", 41, "accounts")
-    moment = TopMoment("bank.Account", 3090, site, types)
+    moment = NearPeak("bank.Account", 3090, site, types)
     left = {"garbage": types, "free_lists": types, "moment": moment}
     loadings = [
-        Loading(
+        Evaluation(
             "bank.Account",
             "instances",
             3090,

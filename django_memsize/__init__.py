@@ -1,11 +1,10 @@
 """Exact memory accounting for Django: which view, which objects, which line."""
 
 from . import engine
-from .measuring.evaluation_log import Evaluation
 from .measuring.recording import Recording
 from .tools.heap import Tracker, sized, sizeof, snapshot
 from .tools.measure import measure
-from .values import Diff, Sized, Snapshot, TypeTotal
+from .values import Diff, Evaluation, Sized, Snapshot, TypeTotal
 
 __version__ = "0.1.0"
 

@@ -137,7 +137,7 @@ class ReportChangeList(ChangeList):
             found = super().get_queryset(*args, **options)
         except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
-        return found.filter(pk__gt=self._last_unlisted).defer("types", "evaluations")
+        return found.filter(pk__gt=self._last_unlisted).defer("document")
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page."""
@@ -231,7 +231,9 @@ class ReportAdmin(_Admin):
         size = report.largest_evaluation_bytes
         return None if size is None else f"{human_size(size)} load"
 
-    @admin.display(description="Retained", ordering=Coalesce("net_bytes", Value(0)))
+    @admin.display(
+        description="Retained", ordering=Coalesce("retained_bytes", "net_bytes", Value(0))
+    )
     def retained(self, report: Report) -> str | None:
         """Return what is retained, or where a census counted what there was more of: the net."""
         if report.retained_bytes is not None:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from django.apps import AppConfig
 from django.core import checks
 
-if TYPE_CHECKING:
-    from .measuring.recording import Options
-
 
 class MemsizeConfig(AppConfig):
-    """Checks the settings, and hands them to recordings; the first has queries followed."""
+    """Registers the system checks. The first recording patches the ORM."""
 
     name = "django_memsize"
     label = "django_memsize"
@@ -20,25 +15,8 @@ class MemsizeConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Set up; a second time changes nothing."""
+        """Register the checks; a second call changes nothing."""
         from .checks import check_middleware, check_settings
-        from .measuring import recording
 
         checks.register(check_settings)
         checks.register(check_middleware)
-        recording.configure(_defaults_of_the_first)
-
-
-def _defaults_of_the_first() -> Options:
-    """Follow queries from the first recording on, and return its defaults.
-
-    Not from ``ready()`` on: a library that patches querysets in its own, after ours, would load
-    rows outside of what we see.
-    """
-    from .measuring import recording
-    from .orm import patches
-    from .reports import storage
-
-    patches.install()
-    recording.configure(storage.defaults)
-    return storage.defaults()

@@ -1,6 +1,6 @@
-"""Measures requests, from their arrival here until their response is closed.
+"""Measures requests, from their arrival at the middleware until their response is closed.
 
-Of those that are not chosen to be measured the rows are counted: that costs next to nothing.
+A request that is not chosen to be metered is counted: its rows and the RSS of the process.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ from .measuring.errors import ErrorBoundary, logger
 from .measuring.in_flight import InFlight
 from .measuring.recording import Recording
 from .measuring.spans import active_span, in_span, uncredited
-from .reports import storage
+from .reports import recordings
+from .reports.build import RequestFacts
 from .values import ours
 
 _contained: Final = ErrorBoundary("django-memsize: measuring a request", only_ours=True)
 
 _CATALOG: Final = "jsi18n"
-"""The name of the URL of the words that each page of the admin loads."""
+"""The URL name of the translations that each page of the admin loads."""
 
-_OUR_PAGES: Final = "django_memsize_report_"
-"""How the names of the URLs of reports begin."""
+_REPORT_PAGES: Final = "django_memsize_report_"
+"""The beginning of the URL names of the pages of reports."""
 
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -41,7 +42,7 @@ _METHODS: Final = frozenset(
 
 @ours
 class MemsizeMiddleware:
-    """Put it first in ``MIDDLEWARE``: what stands before it is not measured.
+    """Measures each request or counts it. Put it first: middleware before it is not measured.
 
     Never changes a response, and lets every exception pass.
     """
@@ -62,14 +63,14 @@ class MemsizeMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer the request, measured or not."""
+        """Return the response of the request, measured or not."""
         if self._is_async:
             return self.__acall__(request)
         with _contained.entering(_arrive, request) as visit:
             response: HttpResponseBase = self.get_response(request)
             if visit is not None:
                 with _contained:
-                    visit.depart(request, response)
+                    visit.follow(request, response)
         return response
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
@@ -77,31 +78,31 @@ class MemsizeMiddleware:
             response: HttpResponseBase = await self.get_response(request)
             if visit is not None:
                 with _contained:
-                    visit.depart(request, response)
+                    visit.follow(request, response)
         return response
 
 
 @ours
 class _Visit:
-    """One request under way. Its response, once it is made, calls this when it is closed."""
+    """One request in flight. Its response calls the visit when it is closed."""
 
-    __slots__ = ("_block", "_departed", "_facts", "_in_flight", "_recording", "_watched")
+    __slots__ = ("_block", "_facts", "_in_flight", "_is_followed", "_recording", "_watched")
 
     def __init__(self) -> None:
         self._recording: Recording | None = None
         self._block: in_span | None = None
-        self._facts: storage.Facts | None = None
+        self._facts: RequestFacts | None = None
         self._watched: tuple[weakref.ref[Any], ...] = ()
-        self._departed = False
+        self._is_followed = False
         self._in_flight = InFlight()
 
     def record(self, name: str, counted: bool = False) -> None:
-        """Have the visit recorded, and not only known to be under way."""
-        self._recording = Recording(name, "request", self._in_flight, counted)
+        """Have the request recorded; without that it only counts as in flight for others."""
+        self._recording = recordings.new_recording(name, "request", self._in_flight, counted)
 
     def __enter__(self) -> None:
         if self._recording is not None:
-            with _contained:  # without its first census a report is incomplete, and still of use
+            with _contained:  # without its first census a report is incomplete, and still useful
                 self._recording.open()
             block = in_span(self._recording)
             block.__enter__()
@@ -110,60 +111,61 @@ class _Visit:
     def __exit__(self, *exception: object) -> None:
         if self._block is not None:
             self._block.__exit__()
-        if not self._departed:
+        if not self._is_followed:
             self._discard()
 
-    def depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Stay with the response until it is closed, if there is something to tell of it."""
+    def follow(self, request: HttpRequest, response: HttpResponseBase) -> None:
+        """Stay with the response until it is closed, if the request is to be reported."""
         with uncredited():
-            self._depart(request, response)
+            self._follow(request, response)
 
-    def _depart(self, request: HttpRequest, response: HttpResponseBase) -> None:
+    def _follow(self, request: HttpRequest, response: HttpResponseBase) -> None:
         facts = _facts_of(request, response)
         if self._recording is None or facts is None:
             return
         self._facts = facts
         self._watched = (weakref.ref(request), weakref.ref(response))
         if response.streaming and not isinstance(response, FileResponse):
-            _follow(response, self._recording)
+            _measure_stream(response, self._recording)
         response._resource_closers.append(self)  # type: ignore[attr-defined]
-        self._departed = True
+        self._is_followed = True
 
     def __call__(self) -> None:
         with _contained:
-            # From here on it is storage's: it may outlive the response, and us.
+            # The recording may outlive the response, and this visit.
             recording, self._recording = self._recording, None
             if recording is not None and not recording.closed:
-                storage.keep(recording, self._facts, self._watched)
+                recordings.store(recording, self._facts, self._watched)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A cache of responses pickles their closers too. Of us nothing is to be found there.
+        # A cache of responses pickles their closers too; nothing of a visit belongs there.
         return functools.partial, (int,)
 
     def __del__(self) -> None:
-        # Dropped without being closed: by a 304 made above us, or a disconnect.
+        # A 304 made by a middleware before this one, or a disconnect, drops a response unclosed.
         with _contained:
             self._discard()
 
     def _discard(self) -> None:
-        self._in_flight.leave()
+        self._in_flight.close()
         if self._recording is not None:
             self._recording.discard()
 
 
 def _arrive(request: HttpRequest) -> _Visit | None:
+    """Return the visit of a request; None if nothing is to be measured or counted."""
     deferred.analyse_what_is_over()
     config = conf.active()
-    asked = storage.is_collecting()
-    if not asked and (config is None or conf.is_quiet()):
+    is_collecting = recordings.is_collecting()
+    if not is_collecting and (config is None or conf.is_quiet()):
         return None
     visit = _Visit()
-    if asked:
+    if is_collecting:
         visit.record(request.path_info)
     elif config is not None and not config.excludes(request.path_info):
         if _is_chosen(config):
             visit.record(request.path_info)
-        elif active_span() is None:  # else it belongs to what is measured around it
+        elif active_span() is None:  # else its rows belong to the span around it
             visit.record(request.path_info, counted=True)
     return visit
 
@@ -174,8 +176,8 @@ def _is_chosen(config: conf.Config) -> bool:
     )
 
 
-def _facts_of(request: HttpRequest, response: HttpResponseBase) -> storage.Facts | None:
-    """Return what is stored of a request, or None if it is for a page of ours."""
+def _facts_of(request: HttpRequest, response: HttpResponseBase) -> RequestFacts | None:
+    """Return what a report says of a request; None for a page of django-memsize itself."""
     match = request.resolver_match
     if match is not None and _is_ours(match):
         return None
@@ -183,24 +185,26 @@ def _facts_of(request: HttpRequest, response: HttpResponseBase) -> storage.Facts
     if match is not None and not route.startswith(("/", "^")):
         route = f"/{route}"
     method = request.method if request.method in _METHODS else "(other)"
-    return storage.Facts(route, method, response.status_code)
+    return RequestFacts(route, method, response.status_code)
 
 
 def _is_ours(match: ResolverMatch) -> bool:
-    # The admin's, under whatever name a site of it goes: the program has names of its own.
+    # Under whatever name an admin site goes; a program may use these names for its own pages.
     name = match.url_name or ""
-    return match.app_names[-1:] == ["admin"] and (name == _CATALOG or name.startswith(_OUR_PAGES))
+    return match.app_names[-1:] == ["admin"] and (
+        name == _CATALOG or name.startswith(_REPORT_PAGES)
+    )
 
 
-def _follow(response: Any, recording: Recording) -> None:
-    """Have the stream produced as part of the recording: it is consumed after we return."""
-    wrap = _followed_async if response.is_async else _followed
-    # Not ``streaming_content``, which refers to the response: one that is dropped without being
-    # closed would then wait for the collector.
+def _measure_stream(response: Any, recording: Recording) -> None:
+    """Produce the parts of a stream as a part of the recording: they are consumed later."""
+    wrap = _in_recording_async if response.is_async else _in_recording
+    # Not ``streaming_content``, which refers to the response: a response that is dropped unclosed
+    # would then wait for Python's collector.
     response.streaming_content = wrap(response._iterator, recording)
 
 
-def _followed(parts: Iterator[Any], recording: Recording) -> Iterator[Any]:
+def _in_recording(parts: Iterator[Any], recording: Recording) -> Iterator[Any]:
     while True:
         try:
             with _contained.entering(in_span, recording):
@@ -211,7 +215,9 @@ def _followed(parts: Iterator[Any], recording: Recording) -> Iterator[Any]:
         del part
 
 
-async def _followed_async(parts: AsyncIterator[Any], recording: Recording) -> AsyncIterator[Any]:
+async def _in_recording_async(
+    parts: AsyncIterator[Any], recording: Recording
+) -> AsyncIterator[Any]:
     while True:
         try:
             with _contained.entering(in_span, recording):

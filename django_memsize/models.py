@@ -5,46 +5,42 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 from django.db import models
-from django.db.models import Avg, Count, F, Max, Q
+from django.db.models import Avg, Count, F, Max
+from django.db.models.functions import Coalesce
 
 from .reports import findings, serialization
-from .reports.findings import Kept
-from .values import Amount, Summary
+from .reports.findings import RetainedAt
+from .values import Summary
 
 _OTHERS: Final = 5
-"""Reports are compared with so many of their route and process."""
+"""Other reports of its route and process that a report is compared with."""
 
 
 class ReportQuerySet(models.QuerySet["Report"]):
     """Reports, and the questions asked of many at once."""
 
-    def warm(self) -> ReportQuerySet:
-        """Leave out the first of each route in its process: it fills caches."""
+    def after_the_first(self) -> ReportQuerySet:
+        """Leave out the first request of each route in a process: it fills caches."""
         return self.filter(first_request=False)
 
-    def worst_first(self) -> ReportQuerySet:
-        """Order by what is retained, or where a census counted by what there was more."""
-        return self.order_by(F("net_bytes").desc(nulls_last=True), "-pk")
-
     def by_route(self) -> models.QuerySet[Any, Any]:
-        """Return a dict a route, most growth first: reports, growth, peak and rows of each.
+        """Return one dict a route, ordered by average growth, with its figures in bytes and rows.
 
-        Growth is what is retained, or where a census counted what the whole process had more: net.
+        Growth is what is retained; where a census counted, net bytes of the whole process.
         """
-        counted = Q(peak_bytes=None)
         return (
             self.exclude(kind=Report.Kind.CODE)
             .order_by()
             .values("route", "method", "kind")
             .annotate(
                 reports=Count("pk"),
-                average_growth_bytes=Avg("net_bytes"),
+                average_growth_bytes=Avg(Coalesce("retained_bytes", "net_bytes")),
                 average_retained_bytes=Avg("retained_bytes"),
                 largest_retained_bytes=Max("retained_bytes"),
                 average_garbage_bytes=Avg("garbage_bytes"),
                 largest_peak_bytes=Max("peak_bytes"),
-                average_net_bytes=Avg("net_bytes", filter=counted),
-                largest_net_bytes=Max("net_bytes", filter=counted),
+                average_net_bytes=Avg("net_bytes"),
+                largest_net_bytes=Max("net_bytes"),
                 largest_evaluation_bytes=Max("largest_evaluation_bytes"),
                 most_rows=Max("rows"),
                 latest=Max("pk"),
@@ -54,13 +50,10 @@ class ReportQuerySet(models.QuerySet["Report"]):
 
 
 class Report(models.Model):
-    """One measured request, command or block.
+    """One recording of a request, a block or a command.
 
-    Bytes, except where a name says otherwise. NULL is what the instrument could not know, or that
-    there was none: of a light report there are rows, and the memory of the process. ``net``
-    is what is retained, or where a census counted what the whole process had more. ``types``
-    and ``evaluations`` are JSON with a ``version``. Nothing here comes from a path, a query, a
-    header, a body or a parameter of SQL.
+    ``document`` is its :class:`Summary` as JSON. The other columns are copies of figures that the
+    database filters, sorts or adds up by; NULL where the instrument does not know the figure.
     """
 
     class Kind(models.TextChoices):
@@ -74,45 +67,26 @@ class Report(models.Model):
     kind = models.CharField(max_length=20, choices=Kind.choices)
     route = models.CharField(max_length=255)
     method = models.CharField(max_length=10, blank=True)
-    status = models.SmallIntegerField(null=True, blank=True)
     started_at = models.DateTimeField(db_index=True)
-    duration = models.FloatField(help_text="Seconds, without our own work.")
+    duration = models.FloatField()
     engine = models.CharField(max_length=20)
     instrument = models.CharField(max_length=20)
-    rss_before = models.BigIntegerField(null=True, blank=True)
-    rss_after = models.BigIntegerField(null=True, blank=True)
-    net_bytes = models.BigIntegerField(null=True, blank=True)
-    net_objects = models.BigIntegerField(null=True, blank=True)
-    allocated_bytes = models.BigIntegerField(null=True, blank=True)
-    allocated_blocks = models.BigIntegerField(null=True, blank=True)
-    peak_bytes = models.BigIntegerField(null=True, blank=True)
-    peak_blocks = models.BigIntegerField(null=True, blank=True)
-    alive_bytes = models.BigIntegerField(null=True, blank=True)
-    alive_blocks = models.BigIntegerField(null=True, blank=True)
-    retained_bytes = models.BigIntegerField(null=True, blank=True)
-    retained_blocks = models.BigIntegerField(null=True, blank=True)
-    garbage_bytes = models.BigIntegerField(null=True, blank=True)
-    garbage_blocks = models.BigIntegerField(null=True, blank=True)
-    free_lists_bytes = models.BigIntegerField(null=True, blank=True)
-    free_lists_blocks = models.BigIntegerField(null=True, blank=True)
-    rows = models.BigIntegerField(default=0)
-    largest_evaluation_bytes = models.BigIntegerField(null=True, blank=True)
-    collected_objects = models.BigIntegerField(
-        default=0, help_text="Objects that Python's collector freed in between."
-    )
-    in_flight = models.IntegerField(default=0)
-    incomplete = models.BooleanField(default=False)
-    overhead = models.FloatField(default=0, help_text="CPU seconds of our own work.")
-    first_request = models.BooleanField(default=False)
-    dropped = models.IntegerField(
-        default=0, help_text="Reports this process could not store since the one before."
-    )
+    release = models.CharField(max_length=100, blank=True)
     host = models.CharField(max_length=255, blank=True)
     pid = models.BigIntegerField(default=0)
-    thread = models.CharField(max_length=100, blank=True)
-    release = models.CharField(max_length=100, blank=True)
-    types = models.JSONField(default=dict)
-    evaluations = models.JSONField(default=dict)
+    peak_bytes = models.BigIntegerField(null=True, blank=True)
+    retained_bytes = models.BigIntegerField(null=True, blank=True)
+    garbage_bytes = models.BigIntegerField(null=True, blank=True)
+    net_bytes = models.BigIntegerField(null=True, blank=True)
+    rows = models.BigIntegerField(default=0)
+    largest_evaluation_bytes = models.BigIntegerField(null=True, blank=True)
+    in_flight = models.IntegerField(default=0)
+    incomplete = models.BooleanField(default=False)
+    first_request = models.BooleanField(default=False)
+    dropped = models.IntegerField(
+        default=0, help_text="Reports that the process could not store since its previous report."
+    )
+    document = models.JSONField(default=dict)
 
     objects = ReportQuerySet.as_manager()
 
@@ -129,69 +103,26 @@ class Report(models.Model):
         return f"{self.method} {self.route}".strip()
 
     def summary(self) -> Summary:
-        """Return the report as the screens show it."""
-        evaluations = self.evaluations or {}
-        return Summary(
-            kind=self.kind,
-            name=self.route,
-            method=self.method,
-            status=self.status,
-            duration=self.duration,
-            rows=self.rows,
-            types=serialization.types_of(self.types),
-            loadings=serialization.loadings_of(evaluations),
-            evaluations_omitted=evaluations.get("omitted", 0),
-            evaluations_without_types=evaluations.get("unmeasured", 0),
-            rss_before=self.rss_before,
-            rss_after=self.rss_after,
-            collected_objects=self.collected_objects,
-            in_flight=self.in_flight,
-            incomplete=self.incomplete,
-            first_request=self.first_request,
-            overhead=self.overhead,
-            engine=self.engine,
-            instrument=self.instrument,
-            allocated=_amount(self.allocated_blocks, self.allocated_bytes),
-            peak=_amount(self.peak_blocks, self.peak_bytes),
-            alive=_amount(self.alive_blocks, self.alive_bytes),
-            retained=_amount(self.retained_blocks, self.retained_bytes),
-            garbage=_amount(self.garbage_blocks, self.garbage_bytes),
-            free_lists=_amount(self.free_lists_blocks, self.free_lists_bytes),
-            garbage_types=serialization.table_of(self.types, "garbage"),
-            free_lists_types=serialization.table_of(self.types, "free_lists"),
-            moment=serialization.moment_of(self.types),
-            meter_bytes=(self.types or {}).get("meter_bytes"),
-            statements=evaluations.get("statements", 0),
-            cursor_rows=evaluations.get("cursor_rows", 0),
-        )
+        """Return the report's figures, as far as this release can read them. Raises nothing."""
+        return serialization.summary_of(self.document)
 
-    def kept_by_others(self) -> list[Kept]:
-        """Return what other requests of this route keep: the newest warm ones in its process.
+    def retained_by_others(self) -> list[RetainedAt]:
+        """Return what the newest other requests of this route and process retain, five at most.
 
-        A cache is filled once in each process. The number of one comes again, in a container each
-        time: of another release it is another process. Asks the database only where an evaluation
-        keeps something, and once; what another version stored is left out.
+        A cache is filled once in each process. PIDs are reused (a container's worker is often
+        PID 1), so a report of another release counts as another process. The database is asked
+        once, and only if an evaluation of this report retains something.
         """
-        if self.pk is None or not findings.keeps(self.summary()):
+        if self.pk is None or not findings.needs_comparison(self.summary()):
             return []
         columns = ("kind", "route", "method", "host", "pid", "release")
         same = {name: getattr(self, name) for name in columns}
-        others = Report.objects.using(self._state.db).warm().filter(**same, incomplete=False)
-        newest = others.exclude(pk=self.pk).exclude(retained_bytes=None).order_by("-pk")
-        found = map(_kept_by, newest.values_list("evaluations", flat=True)[:_OTHERS])
-        return [kept for kept in found if kept is not None]
-
-
-def _kept_by(evaluations: Any) -> Kept | None:
-    """Return what a stored document says is kept; None if it does not tell of all evaluations."""
-    try:
-        loadings = serialization.loadings_of(evaluations)
-        if evaluations["omitted"] or any(one.retained is None for one in loadings):
-            return None
-        return findings.kept_by(loadings)
-    except serialization.UNREADABLE:
-        return None
-
-
-def _amount(blocks: int | None, size: int | None) -> Amount | None:
-    return None if blocks is None or size is None else Amount(blocks, size)
+        others = Report.objects.using(self._state.db).after_the_first()
+        others = others.filter(**same, incomplete=False).exclude(retained_bytes=None)
+        newest = others.exclude(pk=self.pk).order_by("-pk").values_list("document", flat=True)
+        summaries = map(serialization.summary_of, newest[:_OTHERS])
+        return [
+            findings.retained_at(summary)
+            for summary in summaries
+            if findings.tells_all_retained(summary)
+        ]

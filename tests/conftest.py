@@ -4,9 +4,8 @@ import pytest
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
-from django_memsize import engine
-from django_memsize.measuring import in_flight, instruments, recording, spans
-from django_memsize.reports import storage
+from django_memsize import engine, process
+from django_memsize.measuring import instruments, recording, spans
 from tests.visits import EVERY_REQUEST, others_under_way
 
 
@@ -19,7 +18,7 @@ def pytest_report_header():
 def _instrument(request, monkeypatch):
     """Have the census measure what is marked so, and otherwise what is the default."""
     if request.node.get_closest_marker("census"):
-        monkeypatch.setattr(recording, "instrument_for", lambda instrument: instruments.Census())
+        monkeypatch.setattr(recording, "instrument_named", lambda instrument: instruments.Census())
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +27,7 @@ def _nothing_left_over():
     assert spans.open_span() is None
     yield
     assert spans.open_span() is None
-    storage.forget()
+    process.reset()
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def as_under_a_test_client():
     request_finished.disconnect(close_old_connections)
     yield
     request_finished.connect(close_old_connections)
-    in_flight._forget()
+    process.reset()
 
 
 @pytest.fixture

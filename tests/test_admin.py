@@ -11,12 +11,12 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import admin
 from django_memsize.models import Report
-from django_memsize.reports import serialization, storage
-from django_memsize.values import CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
+from django_memsize.reports import recordings, serialization
+from django_memsize.values import CallSite, Diff, Evaluation, Instances, NearPeak, TypeTotal
 
 LIST = "/admin/django_memsize/report/"
 
-ACCOUNTS = TopTypes(
+ACCOUNTS = Diff.of(
     (
         ("datetime.datetime", TypeTotal(6180, 296_640)),
         ("tests.app.models.Account", TypeTotal(3090, 173_040)),
@@ -26,7 +26,7 @@ ACCOUNTS = TopTypes(
     other=TypeTotal(5, 512),
 )
 
-LOADING = Loading(
+LOADING = Evaluation(
     model="app.Account",
     kind="instances",
     rows=3090,
@@ -95,10 +95,10 @@ def metered():
         instrument="meter",
         loadings=(loading,),
         types=serialization.tables_document(
-            TopTypes((("tests.app.models.Account", TypeTotal(3090, 2_500_000)),)),
-            garbage=TopTypes((("garbage.Type", TypeTotal(3, 3000)),)),
-            free_lists=TopTypes((("free_lists.Type", TypeTotal(5, 100_000)),)),
-            moment=TopMoment("app.Account", 3090, LOADING.site, ACCOUNTS),
+            Diff.of((("tests.app.models.Account", TypeTotal(3090, 2_500_000)),)),
+            garbage=Diff.of((("garbage.Type", TypeTotal(3, 3000)),)),
+            free_lists=Diff.of((("free_lists.Type", TypeTotal(5, 100_000)),)),
+            moment=NearPeak("app.Account", 3090, LOADING.site, ACCOUNTS),
         ),
         **sizes | blocks | {"net_bytes": 2_500_000},
     )
@@ -445,7 +445,9 @@ def test_the_page_says_what_of_statements_is_not_seen(admin_client):
 
 
 def test_only_the_largest_evaluation_is_unfolded(admin_client):
-    small = Loading("app.Book", "values", 2, 0.001, types=TopTypes((("dict", TypeTotal(2, 400)),)))
+    small = Evaluation(
+        "app.Book", "values", 2, 0.001, types=Diff.of((("dict", TypeTotal(2, 400)),))
+    )
     response = admin_client.get(page_of(store(loadings=(small, LOADING))))
 
     assert [row.is_largest for row in response.context["page"].evaluations] == [False, True]
@@ -453,7 +455,7 @@ def test_only_the_largest_evaluation_is_unfolded(admin_client):
 
 
 def test_nested_evaluations_are_indented_and_say_so(admin_client):
-    nested = Loading("app.Book", "instances", 7, 0.001, depth=1)
+    nested = Evaluation("app.Book", "instances", 7, 0.001, depth=1)
     response = admin_client.get(page_of(store(loadings=(LOADING, nested))))
 
     assert 'class="memsize-level-1"' in response.content.decode()
@@ -461,8 +463,8 @@ def test_nested_evaluations_are_indented_and_say_so(admin_client):
 
 
 def test_the_same_statement_again_and_again_is_one_row(admin_client):
-    one = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", types=ACCOUNTS)
-    unmeasured = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1")
+    one = Evaluation("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", types=ACCOUNTS)
+    unmeasured = Evaluation("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1")
     text = text_of(admin_client.get(page_of(store(loadings=(LOADING, one, unmeasured)))))
 
     assert text.count("app.Author instances") == 1
@@ -472,7 +474,7 @@ def test_the_same_statement_again_and_again_is_one_row(admin_client):
 def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
     site = CallSite("app/views.py", 41, "accounts", "app/<b>list</b>.html", 12)
     instances = Instances({"app.Author": 300, "app.Book": 290})
-    loop = Loading("app.Author", "lazy", 300, 0.3, site, times=300, instances=instances)
+    loop = Evaluation("app.Author", "lazy", 300, 0.3, site, times=300, instances=instances)
 
     response = admin_client.get(page_of(store(loadings=(loop,))))
 
@@ -492,7 +494,9 @@ def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
 
 
 def test_an_evaluation_says_what_is_not_known_of_it(admin_client):
-    bare = Loading("app.Book", "values", 2, 0.001, streamed=True, database="other", sql="SELECT 2")
+    bare = Evaluation(
+        "app.Book", "values", 2, 0.001, streamed=True, database="other", sql="SELECT 2"
+    )
 
     text = text_of(admin_client.get(page_of(store(loadings=(bare,)))))
 
@@ -502,7 +506,7 @@ def test_an_evaluation_says_what_is_not_known_of_it(admin_client):
 
 def test_many_types_are_folded_away_by_name(admin_client):
     rows = tuple((f"app.Type{size}", TypeTotal(1, size)) for size in range(100, 80, -1))
-    response = admin_client.get(page_of(store(table=TopTypes(rows, 3, TypeTotal(3, 30)))))
+    response = admin_client.get(page_of(store(table=Diff.of(rows, 3, TypeTotal(3, 30)))))
 
     assert "(8 other types) +8 +445 B" in text_of(response)
     assert "The others by name" in text_of(response)
@@ -651,8 +655,10 @@ def test_the_table_of_the_largest_moment_stands_open_and_no_evaluation_repeats_i
 
 def test_the_same_statement_again_and_again_has_sums_and_one_peak(admin_client):
     one = {"allocated": 4000, "peak": 3000, "alive": 2000, "retained": 100}
-    loading = Loading("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", **one)
-    cut = Loading("app.Book", "instances", 1, 0.001, LOADING.site, "SELECT 2", allocated=1, peak=1)
+    loading = Evaluation("app.Author", "instances", 1, 0.001, LOADING.site, "SELECT 1", **one)
+    cut = Evaluation(
+        "app.Book", "instances", 1, 0.001, LOADING.site, "SELECT 2", allocated=1, peak=1
+    )
     report = store(loadings=(loading, loading, cut), peak_bytes=9000, peak_blocks=9)
     text = text_of(admin_client.get(page_of(report)))
 
@@ -665,8 +671,8 @@ def test_the_same_statement_again_and_again_has_sums_and_one_peak(admin_client):
 
 def test_names_from_the_program_are_escaped(admin_client):
     evil = "<img src=x onerror=alert(1)>"
-    table = TopTypes(((evil, TypeTotal(1, 100)),))
-    loading = Loading(evil, evil, 1, 0.1, CallSite(evil, 1, evil), evil, evil, types=table)
+    table = Diff.of(((evil, TypeTotal(1, 100)),))
+    loading = Evaluation(evil, evil, 1, 0.1, CallSite(evil, 1, evil), evil, evil, types=table)
     report = store(
         loadings=(loading,), table=table, route=evil, host=evil, thread=evil, release=evil,
         engine="<img src=x>", instrument="<img src=x>", kind="<img src=x>",
@@ -835,7 +841,7 @@ def test_every_table_of_the_page_has_a_caption_and_headers_with_a_scope(admin_cl
 
 
 def test_looking_at_reports_is_not_measured(admin_client, report):
-    with storage.collecting() as collected:
+    with recordings.collecting() as collected:
         admin_client.get(LIST)
         admin_client.get(page_of(report))
         admin_client.get(deletion_of(report))

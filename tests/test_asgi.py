@@ -14,11 +14,11 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, override_setti
 from django.urls import path
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
-from django_memsize import measure
-from django_memsize.measuring import in_flight, recording
+from django_memsize import measure, process
+from django_memsize.measuring import spans
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
-from django_memsize.reports import storage
+from django_memsize.reports import recordings
 from tests import urls
 from tests.app import views
 from tests.test_middleware import FUNCTIONS, PATHS, WAYS_THROUGH, failing, forgetful
@@ -109,7 +109,7 @@ def test_an_asynchronous_request_is_stored_with_the_rows_it_loaded(settings, url
 def test_an_asynchronous_evaluation_has_each_type_counted_exactly(settings):
     create_accounts(3090)
     settings.MEMSIZE = WITH_EVALUATIONS
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         outcome(AsyncClient(), "/accounts/async/")
         outcome(AsyncClient(), "/accounts/async/")
 
@@ -163,14 +163,14 @@ async def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(meas
         error = kind("on purpose")
 
         async def raises(request, error=error):
-            assert recording.open_span() is not None
+            assert spans.open_span() is not None
             raise error
 
-        with storage.collecting() as reports, pytest.raises(kind) as caught:
+        with recordings.collecting() as reports, pytest.raises(kind) as caught:
             await through(raises)
         assert caught.value is error
         assert reports == []
-        assert recording.open_span() is None
+        assert spans.open_span() is None
         assert others_under_way() == 0
 
 
@@ -183,7 +183,7 @@ async def test_a_view_that_is_cancelled_hears_of_it_and_leaves_nothing_behind(
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            heard.append(recording.open_span() is not None)
+            heard.append(spans.open_span() is not None)
             raise
 
     task = asyncio.create_task(through(waits))
@@ -204,7 +204,7 @@ async def chunks(log):
     try:
         for number in range(4):
             log.append(f"making {number}")
-            assert recording.open_span() is not None
+            assert spans.open_span() is not None
             yield f"chunk {number}"
     finally:
         log.append("closed")
@@ -216,13 +216,13 @@ async def test_no_chunk_is_made_before_it_is_asked_for(measured, quick_census):
     async def view(request):
         return StreamingHttpResponse(chunks(log))
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = await through(view)
         assert log == []
         stream = aiter(response)
         assert await anext(stream) == b"chunk 0"
         assert log == ["making 0"]
-        assert recording.open_span() is None
+        assert spans.open_span() is None
         assert [part async for part in stream] == [b"chunk 1", b"chunk 2", b"chunk 3"]
         assert log[-1] == "closed"
         assert reports == []
@@ -249,7 +249,7 @@ async def test_an_iterator_that_is_no_generator_is_streamed(measured, quick_cens
     async def view(request):
         return StreamingHttpResponse(Countdown())
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = await through(view)
         assert [part async for part in response] == [b"2", b"1", b"0"]
         response.close()
@@ -263,7 +263,7 @@ async def test_a_stream_aborted_half_way_is_closed_and_stored(measured, quick_ce
     async def view(request):
         return StreamingHttpResponse(chunks(log))
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = await through(view)
         stream = aiter(response)
         await anext(stream)
@@ -285,7 +285,7 @@ async def test_a_stream_dropped_half_way_leaves_nothing_behind(measured, quick_c
 
     gc.disable()
     try:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             response = await through(view)
             stream = aiter(response)
             await anext(stream)
@@ -307,7 +307,7 @@ async def test_a_response_dropped_without_being_closed_leaves_nothing_behind(
 
     gc.disable()
     try:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             for answer in (view, views.nothing_async):
                 response = await through(answer)
                 assert others_under_way() == 1
@@ -328,7 +328,7 @@ async def test_requests_of_one_thread_that_overlap_say_so(measured, quick_census
         (await through(view)).close()
 
     meeting = asyncio.Barrier(3)
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         await asyncio.gather(visit(), visit(), visit())
     assert [report.in_flight for report in reports] == [2, 2, 2]
 
@@ -401,7 +401,7 @@ def test_a_client_that_leaves_frees_what_its_request_held(
 ):
     ended.clear()
     if after is None:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             async_to_sync(leave_while_it_waits)(url)
         assert reports == []
     else:
@@ -410,7 +410,7 @@ def test_a_client_that_leaves_frees_what_its_request_held(
         assert len(reports) == 1
 
     assert set(ended) == {url}
-    assert recording.open_span() is None
+    assert spans.open_span() is None
     assert others_under_way() == 0
 
 
@@ -461,7 +461,7 @@ def test_whatever_of_ours_fails_the_asynchronous_request_is_answered(settings, q
     keys = [b"%d" % account.pk for account in create_accounts(3)]
     settings.MEMSIZE = WITH_EVALUATIONS
     client = AsyncClient()
-    with storage.collecting():
+    with recordings.collecting():
         try:
             with failing(FUNCTIONS[name]), forgetful():
                 answers = [
@@ -470,8 +470,8 @@ def test_whatever_of_ours_fails_the_asynchronous_request_is_answered(settings, q
                 ]
         finally:
             gc.enable()
-            in_flight._forget()
-    with storage.collecting() as reports:
+            process.reset()
+    with recordings.collecting() as reports:
         outcome(client, "/accounts/async/")
 
     bodies = [body for _, _, _, body in answers]
@@ -524,7 +524,7 @@ def test_middleware_of_either_kind_may_stand_around_it(
 ):
     create_accounts(3)
     answered = []
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         for middleware in (without_memsize(around), around):
             with override_settings(MIDDLEWARE=middleware):
                 if client is AsyncClient:
@@ -539,7 +539,7 @@ def test_middleware_of_either_kind_may_stand_around_it(
     assert answered[0] == answered[1]
     (report,) = reports
     assert report.rows == (3 if "accounts" in url else 0)
-    assert recording.open_span() is None
+    assert spans.open_span() is None
     assert others_under_way() == 0
 
 

@@ -3,10 +3,10 @@ import json
 import pytest
 
 from django_memsize.reports import serialization
-from django_memsize.values import CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Diff, Evaluation, Instances, NearPeak, TypeTotal
 
-TYPES = TopTypes((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
-LOADING = Loading(
+TYPES = Diff.of((("bank.models.Account", TypeTotal(3, 432)),), 2, TypeTotal(9, 900), False)
+LOADING = Evaluation(
     model="bank.Account",
     kind="instances",
     rows=3090,
@@ -34,13 +34,13 @@ def test_a_table_of_types_comes_back_as_it_was():
 @pytest.mark.parametrize("site", [None, CallSite("bank/views.py", 41, "accounts")])
 def test_the_tables_of_a_meter_come_back_as_they_were(site):
     garbage, free_lists = (
-        TopTypes((("dict", TypeTotal(1, 64)),)),
-        TopTypes((("list", TypeTotal(2, 112)),)),
+        Diff.of((("dict", TypeTotal(1, 64)),)),
+        Diff.of((("list", TypeTotal(2, 112)),)),
     )
-    moment = TopMoment("bank.Account", 3090, site, TYPES)
-    document = through_json(serialization.tables_document(TopTypes(), garbage, free_lists, moment))
+    moment = NearPeak("bank.Account", 3090, site, TYPES)
+    document = through_json(serialization.tables_document(Diff.of(), garbage, free_lists, moment))
 
-    assert serialization.types_of(document) == TopTypes()
+    assert serialization.types_of(document) == Diff.of()
     assert serialization.table_of(document, "garbage") == garbage
     assert serialization.table_of(document, "free_lists") == free_lists
     assert serialization.moment_of(document) == moment
@@ -48,14 +48,14 @@ def test_the_tables_of_a_meter_come_back_as_they_were(site):
 
 @pytest.mark.parametrize("document", [None, {}, serialization.types_document(TYPES)])
 def test_a_document_without_the_tables_of_a_meter_has_none(document):
-    assert serialization.table_of(document, "garbage") == TopTypes()
+    assert serialization.table_of(document, "garbage") == Diff.of()
     assert serialization.moment_of(document) is None
 
 
 def test_loadings_come_back_as_they_were():
-    bare = Loading("bank.Account", "raw", 0, 0.0)
-    metered = Loading("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
-    looped = Loading("bank.Account", "lazy", 9, 0.0, IN_TEMPLATE, times=9, instances=INSTANCES)
+    bare = Evaluation("bank.Account", "raw", 0, 0.0)
+    metered = Evaluation("bank.Account", "raw", 0, 0.0, allocated=4, peak=3, alive=2, retained=0)
+    looped = Evaluation("bank.Account", "lazy", 9, 0.0, IN_TEMPLATE, times=9, instances=INSTANCES)
     loadings = [LOADING, bare, metered, looped]
     document = through_json(serialization.loadings_document(loadings, omitted=4, unmeasured=5))
 
@@ -74,7 +74,7 @@ def test_loadings_come_back_as_they_were():
     ],
 )
 def test_what_is_quoted_in_a_statement_is_not_stored(sql, stored):
-    document = serialization.loadings_document([Loading("m", "raw", 0, 0.0, sql=sql)], 0, 0)
+    document = serialization.loadings_document([Evaluation("m", "raw", 0, 0.0, sql=sql)], 0, 0)
 
     assert document["loadings"][0]["sql"] == stored
 
@@ -96,12 +96,12 @@ def test_a_loading_stored_before_loops_were_one_is_read():
 
 
 def test_an_empty_document_is_an_empty_table():
-    assert serialization.types_of({}) == serialization.types_of(None) == TopTypes()
+    assert serialization.types_of({}) == serialization.types_of(None) == Diff.of()
     assert serialization.loadings_of({}) == ()
 
 
 def test_names_that_no_database_takes_are_made_safe():
-    types = TopTypes((("bad\x00\ud800\u202ename", TypeTotal(1, 2**70)),))
+    types = Diff.of((("bad\x00\ud800\u202ename", TypeTotal(1, 2**70)),))
 
     ((name, count, size),) = serialization.types_document(types)["rows"]
 

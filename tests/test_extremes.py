@@ -1,7 +1,7 @@
 import pytest
 
 from django_memsize.reports import outliers
-from django_memsize.reports.outliers import Extremes
+from django_memsize.reports.outliers import Outliers
 from django_memsize.values import OwnTuple
 
 ROUTE = OwnTuple(("GET", "/accounts/"))
@@ -10,19 +10,19 @@ OTHER = OwnTuple(("GET", "/branches/"))
 
 def told(known, rows=0, growth=0, now=0.0, route=ROUTE):
     """Offer a request, and say whether it was told."""
-    is_one = known.is_one(route, rows, growth, now)
+    is_one = known.is_outlier(route, rows, growth, now)
     if is_one:
         known.tell(route, rows, growth, now)
     return is_one
 
 
 def test_what_is_small_is_never_told():
-    assert not told(Extremes(), rows=outliers.ROWS - 1, growth=outliers.GROWTH - 1)
+    assert not told(Outliers(), rows=outliers.ROWS - 1, growth=outliers.GROWTH - 1)
 
 
 @pytest.mark.parametrize("big", [{"rows": outliers.ROWS}, {"growth": outliers.GROWTH}])
 def test_what_is_big_is_told_once(big):
-    known = Extremes()
+    known = Outliers()
 
     assert told(known, **big)
     assert not told(known, **big)
@@ -30,7 +30,7 @@ def test_what_is_big_is_told_once(big):
 
 
 def test_what_is_much_worse_is_told_again():
-    known = Extremes()
+    known = Outliers()
     told(known, rows=4000)
 
     assert not told(known, rows=5000)
@@ -39,14 +39,14 @@ def test_what_is_much_worse_is_told_again():
 
 
 def test_what_is_worse_in_the_other_way_is_told():
-    known = Extremes()
+    known = Outliers()
     told(known, rows=4000)
 
     assert told(known, rows=4000, growth=outliers.GROWTH)
 
 
 def test_after_a_while_the_worst_is_forgotten():
-    known = Extremes()
+    known = Outliers()
     told(known, rows=4000)
 
     assert not told(known, rows=1000, now=outliers.MEMORY - 1)
@@ -55,14 +55,14 @@ def test_after_a_while_the_worst_is_forgotten():
 
 
 def test_what_is_told_anyway_is_remembered():
-    known = Extremes()
+    known = Outliers()
     known.remember(ROUTE, 4000, 0, 0.0)
 
     assert not told(known, rows=4000)
 
 
 def test_only_a_few_are_told_within_a_minute():
-    known = Extremes()
+    known = Outliers()
     routes = [OwnTuple(("GET", f"/{number}/")) for number in range(2 * outliers.A_MINUTE)]
 
     assert sum(told(known, rows=4000, route=route) for route in routes) == outliers.A_MINUTE
@@ -71,7 +71,7 @@ def test_only_a_few_are_told_within_a_minute():
 
 
 def test_only_so_many_routes_are_remembered():
-    known = Extremes()
+    known = Outliers()
     for number in range(outliers.ROUTES + 10):
         known.remember(OwnTuple(("GET", f"/{number}/")), 4000, 0, 0.0)
 

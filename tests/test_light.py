@@ -6,11 +6,11 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
-from django_memsize import conf, engine, measure
+from django_memsize import conf, engine, measure, process
 from django_memsize.measuring import rss
 from django_memsize.measuring.spans import open_span
 from django_memsize.models import Report
-from django_memsize.reports import outliers, storage
+from django_memsize.reports import outliers, recordings
 from django_memsize.screens import terminal
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, create_accounts, others_under_way
@@ -131,7 +131,7 @@ def test_what_is_measured_of_a_route_is_not_kept_lightly_again(client, settings)
     create_accounts(3090)
     settings.MEMSIZE = EVERY_REQUEST
     client.get("/accounts/")
-    storage.analyse()
+    recordings.analyse_now()
     settings.MEMSIZE = UNSAMPLED
     client.get("/accounts/")
 
@@ -176,7 +176,7 @@ def test_the_page_of_a_light_report_says_what_is_not_known(client, admin_client)
     create_accounts(3090)
     client.get("/accounts/")
     report = Report.objects.get()
-    storage.forget()
+    process.reset()
 
     page = admin_client.get(f"/admin/django_memsize/report/{report.pk}/change/")
 

@@ -12,7 +12,7 @@ from django.test import override_settings
 
 from django_memsize import engine
 from django_memsize.models import Report
-from django_memsize.reports import serialization, storage
+from django_memsize.reports import recordings, serialization
 from django_memsize.screens import terminal
 from tests.app import views
 from tests.app.models import Account, Author
@@ -435,7 +435,7 @@ def test_ways_of_loading_need_the_meter_and_without_one_it_names_the_fix(memprof
 
 
 def test_what_is_collected_is_not_written(authors):
-    with storage.collecting() as collected:
+    with recordings.collecting() as collected:
         call_command("check")
 
     assert list(collected) == []

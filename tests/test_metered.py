@@ -24,7 +24,8 @@ import django_memsize as memsize
 from django_memsize import engine
 from django_memsize.measuring import deferred
 from django_memsize.measuring.spans import in_span
-from django_memsize.reports import storage
+from django_memsize.reports import recordings
+from django_memsize.reports.build import RequestFacts, build
 from django_memsize.screens import terminal
 from tests.app import views
 from tests.app.models import Account
@@ -81,9 +82,9 @@ def test_a_recording_says_how_much_the_meter_itself_took(accounts):
     with memsize.measure("block") as recording:
         kept = list(Account.objects.all())
 
-    (summary,) = [storage.report_of(recording, storage.Facts("block")).summary()]
-    assert 0 < recording.meter_bytes < 60 * recording.alive.blocks
-    assert summary.meter_bytes == recording.meter_bytes
+    summary = build(recording, RequestFacts("block"), is_first=False).summary()
+    assert 0 < recording.overhead_bytes < 60 * recording.alive.blocks
+    assert summary.overhead_bytes == recording.overhead_bytes
     assert [name for name, _, _ in terminal.figures(summary)].count("own memory") == 1
     assert kept
 
@@ -113,17 +114,17 @@ def visit(settings, monkeypatch):
     settings.MEMSIZE = WITH_EVALUATIONS
     settings.ROOT_URLCONF = __name__
     told = []
-    real = storage.report_of
-    monkeypatch.setattr(storage, "report_of", lambda *known: told.append(known[0]) or real(*known))
+    real = recordings.build
+    monkeypatch.setattr(recordings, "build", lambda *known: told.append(known[0]) or real(*known))
     application = WSGIHandler()
 
     def visit(path):
         serve(application, path)
         forget_names()
-        deferred.analyse()
+        deferred.analyse_now()
         return told.pop()
 
-    with storage.collecting():
+    with recordings.collecting():
         yield visit
     LEAK.clear()
 
@@ -225,9 +226,9 @@ def test_what_a_request_drops_of_another_is_not_counted_for_it(accounts, visit):
 def test_the_moment_of_most_is_told_by_type(accounts, visit):
     recording = visit("/accounts/")
 
-    assert recording.moment.amount.types[ACCOUNT].count == 3090
-    assert recording.moment.rows == 3090
-    assert recording.moment.amount.bytes <= recording.peak.bytes
+    assert recording.near_peak.amount.types[ACCOUNT].count == 3090
+    assert recording.near_peak.rows == 3090
+    assert recording.near_peak.amount.bytes <= recording.peak.bytes
 
 
 def test_the_rows_of_a_stream_are_credited_and_its_consumer_is_not(accounts):
@@ -473,7 +474,7 @@ def test_a_child_process_starts_empty():
 
 def test_a_response_that_is_dropped_unclosed_leaves_no_window_behind(accounts, settings):
     settings.MEMSIZE = EVERY_REQUEST
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = WSGIHandler()(
             RequestFactory()._base_environ(PATH_INFO="/accounts/stream/"), lambda *started: None
         )

@@ -24,12 +24,12 @@ from django.urls import include, path, re_path
 from django.views.decorators.http import etag
 
 import django_memsize as memsize
-from django_memsize import conf, engine, measure, middleware
-from django_memsize.measuring import in_flight, recording
+from django_memsize import conf, engine, measure, middleware, process
+from django_memsize.measuring import spans
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from django_memsize.orm import call_sites
-from django_memsize.reports import storage
+from django_memsize.reports import recordings
 from django_memsize.values import OURS, CallSite
 from tests import urls
 from tests.app import views
@@ -149,14 +149,14 @@ def test_the_route_is_the_pattern_and_the_path_is_stored_nowhere(
     ],
 )
 def test_a_route_reads_as_the_patterns_that_make_it(client, measured, quick_census, url, route):
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         client.get(url)
 
     assert [report.route for report in reports] == [route]
 
 
 def test_a_method_nobody_knows_is_not_stored_as_it_came(client, measured, quick_census):
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         client.generic("EXFILTRATE", "/nothing/")
         client.post("/echo/", b"body", content_type="text/plain")
 
@@ -198,7 +198,7 @@ def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(measured, 
         def raises(request, error=error):
             raise error
 
-        with storage.collecting() as reports, pytest.raises(kind) as caught:
+        with recordings.collecting() as reports, pytest.raises(kind) as caught:
             through(raises)
         assert caught.value is error
         assert error.__context__ is None
@@ -208,13 +208,13 @@ def test_an_exception_that_reaches_us_is_handed_on_as_the_same_object(measured, 
 
 def test_a_cancelled_view_leaves_nothing_behind(measured, quick_census):
     def cancelled(request):
-        assert recording.open_span() is not None
+        assert spans.open_span() is not None
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
         through(cancelled)
 
-    assert recording.open_span() is None
+    assert spans.open_span() is None
     assert others_under_way() == 0
 
 
@@ -238,7 +238,7 @@ def test_the_content_of_a_response_is_not_looked_at(measured, quick_census):
         def content(self, value):
             pass
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         through(lambda request: Unread()).close()
 
     assert len(reports) == 1
@@ -251,7 +251,7 @@ def chunks(log):
     try:
         for number in range(4):
             log.append(f"making {number}")
-            assert recording.open_span() is not None
+            assert spans.open_span() is not None
             yield f"chunk {number}"
     finally:
         log.append("closed")
@@ -259,7 +259,7 @@ def chunks(log):
 
 def test_no_chunk_is_made_before_it_is_asked_for(measured, quick_census):
     log = []
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = through(lambda request: StreamingHttpResponse(chunks(log)))
         assert log == []
         stream = iter(response)
@@ -284,12 +284,12 @@ def test_a_stream_sees_the_context_of_its_consumer(measured, quick_census):
         variable.set("set by the stream")
         yield variable.get()
 
-    with storage.collecting():
+    with recordings.collecting():
         response = through(lambda request: StreamingHttpResponse(parts()))
         variable.set("set by the consumer")
         assert list(response) == [b"set by the consumer", b"set by the stream"]
         assert variable.get() == "set by the stream"
-        assert recording.open_span() is None
+        assert spans.open_span() is None
         response.close()
 
 
@@ -308,7 +308,7 @@ def test_a_chunk_is_let_go_of_before_the_next_is_made(measured, quick_census):
             yield chunk
             del chunk
 
-    with storage.collecting():
+    with recordings.collecting():
         response = through(lambda request: StreamingHttpResponse(parts()))
         number = 0
         for chunk in response.streaming_content:
@@ -321,7 +321,7 @@ def test_a_chunk_is_let_go_of_before_the_next_is_made(measured, quick_census):
 
 def test_a_stream_aborted_half_way_is_closed_and_stored(measured, quick_census):
     log = []
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = through(lambda request: StreamingHttpResponse(chunks(log)))
         assert next(iter(response)) == b"chunk 0"
         response.close()
@@ -333,7 +333,7 @@ def test_a_stream_aborted_half_way_is_closed_and_stored(measured, quick_census):
 
 def test_the_rows_of_an_aborted_stream_are_those_that_were_read(db, measured, quick_census):
     create_accounts(10)
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = through(views.accounts_stream)
         stream = iter(response)
         next(stream)
@@ -351,7 +351,7 @@ def test_a_fault_in_a_stream_reaches_its_consumer(measured, quick_census):
         yield "first"
         raise error
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = through(lambda request: StreamingHttpResponse(parts()))
         stream = iter(response)
         assert next(stream) == b"first"
@@ -361,7 +361,7 @@ def test_a_fault_in_a_stream_reaches_its_consumer(measured, quick_census):
 
     assert caught.value is error
     assert len(reports) == 1
-    assert recording.open_span() is None
+    assert spans.open_span() is None
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_a_response_dropped_without_being_closed_leaves_nothing_behind(
     gc.collect()
     gc.disable()
     try:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             response = through(lambda request: make())
             assert others_under_way() == 1
             own_cycle = isinstance(response, FileResponse)  # of Django's own making
@@ -397,7 +397,7 @@ def test_a_stream_dropped_half_way_leaves_nothing_behind(measured, quick_census)
     log = []
     gc.disable()
     try:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             response = through(lambda request: StreamingHttpResponse(chunks(log)))
             stream = iter(response)
             next(stream)
@@ -419,7 +419,7 @@ def test_a_file_can_still_be_handed_to_the_server(measured, quick_census):
             super().close()
 
     file = Counting(b"content of a file")
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = through(lambda request: FileResponse(file, filename="file.txt"))
         assert type(response) is FileResponse
         assert response.file_to_stream is file
@@ -438,7 +438,7 @@ def test_a_response_replaced_above_us_leaves_nothing_behind(
     settings.MIDDLEWARE = ["tests.test_middleware.not_modified", *settings.MIDDLEWARE]
     gc.disable()
     try:
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             response = client.get(url, headers={"If-None-Match": '"tag"'})
     finally:
         gc.enable()
@@ -451,7 +451,7 @@ def test_a_response_replaced_above_us_leaves_nothing_behind(
 def test_a_conditional_get_above_us_answers_as_without_us(client, settings, quick_census, measured):
     conditional = "django.middleware.http.ConditionalGetMiddleware"
     settings.MIDDLEWARE = [conditional, *settings.MIDDLEWARE]
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         tag = client.get("/nothing/").headers["ETag"]
         again = client.get("/nothing/", headers={"If-None-Match": tag})
     with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
@@ -477,7 +477,7 @@ def test_requests_that_overlap_say_so(settings, quick_census):
         through(view, RequestFactory().get(url)).close()
 
     def both(*urls):
-        with storage.collecting() as reports:
+        with recordings.collecting() as reports:
             threads = [
                 threading.Thread(target=contextvars.copy_context().run, args=(visit, url))
                 for url in urls
@@ -489,7 +489,7 @@ def test_requests_that_overlap_say_so(settings, quick_census):
         return [report.in_flight for report in reports]
 
     assert both("/", "/") == [1, 1]
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         through(views.nothing).close()
     assert [report.in_flight for report in reports] == [0]
 
@@ -775,7 +775,7 @@ def test_the_functions_of_ours_are_found():
     names = {name.rpartition(":")[0].removeprefix("django_memsize.") for name in FUNCTIONS}
     assert names > {
         "middleware._arrive",
-        "reports.storage.save",
+        "reports.writer.save",
         "measuring.recording.Recording.__init__",
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
@@ -804,10 +804,10 @@ def test_whatever_of_ours_fails_the_request_is_answered(name, client, settings, 
         assert gc.isenabled() or switches_it_on
     finally:
         gc.enable()
-        in_flight._forget()
+        process.reset()
 
     request.getfixturevalue("quick_census")
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         client.get("/accounts/")
     assert [report.rows for report in reports] == [3]
 

@@ -2,7 +2,7 @@ import pytest
 from django.core.management import call_command
 
 from django_memsize.models import Report
-from django_memsize.values import Amount, TopTypes
+from django_memsize.values import Amount, Diff
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +34,7 @@ def test_warm_reports_leave_out_the_first_of_their_process():
     report(first_request=True)
     warm = report()
 
-    assert list(Report.objects.warm()) == [warm]
+    assert list(Report.objects.after_the_first()) == [warm]
 
 
 def test_routes_are_summed_up_each_by_its_method():
@@ -77,7 +77,7 @@ def test_a_report_knows_what_a_meter_knew():
 def test_a_report_without_documents_has_a_summary():
     summary = report().summary()
 
-    assert summary.types == TopTypes()
+    assert summary.types == Diff.of()
     assert summary.loadings == ()
     assert summary.largest_loading is None
 

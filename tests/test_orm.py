@@ -681,12 +681,12 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
         "orm.patches._kind",
         "orm.patches.built",
         "orm.patches.relations_of",
-        "measuring.evaluation_log.EvaluationLog.load",
-        "measuring.evaluation_log.Evaluation.__init__",
-        "measuring.evaluation_log.EvaluationSpan.__init__",
-        "measuring.evaluation_log.EvaluationSpan.ran",
-        "measuring.evaluation_log.EvaluationSpan.end",
-        "measuring.evaluation_log.EvaluationSpan.open",
+        "measuring.evaluation_log.EvaluationLog.totals_at",
+        "measuring.evaluation_log.EvaluationTotals.__init__",
+        "measuring.evaluation_span.EvaluationSpan.__init__",
+        "measuring.evaluation_span.EvaluationSpan.statement_ran",
+        "measuring.evaluation_span.EvaluationSpan.close_uncredited",
+        "measuring.evaluation_span.EvaluationSpan.open",
     ],
 )
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)

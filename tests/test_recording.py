@@ -283,7 +283,7 @@ def test_measuring_never_sets_off_the_collector():
 
 def load(measured, statement="SELECT 1", rows=0, place="instances"):
     """Have rows loaded as the patch on Django has it."""
-    one = measured.evaluation_log.load(measured, 0, Book._meta, place, None)
+    one = measured.new_evaluation(measured, 0, Book._meta, place, None)
     with one:
         if statement:
             one.ran(statement, "default")
@@ -308,12 +308,12 @@ def test_evaluations_count_for_every_recording_around():
 
 def test_evaluations_beyond_those_kept_are_counted():
     measured = Recording("x")
-    for number in range(evaluation_log.EVALUATIONS_KEPT + 5):
+    for number in range(evaluation_log.EVALUATIONS_LOGGED + 5):
         load(measured, f"SELECT {number}", rows=2, place=f"place {number}")
 
-    assert len(measured.evaluations) == evaluation_log.EVALUATIONS_KEPT
+    assert len(measured.evaluations) == evaluation_log.EVALUATIONS_LOGGED
     assert measured.evaluations_omitted == 5
-    assert measured.rows == 2 * (evaluation_log.EVALUATIONS_KEPT + 5)
+    assert measured.rows == 2 * (evaluation_log.EVALUATIONS_LOGGED + 5)
 
 
 def test_the_same_statement_at_the_same_place_is_one_evaluation():
@@ -348,7 +348,7 @@ def test_a_statement_that_is_no_plain_text_is_copied_or_named_without_being_aske
     text = Naming("Text", (str,), HOSTILE | {"__hash__": refuse})("SELECT 1")
     composed = Naming("Composed", (), HOSTILE | {"__hash__": refuse})()
     for statement in (text, "SELECT 1", text, composed, composed, b"SELECT 1"):
-        with measured.evaluation_log.load(measured, 0, Book._meta, "raw", None) as one:
+        with measured.new_evaluation(measured, 0, Book._meta, "raw", None) as one:
             one.ran(statement, "default")
             one.close(1)
 
@@ -466,7 +466,7 @@ def test_saving_is_up_to_whoever_configured_it(defaults):
 
 
 def test_the_budget_is_a_share_of_the_time_of_the_process():
-    overhead.spend(0.001)
+    overhead.add(0.001)
 
     assert overhead.is_within(1.0)
     assert not overhead.is_within(0.0)

@@ -7,23 +7,23 @@ from django_memsize.values import (
     Alternatives,
     Amount,
     CallSite,
+    Diff,
+    Evaluation,
     Instances,
     LeftOut,
-    Loading,
+    NearPeak,
     Summary,
-    TopMoment,
-    TopTypes,
     TypeTotal,
     Way,
 )
 
-ACCOUNTS = Loading(
+ACCOUNTS = Evaluation(
     "bank.Account",
     "instances",
     3090,
     0.03,
     CallSite("bank/views.py", 41, "accounts"),
-    types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_000_000)),)),
+    types=Diff.of((("bank.models.Account", TypeTotal(3090, 3_000_000)),)),
 )
 SUMMARY = Summary(
     kind="request",
@@ -32,7 +32,7 @@ SUMMARY = Summary(
     status=200,
     duration=0.05,
     rows=3090,
-    types=TopTypes((("str", TypeTotal(2, 100)),)),
+    types=Diff.of((("str", TypeTotal(2, 100)),)),
     loadings=(ACCOUNTS,),
     evaluations_omitted=0,
     evaluations_without_types=0,
@@ -53,7 +53,7 @@ def but(**changes):
 
 
 def grown(size):
-    return TopTypes((("bank.models.Account", TypeTotal(3090, size)),))
+    return Diff.of((("bank.models.Account", TypeTotal(3090, size)),))
 
 
 def test_the_sentence_names_what_was_loaded_where_and_how_large():
@@ -221,7 +221,7 @@ def amount(size):
 METERED = but(
     instrument="meter",
     engine="compiled",
-    types=TopTypes((("str", TypeTotal(2, 1000)),)),
+    types=Diff.of((("str", TypeTotal(2, 1000)),)),
     loadings=(
         dataclasses.replace(
             ACCOUNTS, allocated=20_000_000, peak=4_200_000, alive=3_000_000, retained=120
@@ -233,9 +233,9 @@ METERED = but(
     retained=amount(1000),
     garbage=amount(3_100_000),
     free_lists=amount(100_000),
-    garbage_types=TopTypes((("bank.models.Account", TypeTotal(3090, 3_100_000)),)),
-    free_lists_types=TopTypes((("tuple", TypeTotal(100, 100_000)),)),
-    moment=TopMoment("bank.Account", 3090, ACCOUNTS.site, ACCOUNTS.types),
+    garbage_types=Diff.of((("bank.models.Account", TypeTotal(3090, 3_100_000)),)),
+    free_lists_types=Diff.of((("tuple", TypeTotal(100, 100_000)),)),
+    moment=NearPeak("bank.Account", 3090, ACCOUNTS.site, ACCOUNTS.types),
 )
 
 
@@ -334,10 +334,8 @@ def test_words_are_explained_where_they_matter():
     meanings = {
         "Retained: something outside": metered(**kept(20_000)),
         "Dead: ": METERED,
-        "(buffers): ": metered(types=TopTypes((("(buffers)", TypeTotal(1, 100)),))),
-        "(free lists): ": metered(
-            free_lists_types=TopTypes((("(free lists)", TypeTotal(1, 100)),))
-        ),
+        "(buffers): ": metered(types=Diff.of((("(buffers)", TypeTotal(1, 100)),))),
+        "(free lists): ": metered(free_lists_types=Diff.of((("(free lists)", TypeTotal(1, 100)),))),
     }
 
     for text, summary in meanings.items():
@@ -473,7 +471,7 @@ def test_without_rows_there_is_nothing_to_compare():
     assert " |             - | " in text
 
 
-LOOP = Loading(
+LOOP = Evaluation(
     "bank.Branch",
     "lazy",
     300,

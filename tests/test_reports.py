@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from django_memsize import engine, measure
 from django_memsize.models import Report
-from django_memsize.reports import storage
+from django_memsize.reports import recordings
 from django_memsize.values import Amount
 from tests.app.models import Account, Author
 from tests.visits import WITH_EVALUATIONS, create_accounts
@@ -32,7 +32,7 @@ def kept():
 
 
 def stored(recording):
-    storage.keep(recording)
+    recordings.store(recording)
     return Report.objects.get()
 
 
@@ -127,7 +127,7 @@ def test_a_report_of_the_meter_is_one_insert(kept):
         kept.extend(Author.objects.all())
 
     with CaptureQueriesContext(connection) as captured:
-        storage.keep(recording)
+        recordings.store(recording)
 
     written = [one["sql"] for one in captured if one["sql"].startswith(("INSERT", "UPDATE"))]
     assert len(written) == 1
@@ -135,12 +135,12 @@ def test_a_report_of_the_meter_is_one_insert(kept):
 
 def test_a_request_is_stored_once_it_is_really_over(client):
     create_accounts(200)
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         response = client.get("/accounts/response/")
         assert response.status_code == 200
         assert reports == []
 
-        storage.analyse()
+        recordings.analyse_now()
 
     (report,) = reports
     assert report.retained_bytes is not None

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from django_memsize import engine
+from django_memsize import engine, process
 from django_memsize.measuring import deferred, overhead, referrers
 from tests.windows import no_collector
 
@@ -20,10 +20,10 @@ class Node:
 
 @pytest.fixture(autouse=True)
 def _waiting_alone():
-    deferred.forget()
+    process.reset()
     with no_collector():
         yield
-    deferred.forget()
+    process.reset()
     gc.collect()
 
 
@@ -54,7 +54,7 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
             if about_to_end and number == 0:
                 about_to_end.clear()
                 deferred.wait((), lambda _: analysed.append("later"))
-                deferred.keep_time(lambda: True)
+                deferred.start_thread(lambda: True)
             return number
 
     def afterwards():
@@ -63,7 +63,7 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
 
     monkeypatch.setattr(deferred, "_waiting", Interleaved())
     deferred.wait((), lambda _: analysed.append("first"))
-    deferred.keep_time(afterwards)
+    deferred.start_thread(afterwards)
 
     assert wait_until(lambda: analysed == ["first", "later"])
 
@@ -72,7 +72,7 @@ def test_time_is_kept_again_after_the_thread_has_ended():
     analysed = []
     for number in range(3):
         deferred.wait((), lambda _, number=number: analysed.append(number))
-        deferred.keep_time(lambda: True)
+        deferred.start_thread(lambda: True)
         assert wait_until(lambda: not deferred._ticking.locked())
 
     assert analysed == [0, 1, 2]
@@ -87,8 +87,8 @@ def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", fails)
         with pytest.raises(RuntimeError):
-            deferred.keep_time(lambda: True)
-    deferred.keep_time(lambda: True)
+            deferred.start_thread(lambda: True)
+    deferred.start_thread(lambda: True)
 
     assert wait_until(lambda: analysed == ["analysed"])
 
@@ -102,8 +102,8 @@ def test_those_who_could_not_be_settled_wait_on():
     deferred.wait((), interrupted)
     deferred.wait((), lambda _: analysed.append("analysed"))
     with pytest.raises(KeyboardInterrupt):
-        deferred.analyse()
-    deferred.analyse()
+        deferred.analyse_now()
+    deferred.analyse_now()
 
     assert analysed == ["analysed"]
 
@@ -122,7 +122,7 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
     requests = [in_a_circle(), in_a_circle()]
     for request in requests:
         deferred.wait((request,), then)
-    deferred.analyse()
+    deferred.analyse_now()
 
     assert kinds == [["Node", "Node", "dict", "dict"]] * 2  # what those lead to needs no search
     assert arounds[0] is arounds[1]
@@ -135,7 +135,7 @@ def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all(
 def test_nothing_is_looked_for_where_the_request_is_gone():
     analysed = []
     deferred.wait((weakref.ref(Node()),), analysed.append)
-    deferred.analyse()
+    deferred.analyse_now()
 
     assert analysed == [None]
 
@@ -165,7 +165,7 @@ def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
     analysed = []
     monkeypatch.setattr(engine, "find_referrers", fails)
     deferred.wait((in_a_circle(),), analysed.append)
-    deferred.analyse()
+    deferred.analyse_now()
 
     assert analysed == [None]
 
@@ -175,7 +175,7 @@ def test_a_thread_that_serves_leaves_the_search_to_the_one_that_keeps_time():
     settled_by = []
     request = in_a_circle()
     deferred.wait((request,), lambda _: settled_by.append(threading.current_thread().name))
-    deferred.keep_time(lambda: True)
+    deferred.start_thread(lambda: True)
     deadline = time.monotonic() + PATIENCE
     while not settled_by and time.monotonic() < deadline:
         deferred.analyse_what_is_over()

@@ -17,11 +17,11 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 import django_memsize as memsize
-from django_memsize.measuring import in_flight, instruments, recording
+from django_memsize.measuring import in_flight, instruments, recording, spans
 from django_memsize.measuring.recording import Recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
-from django_memsize.reports import storage
+from django_memsize.reports import writer
 from django_memsize.tools import measure
 from tests.app.models import Author
 
@@ -117,7 +117,7 @@ def test_an_interrupt_in_the_census_of_a_query_leaves_the_collector_on(monkeypat
         with pytest.raises(KeyboardInterrupt):
             list(Author.objects.all())
         assert gc.isenabled()
-        assert isinstance(recording.open_span(), recording.Recording)
+        assert isinstance(spans.open_span(), recording.Recording)
 
 
 @pytest.mark.django_db
@@ -141,7 +141,7 @@ def test_what_outlives_its_recording_is_not_recorded():
     with memsize.measure("block") as measured:
         context = contextvars.copy_context()
 
-    assert context.run(recording.open_span) is None
+    assert context.run(spans.open_span) is None
     assert measured.closed
 
 
@@ -193,8 +193,8 @@ def test_a_saved_block_is_never_cold(settings):
 
 
 def test_drops_are_told_once_however_many_save_together():
-    counter = storage._Counter()
-    counter.add(5)
+    counter = writer._Writer()
+    counter.add_dropped(5)
     taken = []
     threads = [threading.Thread(target=lambda: taken.append(counter.take())) for _ in range(8)]
     for thread in threads:
@@ -224,7 +224,7 @@ def test_what_threads_load_at_the_same_line_adds_up_exactly():
     def load():
         barrier.wait(30)
         for number in range(times):
-            one = inner.evaluation_log.load(inner, 0, Author._meta, "instances", None)
+            one = inner.new_evaluation(inner, 0, Author._meta, "instances", None)
             one.open()
             one.ran(statements[number % 2], "default")
             one.end(2, {"app.Author": 2, f"app.Book{number % 4}": 1})
@@ -252,12 +252,12 @@ def test_what_threads_load_at_the_same_line_adds_up_exactly():
 
 
 def test_reports_wait_only_so_many():
-    waiting = storage._Waiting()
+    waiting = writer._Writer()
 
-    accepted = [waiting.put(Report()) for _ in range(storage._WAITING_AT_MOST + 3)]
+    accepted = [waiting.put(Report()) for _ in range(writer._MOST_QUEUED + 3)]
 
     assert accepted.count(False) == 3
-    assert len(waiting) == storage._WAITING_AT_MOST
+    assert len(waiting) == writer._MOST_QUEUED
 
 
 @pytest.mark.skipif(
@@ -290,7 +290,7 @@ def test_a_report_does_not_come_between_the_reading_and_the_writing_of_another(s
     thread.start()
     reading.wait(30)
     served().close()
-    stored_meanwhile = len(storage._waiting)
+    stored_meanwhile = len(writer._writer.queue)
     other_closed.set()
     thread.join(60)
 

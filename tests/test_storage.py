@@ -11,11 +11,12 @@ from django.http import HttpResponse
 from django.test import Client
 from django.urls import path
 
-from django_memsize import measure
+from django_memsize import measure, process
 from django_memsize.measuring import errors, in_flight
 from django_memsize.measuring.recording import Recording
 from django_memsize.models import Report
-from django_memsize.reports import storage
+from django_memsize.reports import recordings, writer
+from django_memsize.reports.build import RequestFacts
 from django_memsize.values import TypeTotal
 from tests import urls
 from tests.app.models import Account, Author
@@ -30,10 +31,10 @@ pytestmark = [pytest.mark.usefixtures("measured", "quick_census"), pytest.mark.c
 @pytest.fixture(autouse=True)
 def _log_speaks_again(monkeypatch):
     """Have the log of each test begin with a line to spare."""
-    monkeypatch.setattr(storage, "_missing_table", errors.RateLimitedWarning())
-    monkeypatch.setattr(storage, "_manual_transactions", errors.RateLimitedWarning())
-    monkeypatch.setattr(storage, "_contained", errors.ErrorBoundary("storing a report"))
-    storage.forget()
+    monkeypatch.setattr(writer, "_missing_table", errors.RateLimitedWarning())
+    monkeypatch.setattr(writer, "_manual_transactions", errors.RateLimitedWarning())
+    monkeypatch.setattr(writer, "_contained", errors.ErrorBoundary("storing a report"))
+    process.reset()
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_recording_becomes_a_report(settings):
     with measure("nightly import") as recording:
         list(Author.objects.all())
 
-    kept = storage.keep(recording)
+    kept = recordings.store(recording)
 
     report = Report.objects.get()
     assert kept == report
@@ -100,7 +101,7 @@ def test_a_recording_not_yet_ended_is_ended_by_storing_it():
     recording = Recording("work")
     recording.open()
 
-    storage.keep(recording)
+    recordings.store(recording)
 
     assert recording.closed
     assert not Report.objects.get().incomplete
@@ -110,8 +111,8 @@ def test_a_recording_not_yet_ended_is_ended_by_storing_it():
 @pytest.mark.django_db
 def test_only_the_first_of_a_route_is_cold():
     for route, method in [("/a/", "GET"), ("/a/", "GET"), ("/a/", "POST"), ("/b/", "GET")]:
-        storage.keep(recorded(kind="request"), storage.Facts(route, method, 200))
-    storage.keep(recorded())
+        recordings.store(recorded(kind="request"), RequestFacts(route, method, 200))
+    recordings.store(recorded())
 
     first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
     assert list(first_request) == [True, False, True, True, False]
@@ -123,7 +124,7 @@ def test_a_number_too_large_for_a_column_is_stored_as_the_largest():
     recording.evaluation_log.rows = 2**70
     recording._instrument.diff = type(recording.diff)({"huge": -(2**70)}, {"huge": -(2**80)})
 
-    report = storage.keep(recording)
+    report = recordings.store(recording)
 
     report.refresh_from_db()
     assert (report.rows, report.net_objects, report.net_bytes) == (2**63 - 1, 1 - 2**63, 1 - 2**63)
@@ -132,7 +133,7 @@ def test_a_number_too_large_for_a_column_is_stored_as_the_largest():
 
 @pytest.mark.django_db
 def test_a_name_is_stored_without_what_a_database_or_a_terminal_chokes_on():
-    storage.keep(recorded("a\x00b\x1b[1m\u202e\ud800" + "c" * 70_000))
+    recordings.store(recorded("a\x00b\x1b[1m\u202e\ud800" + "c" * 70_000))
 
     route = Report.objects.get().route
     assert route.startswith("a\ufffdb\ufffd[1m\ufffd\ufffdccc")
@@ -144,7 +145,7 @@ def test_a_name_is_stored_without_what_a_database_or_a_terminal_chokes_on():
 def test_as_many_reports_are_kept_as_the_settings_say(settings, retention):
     settings.MEMSIZE = {"RETENTION": retention}
     for number in range(6):
-        storage.keep(recorded(f"work {number}"))
+        recordings.store(recorded(f"work {number}"))
         assert Report.objects.count() == min(number + 1, retention)
 
     names = Report.objects.order_by("pk").values_list("route", flat=True)
@@ -162,7 +163,7 @@ def test_reports_go_to_the_database_of_the_settings(client, settings):
 
 @pytest.mark.django_db
 def test_what_is_collected_is_not_stored(client):
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         client.get("/nothing/")
 
     assert [report.route for report in reports] == ["/nothing/"]
@@ -180,8 +181,8 @@ def test_the_receivers_of_signals_of_the_program_do_not_hear_of_reports(settings
     for signal in (pre_save, post_save, pre_delete, post_delete):
         signal.connect(receive)
     try:
-        storage.keep(recorded())
-        storage.keep(recorded())
+        recordings.store(recorded())
+        recordings.store(recorded())
         assert heard == []
     finally:
         for signal in (pre_save, post_save, pre_delete, post_delete):
@@ -195,7 +196,7 @@ def test_the_receivers_of_signals_of_the_program_do_not_hear_of_reports(settings
 def test_nothing_is_stored_where_it_is_switched_off(settings, memsize):
     settings.MEMSIZE = memsize
 
-    assert storage.keep(recorded()) is None
+    assert recordings.store(recorded()) is None
     assert not Report.objects.exists()
 
 
@@ -215,11 +216,11 @@ def somebody_elsewhere():
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others wait for each other")
 def test_on_sqlite_a_report_waits_until_nobody_is_under_way_elsewhere():
     somebody = somebody_elsewhere()
-    assert storage.keep(recorded("first")).pk is None
+    assert recordings.store(recorded("first")).pk is None
     assert not Report.objects.exists()
 
-    somebody.leave()
-    storage.keep(recorded("second"))
+    somebody.close()
+    recordings.store(recorded("second"))
 
     routes = Report.objects.order_by("pk").values_list("route", flat=True)
     assert list(routes) == ["first", "second"]
@@ -229,11 +230,11 @@ def test_on_sqlite_a_report_waits_until_nobody_is_under_way_elsewhere():
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others wait for each other")
 def test_reports_that_cannot_wait_any_more_are_dropped_and_counted():
     somebody = somebody_elsewhere()
-    accepted = [storage.keep(recorded()) is not None for _ in range(103)]
+    accepted = [recordings.store(recorded()) is not None for _ in range(103)]
     assert accepted == [True] * 100 + [False] * 3
 
-    somebody.leave()
-    storage.flush()
+    somebody.close()
+    writer.flush()
 
     assert Report.objects.count() == 100
     assert sum(Report.objects.values_list("dropped", flat=True)) == 3
@@ -243,14 +244,14 @@ def test_reports_that_cannot_wait_any_more_are_dropped_and_counted():
 def test_without_autocommit_a_report_is_dropped_for_nobody_would_commit_it(caplog):
     transaction.set_autocommit(False)
     try:
-        storage.keep(recorded())
+        recordings.store(recorded())
         Author.objects.create(name="somebody")
         transaction.rollback()
     finally:
         transaction.set_autocommit(True)
 
     assert "autocommit" in caplog.text
-    assert storage.keep(recorded()).dropped == 1
+    assert recordings.store(recorded()).dropped == 1
 
 
 # Tables not migrated
@@ -451,16 +452,16 @@ def test_a_block_stored_inside_a_transaction_shares_its_fate():
 
 def test_what_was_under_way_at_a_fork_is_not_counted_in_the_child():
     span = in_flight.InFlight()
-    in_flight._forget()
+    process.reset()
     assert others_under_way() == 0
-    span.leave()
+    span.close()
     assert others_under_way() == 0
 
 
 @pytest.mark.django_db
 def test_a_child_does_not_report_what_its_parent_dropped():
     with refusing(OperationalError("gone")):
-        storage.keep(recorded())
-    storage.forget()  # as after a fork
+        recordings.store(recorded())
+    process.reset()  # as after a fork
 
-    assert storage.keep(recorded()).dropped == 0
+    assert recordings.store(recorded()).dropped == 0

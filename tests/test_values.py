@@ -1,6 +1,6 @@
 import pytest
 
-from django_memsize.values import CallSite, Diff, Loading, Sized, Snapshot, TopTypes, TypeTotal
+from django_memsize.values import CallSite, Diff, Evaluation, Sized, Snapshot, TypeTotal
 
 
 def snapshot(rows, **circumstances):
@@ -95,7 +95,7 @@ def test_what_shrank_most_is_among_the_largest():
 def test_top_types_keep_the_sum_of_the_others():
     diff = diff_of({"a": (1, 300), "b": (2, 200), "c": (3, 100)})
 
-    top = TopTypes.of(diff, 1)
+    top = Diff.top(diff, 1)
 
     assert top.rows == (("a", TypeTotal(1, 300)),)
     assert (top.others, top.other) == (2, TypeTotal(5, 300))
@@ -103,7 +103,7 @@ def test_top_types_keep_the_sum_of_the_others():
 
 
 def test_a_table_of_top_types_ends_with_the_others_in_one_row():
-    top = TopTypes.of(diff_of({f"t{n}": (1, n) for n in range(1, 6)}), 3)
+    top = Diff.top(diff_of({f"t{n}": (1, n) for n in range(1, 6)}), 3)
 
     assert top.table(2).splitlines()[-1].split() == "(3 other types) | 3 | 6 B".split()
 
@@ -119,6 +119,6 @@ def test_a_tree_is_indented_by_four_blanks():
 def test_the_size_of_a_loading_is_unknown_without_a_table():
     site = CallSite("bank/views.py", 41, "accounts")
 
-    assert Loading("bank.Account", "instances", 3, 0.1, site).size is None
-    assert Loading("bank.Account", "instances", 3, 0.1, site, types=TopTypes()).size == 0
+    assert Evaluation("bank.Account", "instances", 3, 0.1, site).size is None
+    assert Evaluation("bank.Account", "instances", 3, 0.1, site, types=Diff.of()).size == 0
     assert str(site) == "bank/views.py:41"

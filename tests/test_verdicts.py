@@ -3,15 +3,15 @@ import dataclasses
 import pytest
 
 from django_memsize.reports import findings
-from django_memsize.reports.findings import Verdict
-from django_memsize.values import SQL_STORED, Amount, CallSite, Loading, Summary, TopTypes
+from django_memsize.reports.findings import Finding
+from django_memsize.values import SQL_STORED, Amount, CallSite, Diff, Evaluation, Summary
 
 KB, MB = 1024, 1024**2
 SITE = CallSite("bank/views.py", 41, "accounts")
 PLACE = ("bank.Account", "instances", "bank/views.py:41")
 
-BLOAT = Verdict("bloat?", "2.0 MB at its end, not kept: bloat, if fewer rows or fields would do.")
-ONE_REPORT = Verdict(
+BLOAT = Finding("bloat?", "2.0 MB at its end, not kept: bloat, if fewer rows or fields would do.")
+ONE_REPORT = Finding(
     "leak or cache?",
     "2.0 MB kept: a leak if each request keeps as much, a cache if only one does. To tell, see two "
     "more of the same process (memprofile run --repeat 3).",
@@ -20,7 +20,9 @@ ONE_REPORT = Verdict(
 
 def loading(alive, retained, **values):
     values = {"sql": "x" * 256, "site": SITE} | values
-    return Loading("bank.Account", "instances", 3090, 0.1, alive=alive, retained=retained, **values)
+    return Evaluation(
+        "bank.Account", "instances", 3090, 0.1, alive=alive, retained=retained, **values
+    )
 
 
 def request(*loadings, **values):
@@ -31,7 +33,7 @@ def request(*loadings, **values):
         "status": 200,
         "duration": 0.1,
         "rows": 3090,
-        "types": TopTypes(),
+        "types": Diff.of(),
         "loadings": loadings,
         "evaluations_omitted": 0,
         "evaluations_without_types": 0,
@@ -152,7 +154,7 @@ COMPARED = "reports compared (same route and process)"
 def test_other_requests_tell_a_leak_from_a_cache(others, word, meaning):
     found = findings.verdicts(request(loading(2 * MB, 2 * MB)), others)
 
-    assert found == [(Verdict(word, meaning),)]
+    assert found == [(Finding(word, meaning),)]
 
 
 def test_other_requests_say_nothing_of_what_is_not_kept():
@@ -174,6 +176,6 @@ def test_what_is_kept_is_known_by_where_it_was_loaded():
 
 
 def test_a_word_has_a_name_for_its_style():
-    names = [Verdict(word, "").name for word in ("bloat?", "leak?", "cache?", "leak or cache?")]
+    names = [Finding(word, "").name for word in ("bloat?", "leak?", "cache?", "leak or cache?")]
 
     assert names == ["bloat", "leak", "cache", "leak-or-cache"]

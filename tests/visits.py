@@ -4,8 +4,8 @@ import datetime
 
 from django.test import override_settings
 
-from django_memsize.measuring import in_flight, recording
-from django_memsize.reports import storage
+from django_memsize.measuring import in_flight, spans
+from django_memsize.reports import recordings
 from tests.app.models import Account
 
 MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
@@ -38,17 +38,17 @@ def without_and_with_memsize(settings, outcome):
     with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
         expected = outcome()
 
-    with storage.collecting() as reports:
+    with recordings.collecting() as reports:
         got = outcome()
 
-    assert recording.open_span() is None
+    assert spans.open_span() is None
     assert others_under_way() == 0
     return expected, got, reports
 
 
 def others_under_way():
     """Return how many stretches count as under way at this moment."""
-    return in_flight.InFlight().leave()
+    return in_flight.InFlight().close()
 
 
 def headers_of(response):

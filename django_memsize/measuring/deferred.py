@@ -1,51 +1,55 @@
-"""Recordings that have ended, until their requests are really over.
+"""Recordings that are closed and wait for their requests to be over.
 
-A request and its response hold much of what was allocated: whether the rest is retained can be told
-once they are gone. That is soon after the last byte, or, where they are part of a cycle, whenever
-Python's collector comes: nobody waits for that longer than a moment. Then it is looked for.
+A request and its response hold much of what was allocated. Whether the rest is retained is known
+once both are gone: soon after the last byte, or, where they are in a reference cycle, when Python's
+collector runs. A recording waits 0.25 s at most; then what refers to its request is looked for.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
+from .. import process
 from ..values import ours
 from .errors import ErrorBoundary
 from .referrers import ExternalObjects, Watched, find_external_objects
 from .spans import uncredited
 
-_LATEST: Final = 0.25
+_LONGEST_WAIT: Final = 0.25
 _PAUSE: Final = 0.02
-_AT_MOST: Final = 100
+_MOST_WAITING: Final = 100
 
-Then: TypeAlias = Callable[[ExternalObjects | None], object]
+Callback: TypeAlias = Callable[[ExternalObjects | None], object]
 
-_contained: Final = ErrorBoundary("django-memsize: settling a recording")
+_contained: Final = ErrorBoundary("django-memsize: analysing a recording")
 
 
 @ours
-class _Ended:
-    __slots__ = ("_gone_since", "_since", "of", "share", "then", "watched")
+class _Waiting:
+    """A closed recording that waits: ``callback`` analyses it."""
 
-    def __init__(self, watched: Watched, then: Then, of: object, share: float) -> None:
+    __slots__ = ("_gone_since", "_since", "callback", "max_overhead", "owner", "watched")
+
+    def __init__(
+        self, watched: Watched, callback: Callback, owner: object, max_overhead: float
+    ) -> None:
         self.watched = watched
         self._since = time.monotonic()
         self._gone_since: float | None = None
-        self.then = then
-        self.of = of
-        self.share = share
+        self.callback = callback
+        self.owner = owner
+        self.max_overhead = max_overhead
 
-    def is_over(self) -> bool:
-        is_late = time.monotonic() - self._since >= _LATEST
+    def is_due(self) -> bool:
+        is_late = time.monotonic() - self._since >= _LONGEST_WAIT
         return is_late if self.is_alive() else self.is_gone()
 
     def is_gone(self) -> bool:
-        # The collector clears weak references first, and frees what they referred to last: in
-        # between it runs finalisers, and with them any thread (Modules/gcmodule.c).
+        # The collector clears weak references first, and frees the objects last. In between it
+        # runs finalisers, and with them any thread (Modules/gcmodule.c, Python/gc.c).
         now = time.monotonic()
         if self._gone_since is None and not self.is_alive():
             self._gone_since = now
@@ -56,108 +60,122 @@ class _Ended:
 
 
 @ours
-class _Waiting(list[_Ended]):
+class _WaitingList(list[_Waiting]):
     __slots__ = ()
 
 
-_waiting: Final = _Waiting()
-_ticking = threading.Lock()
+@ours
+class _Deferred:
+    """The waiting recordings of this process, and the lock that its one background thread holds."""
+
+    __slots__ = ("thread_lock", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting = _WaitingList()
+        self.reset()
+
+    def reset(self) -> None:
+        self.thread_lock = threading.Lock()
+        self.waiting.clear()
 
 
-def wait(watched: Watched, then: Then, of: object = None, share: float = 1.0) -> bool:
-    """Have ``then`` called once what ``watched`` refers to is gone, or may as well be.
+_deferred: Final = process.register(_Deferred())
 
-    It is given what leads there where that is alive by then, and all our work within this share of
-    the CPU time of the process. False, and nothing is done, where too many wait already. ``of`` is
-    for ``analyse``.
+
+def wait(
+    watched: Watched, callback: Callback, owner: object = None, max_overhead: float = 1.0
+) -> bool:
+    """Call ``callback`` once the objects in ``watched`` are gone, or after 0.25 s.
+
+    The callback takes the external objects that refer to those that are still alive, or None.
+    Looking for external objects stops at ``max_overhead`` as a share of the CPU time of the
+    process. ``owner`` selects recordings in ``analyse_now()``. Returns False, and defers nothing,
+    if 100 recordings wait already.
     """
-    if len(_waiting) >= _AT_MOST:
+    if len(_deferred.waiting) >= _MOST_WAITING:
         return False
-    _waiting.append(_Ended(watched, then, of, share))
+    _deferred.waiting.append(_Waiting(watched, callback, owner, max_overhead))
     return True
 
 
-def analyse(of: object = None) -> None:
-    """Wait no longer: for those of something, or for all."""
-    _analyse(lambda ended: of is None or ended.of is of)
+def analyse_now(owner: object = None) -> None:
+    """Call the callbacks that wait for ``owner``, or all, without waiting any longer."""
+    _analyse(lambda waiting: owner is None or waiting.owner is owner)
 
 
 def analyse_what_is_over() -> None:
-    """Settle those whose time has come, but what has to be looked for if time is kept."""
-    if _waiting:
-        _analyse(_Ended.is_gone if _ticking.locked() else _Ended.is_over)
+    """Call the callbacks that are due.
+
+    While the background thread runs, those that need a search for external objects are left to it.
+    """
+    if _deferred.waiting:
+        is_busy = _deferred.thread_lock.locked()
+        _analyse(_Waiting.is_gone if is_busy else _Waiting.is_due)
 
 
-def keep_time(afterwards: Callable[[], bool]) -> None:
-    """Settle in the background from now on, until nothing waits and ``afterwards()`` is done."""
-    ticking = _ticking
-    if ticking.acquire(blocking=False):
+def start_thread(afterwards: Callable[[], bool]) -> None:
+    """Call what is due from a background thread, until nothing waits and ``afterwards()`` is True.
+
+    Does nothing while such a thread runs.
+    """
+    thread_lock = _deferred.thread_lock
+    if thread_lock.acquire(blocking=False):
         try:
             threading.Thread(
-                target=_tick, args=(afterwards, ticking), name="memsize", daemon=True
+                target=_run, args=(afterwards, thread_lock), name="memsize", daemon=True
             ).start()
         except BaseException:
-            ticking.release()
+            thread_lock.release()
             raise
 
 
-def forget() -> None:
-    """Forget what waits, as a new process would."""
-    global _ticking
-    _ticking = threading.Lock()
-    _waiting.clear()
-
-
-def _tick(afterwards: Callable[[], bool], ticking: threading.Lock) -> None:
+def _run(afterwards: Callable[[], bool], thread_lock: threading.Lock) -> None:
     done = False
     try:
-        while _waiting or not done:
+        while _deferred.waiting or not done:
             time.sleep(_PAUSE)
             done = True
             with _contained:
-                _analyse(_Ended.is_over)
+                _analyse(_Waiting.is_due)
                 done = afterwards()
     finally:
-        ticking.release()
-    if _waiting:  # since the last look, by somebody who still found us here
-        keep_time(afterwards)
+        thread_lock.release()
+    if _deferred.waiting:  # added after the last look, by a caller that found the thread running
+        start_thread(afterwards)
 
 
-def _analyse(wanted: Callable[[_Ended], bool]) -> None:
-    taken = _take(wanted)
-    around = None
+def _analyse(is_wanted: Callable[[_Waiting], bool]) -> None:
+    taken = _take(is_wanted)
+    external = None
     try:
         with _contained, uncredited():
-            around = _find_external_objects(taken)
+            external = _find_external_objects(taken)
         while taken:
-            taken.pop(0).then(around)
+            taken.pop(0).callback(external)
     finally:
-        _waiting.extend(taken)
-        if around is not None:
-            around.clear()
+        _deferred.waiting.extend(taken)
+        if external is not None:
+            external.clear()
 
 
-def _take(wanted: Callable[[_Ended], bool]) -> _Waiting:
-    taken = _Waiting()
-    for ended in tuple(_waiting):
-        if wanted(ended):
+def _take(is_wanted: Callable[[_Waiting], bool]) -> _WaitingList:
+    taken = _WaitingList()
+    for waiting in tuple(_deferred.waiting):
+        if is_wanted(waiting):
             try:
-                _waiting.remove(ended)
-            except ValueError:  # another thread was quicker
+                _deferred.waiting.remove(waiting)
+            except ValueError:  # another thread took it
                 continue
-            taken.append(ended)
+            taken.append(waiting)
     return taken
 
 
-def _find_external_objects(taken: _Waiting) -> ExternalObjects | None:
-    """Look once for all of them."""
-    alive = [ended for ended in taken if ended.is_alive()]
+def _find_external_objects(taken: _WaitingList) -> ExternalObjects | None:
+    """Search once for all recordings; each bears an equal share of the cost."""
+    alive = [waiting for waiting in taken if waiting.is_alive()]
     if not alive:
         return None
-    watched = [reference for ended in alive for reference in ended.watched]
-    around = find_external_objects(watched, max(ended.share for ended in alive))
-    around.cost /= len(taken)
-    return around
-
-
-os.register_at_fork(after_in_child=forget)
+    watched = [reference for waiting in alive for reference in waiting.watched]
+    external = find_external_objects(watched, max(waiting.max_overhead for waiting in alive))
+    external.cost /= len(taken)
+    return external

@@ -1,12 +1,13 @@
-"""What becomes of a fault of ours: the program does not notice, the log says it once a minute."""
+"""The error boundary: a fault of django-memsize is logged, and never reaches the program."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 from ..formatting import plain
 from ..values import ours
@@ -14,12 +15,15 @@ from . import source_files
 
 logger = logging.getLogger("django_memsize")
 
-_SILENCE = 60.0
+_INTERVAL: Final = 60.0
+"""Seconds between two warnings of the same kind."""
+
+_LONGEST_MESSAGE: Final = 500
 
 
 @ours
 class RateLimitedWarning:
-    """A line of the log that is written at most once a minute."""
+    """A warning that is logged at most once a minute."""
 
     __slots__ = ("_quiet_until",)
 
@@ -27,38 +31,39 @@ class RateLimitedWarning:
         self._quiet_until = 0.0
 
     def log(self, message: str, *args: object) -> None:
-        """Log a warning, unless there was one within the last minute. Raises nothing."""
+        """Log the warning, unless it was logged within the last minute. Raises nothing."""
         now = time.monotonic()
         if now >= self._quiet_until:
-            self._quiet_until = now + _SILENCE
-            try:
+            self._quiet_until = now + _INTERVAL
+            # A filter or a handler of the program may raise; nothing is left to log that to.
+            with contextlib.suppress(Exception):
                 logger.warning(message, *args)
-            except Exception:
-                pass  # a filter or a handler of the program's; there is nowhere left to say so
 
 
 @ours
 class ErrorBoundary:
-    """Swallows every ``Exception`` of a ``with`` block, and logs the first of each minute.
+    """A ``with`` block that swallows every ``Exception``, and logs the first of each minute.
 
-    Counts in ``number`` what it swallowed. Leaves alone what is no ``Exception``: an exit, an
-    interrupt, the cancelling of a task. With ``only_ours`` also what was raised in code that we do
-    not call: the handler of a signal, a time limit say, which may strike while we are at work.
+    ``number`` counts the swallowed exceptions. A ``BaseException`` that is no ``Exception`` passes:
+    an exit, an interrupt, the cancellation of a task. With ``only_ours`` an exception that was
+    raised in code which django-memsize does not call passes as well: the handler of a signal, such
+    as a time limit, may run while django-memsize is at work.
     """
 
-    __slots__ = ("_doing", "_only_ours", "_reminder", "number")
+    __slots__ = ("_action", "_only_ours", "_warning", "number")
 
-    def __init__(self, doing: str, only_ours: bool = False) -> None:
-        self._doing = doing
+    def __init__(self, action: str, only_ours: bool = False) -> None:
+        self._action = action
         self._only_ours = only_ours
-        self._reminder = RateLimitedWarning()
+        self._warning = RateLimitedWarning()
         self.number = 0
 
     def entering(self, make: Callable[[Any], Any], argument: object) -> _Entering:
         """Return a ``with`` block inside the context manager that ``make(argument)`` returns.
 
-        The manager's faults are swallowed, those of the block are not. The block is run in any
-        case, and given None where there is no manager, or it failed to enter.
+        Swallows the exceptions of making, entering and leaving the manager; those of the block
+        pass. The block always runs. Its value is the manager, or None if there is none or it could
+        not be entered.
         """
         return _Entering(self, make, argument)
 
@@ -74,38 +79,37 @@ class ErrorBoundary:
         return isinstance(error, Exception) and self.swallows(error)
 
     def swallows(self, error: Exception) -> bool:
-        """Swallow what was caught, or tell that it is to be raised again.
+        """Log and count an exception; return False if it has to be raised again.
 
-        For the few places that are run so often that a ``with`` block is felt::
+        For code that runs for each query, where a ``with`` block is too expensive::
 
             except Exception as error:
-                if not contained.swallows(error):
+                if not boundary.swallows(error):
                     raise
         """
-        try:
-            if self._only_ours and not _was_called_by_us(error.__traceback__):
+        # Where even the traceback cannot be read, the fault is taken for one of ours.
+        with contextlib.suppress(Exception):
+            if self._only_ours and not _was_raised_by_memsize(error.__traceback__):
                 return False
-        except Exception:
-            pass  # then it was ours all the more
         self.number += 1
-        self._reminder.log("%s failed: %s: %s", self._doing, type(error).__name__, _said(error))
+        self._warning.log("%s failed: %s: %s", self._action, type(error).__name__, _message(error))
         return True
 
 
 @ours
 class _Entering:
-    __slots__ = ("_argument", "_contained", "_make", "_manager")
+    __slots__ = ("_argument", "_boundary", "_make", "_manager")
 
     def __init__(
-        self, contained: ErrorBoundary, make: Callable[[Any], Any], argument: object
+        self, boundary: ErrorBoundary, make: Callable[[Any], Any], argument: object
     ) -> None:
-        self._contained = contained
+        self._boundary = boundary
         self._make = make
         self._argument = argument
         self._manager: Any = None
 
     def __enter__(self) -> Any:
-        with self._contained:
+        with self._boundary:
             manager = self._make(self._argument)
             if manager is not None:
                 manager.__enter__()
@@ -114,11 +118,11 @@ class _Entering:
 
     def __exit__(self, *exception: object) -> None:
         if self._manager is not None:
-            with self._contained:
+            with self._boundary:
                 self._manager.__exit__(*exception)
 
 
-def _was_called_by_us(traceback: TracebackType | None) -> bool:
+def _was_raised_by_memsize(traceback: TracebackType | None) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     return traceback is None or source_files.is_called_by_memsize(
@@ -126,8 +130,8 @@ def _was_called_by_us(traceback: TracebackType | None) -> bool:
     )
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     try:
-        return plain(str(error), 500)
+        return plain(str(error), _LONGEST_MESSAGE)
     except Exception:
-        return "(its message failed, too)"
+        return "(its message cannot be read)"

@@ -1,106 +1,103 @@
-"""Which rows a recording loaded: a line for each evaluation, with its instances and its bytes.
+"""The log of a recording's evaluations: rows, instances and bytes of each.
 
-What a loop loads one row after another, at the same place by the same statement, is one line.
+The rows that a loop loads one after another, at one call site by one statement, are one evaluation
+that ran several times.
 """
 
 from __future__ import annotations
 
-import functools
-import os
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
 
-from .. import engine
-from ..values import Amount, CallSite, Counts, Diff, Instances, Moment, OwnTuple, ours
+from .. import process
+from ..values import Amount, CallSite, Counts, Diff, Evaluation, Instances, NearPeak, OwnTuple, ours
 from . import overhead as process_overhead
-from . import spans
-from .errors import ErrorBoundary
 from .instruments import Census, Instrument, Meter
-from .overhead import Overhead, OverheadTimer
-from .spans import Span, active_span, uncredited
+from .overhead import Overhead
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
 
-_Row = TypeVar("_Row")
+EVALUATIONS_LOGGED: Final = 1000
+"""Evaluations of one recording that are logged; of any more only rows and number are counted."""
 
-EVALUATIONS_KEPT: Final = 1000
-"""Evaluations of one recording beyond these are only counted, with their rows."""
-
-_HIGHER: Final = 1.1
-"""What stands somewhere is told by type only if it stands so much higher than when it was told
-before: telling all of a loop that gathers rows would take the square of its length."""
-
-_contained: Final = ErrorBoundary("django-memsize: measuring", only_ours=True)
-
-_name_of: Final = type.__dict__["__name__"].__get__
-"""The name of a class, whatever its own class makes of that."""
-
-_counting = threading.RLock()
-"""Held while something is added up, which threads of one recording may do at the same time.
-
-No call is made and no object that the collector knows is allocated while it is held: nobody's
-finaliser can run then, and wait for a thread that waits for us."""
+_GROWTH: Final = 1.1
+"""A window is broken down by type again only if it grew by this factor: doing so on each iteration
+of a loop that gathers rows is quadratic."""
 
 
-class Named(Protocol):
-    """What the options of a model say of its name."""
+@ours
+class _Lock:
+    """The lock of all sums that the threads of one recording add to at the same time.
+
+    No call is made and no object that the collector tracks is allocated while it is held.
+    Otherwise a finaliser could run there, and wait for a thread that waits for the lock.
+    """
+
+    __slots__ = ("lock",)
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.lock = threading.RLock()
+
+
+_adding: Final = process.register(_Lock())
+
+
+class NamedModel(Protocol):
+    """The names that the options of a model have (``Model._meta``)."""
 
     @property
     def app_label(self) -> str:
-        """Of which app it is."""
+        """The label of its app."""
 
     @property
     def object_name(self) -> str | None:
-        """What its class is called."""
+        """The name of its class."""
 
     @property
     def label(self) -> str:
         """Both, with a dot between."""
 
 
-def _forget() -> None:
-    global _counting
-    _counting = threading.RLock()  # another thread of the parent's may have held it
-
-
-os.register_at_fork(after_in_child=_forget)
-
-
 @ours
-class _Lines(list["Evaluation"]):
+class _List(list["EvaluationTotals"]):
     __slots__ = ()
 
 
 @ours
-class _Places(dict[tuple[object, ...], "Evaluation"]):
-    # The keys are of a class of ours. A plain tuple finds them, and is made in less time.
+class _ByKey(dict[tuple[object, ...], "EvaluationTotals"]):
+    # The stored keys are of a class of ours. A plain tuple finds them, and is made in less time.
     __slots__ = ()
 
 
 @ours
 class EvaluationLog:
-    """What one recording loaded, also in recordings inside it.
+    """What one recording loaded, the recordings inside it included.
 
-    ``statements`` ran outside of any evaluation: those of cursors, those that write, count() and
-    exists(). ``cursor_rows`` were fetched by cursors, past the ORM.
+    ``rows`` are those of all evaluations. ``statements`` ran outside of evaluations: those of
+    cursors, those that write, ``count()`` and ``exists()``. ``cursor_rows`` were fetched by
+    cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only. ``near_peak`` is
+    what was alive by type at the end of the evaluation where that was most.
     """
 
     __slots__ = (
-        "_evaluations",
-        "_has_told",
+        "_by_key",
+        "_by_statement",
+        "_has_types",
         "_instrument",
-        "_latest",
-        "_statements",
-        "around",
+        "_logged",
+        "_size_near_peak",
         "closed",
         "cursor_rows",
         "max_overhead",
         "measures",
-        "moment",
+        "near_peak",
         "omitted",
+        "outer",
         "overhead",
         "rows",
         "statements",
@@ -111,199 +108,208 @@ class EvaluationLog:
     ) -> None:
         self._instrument = instrument
         self.max_overhead = max_overhead
-        self._has_told = False
-        self._evaluations = _Lines()
-        self._latest = _Places()
-        self._statements = _Places()
+        self._has_types = False
+        self._size_near_peak = 0
+        self._logged = _List()
+        self._by_key = _ByKey()
+        self._by_statement = _ByKey()
         self.overhead = overhead
-        self.around: EvaluationLog | None = None
+        self.outer: EvaluationLog | None = None
         self.measures = measures
         self.closed = False
         self.rows = 0
         self.statements = 0
         self.cursor_rows = 0
         self.omitted = 0
-        self.moment: Moment | None = None
+        self.near_peak: NearPeak | None = None
 
     @property
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """The lines, in the order in which they first ended."""
-        return tuple(self._evaluations)
+    def evaluations(self) -> OwnTuple[Evaluation]:
+        """The evaluations in the order in which they began; one inside another one follows it."""
+        logged = sorted(self._logged, key=lambda totals: totals.started)
+        return OwnTuple(totals.evaluation() for totals in logged)
 
     @property
-    def unmeasured(self) -> int:
-        """How many of them our budget had no room to tell by type."""
-        return sum(one.over_budget for one in self._evaluations)
+    def without_types(self) -> int:
+        """How many evaluations the overhead budget did not allow to break down by type."""
+        return sum(totals.over_budget for totals in self._logged)
 
-    def load(
+    def totals_at(
         self,
-        outer: Span,
-        owner: int,
-        model: Named,
+        parent: EvaluationTotals | None,
+        model: NamedModel,
         kind: str,
         site: CallSite | None,
-        streamed: bool = False,
-    ) -> EvaluationSpan:
-        """Return a loading that is about to begin. Which line it is on, its statement decides."""
-        parent = outer.evaluation if type(outer) is EvaluationSpan else None
-        # Both are kept by the line that has the key: their numbers are no other's meanwhile.
-        place = (id(parent), id(site), model.app_label, model.object_name, kind, streamed)
-        line = self._latest.get(place)
-        if line is None:
-            line = Evaluation(self, OwnTuple(place), parent, model.label, kind, site, streamed)
-            if len(self._latest) < EVALUATIONS_KEPT:
-                line = self._latest.setdefault(line.place, line)
-        return EvaluationSpan(line, outer, owner)
+        streamed: bool,
+    ) -> EvaluationTotals:
+        """Return the totals that the latest evaluation here had, or new ones.
 
-    def line_of(self, line: Evaluation, sql: str, database: str) -> Evaluation:
-        """Return the line of a statement at the place of another: that one, if it has none yet."""
-        key = (line.place, database, sql)
-        found = self._statements.get(key)
-        if found is not None:
-            self._latest[line.place] = found
-            return found
-        with _counting:
-            is_its = line.sql is None or (line.sql == sql and line.database == database)
-            if is_its:
-                line.sql, line.database = sql, database
-        if not is_its:
-            line = line.beside()
-            line.sql, line.database = sql, database
-        if len(self._statements) < EVALUATIONS_KEPT:
-            line = self._latest[line.place] = self._statements.setdefault(OwnTuple(key), line)
-        return line
+        Its statement decides later whether these are the right ones.
+        """
+        # The totals that have the key keep both objects alive, so that their ids stay unique.
+        key = (id(parent), id(site), model.app_label, model.object_name, kind, streamed)
+        totals = self._by_key.get(key)
+        if totals is None:
+            totals = EvaluationTotals(
+                self, OwnTuple(key), parent, model.label, kind, site, streamed
+            )
+            if len(self._by_key) < EVALUATIONS_LOGGED:
+                totals = self._by_key.setdefault(totals.key, totals)
+        return totals
 
-    def add(self, line: Evaluation, rows: int, duration: float) -> None:
-        """Take in that a line was loaded, here and in every ledger around."""
-        with _counting:
-            line.times += 1
-            is_first = line.times == 1
-            line.rows += rows
-            line.duration += duration
+    def totals_of_statement(
+        self, totals: EvaluationTotals, sql: str, database: str
+    ) -> EvaluationTotals:
+        """Return the evaluation for this SQL at the same call site.
+
+        That is ``totals`` if it has no statement yet, or this one; else another, new or known.
+        """
+        statement = (totals.key, database, sql)
+        known = self._by_statement.get(statement)
+        if known is not None:
+            self._by_key[totals.key] = known
+            return known
+        with _adding.lock:
+            is_the_same = totals.sql is None or (totals.sql == sql and totals.database == database)
+            if is_the_same:
+                totals.sql, totals.database = sql, database
+        if not is_the_same:
+            totals = totals.for_another_statement()
+            totals.sql, totals.database = sql, database
+        if len(self._by_statement) < EVALUATIONS_LOGGED:
+            totals = self._by_statement.setdefault(OwnTuple(statement), totals)
+            self._by_key[totals.key] = totals
+        return totals
+
+    def add(self, totals: EvaluationTotals, rows: int, duration: float) -> None:
+        """Add one time that an evaluation ran, in seconds, to this log and to those around it."""
+        with _adding.lock:
+            totals.times += 1
+            is_first = totals.times == 1
+            totals.rows += rows
+            totals.duration += duration
             self.rows += rows
         if is_first:
-            self._put_down(line)
-        if self.around is not None:
-            for evaluation_log in self.around._and_around():
-                with _counting:
-                    evaluation_log.rows += rows
+            self._append(totals)
+        if self.outer is not None:
+            for log in self.outer._with_outer():
+                with _adding.lock:
+                    log.rows += rows
                 if is_first:
-                    evaluation_log._put_down(line)
+                    log._append(totals)
 
-    def ran(self) -> None:
-        """Take in a statement that loaded no rows of the ORM's."""
-        for evaluation_log in self._and_around():
-            with _counting:
-                evaluation_log.statements += 1
+    def count_statement(self) -> None:
+        """Count a statement that loaded no rows of the ORM."""
+        for log in self._with_outer():
+            with _adding.lock:
+                log.statements += 1
 
-    def fetched(self, rows: int) -> None:
-        """Take in rows that a cursor fetched; not once it is over."""
-        evaluation_log = None if self.closed else self
-        while evaluation_log is not None:
-            with _counting:
-                evaluation_log.cursor_rows += rows
-            evaluation_log = evaluation_log.around
+    def count_cursor_rows(self, rows: int) -> None:
+        """Count rows that a cursor fetched, unless the log is closed."""
+        log = None if self.closed else self
+        while log is not None:
+            with _adding.lock:
+                log.cursor_rows += rows
+            log = log.outer
 
-    def look(self, line: Evaluation) -> None:
-        """Tell what stands at the end of a loading, here and around, if it never stood so high."""
-        for evaluation_log in self._and_around():
-            instrument = evaluation_log._instrument
-            if isinstance(instrument, Meter) and instrument.window is not None:
-                told = 0 if evaluation_log.moment is None else evaluation_log.moment.amount.bytes
-                if instrument.window.alive[1] > _HIGHER * told and self.may_tell():
-                    evaluation_log.moment = Moment(
-                        instrument.alive_by_type(), line.model, line.rows, line.site
-                    )
+    def update_near_peak(self, totals: EvaluationTotals) -> None:
+        """Break down what is alive at the end of an evaluation if it never was so much.
 
-    def may_tell(self) -> bool:
-        """Tell whether there is room for a table by type.
-
-        For the first of a recording always; then as long as all our work in this process stays
-        within the share of its CPU time that the settings allow.
+        Does so for the logs around this one as well, within the overhead budget.
         """
-        return not self._has_told or process_overhead.is_within(self.max_overhead)
+        for log in self._with_outer():
+            meter = log._instrument
+            if isinstance(meter, Meter) and meter.window is not None:
+                alive = meter.window.alive[1]
+                if alive > _GROWTH * log._size_near_peak and self.may_break_down():
+                    log._size_near_peak = alive
+                    types = meter.alive_by_type().types
+                    log.near_peak = NearPeak(types, totals.model, totals.rows, totals.site)
 
-    def told(self) -> None:
-        """Take in that there is a table now."""
-        self._has_told = True
+    def may_break_down(self) -> bool:
+        """Return whether the overhead budget has room for one more table by type.
 
-    def new_instrument(self, around: Window | None, streamed: bool) -> Instrument | None:
-        """Return what measures an evaluation, by the instrument that measures all, if anything."""
+        The first table of a recording is always allowed.
+        """
+        return not self._has_types or process_overhead.is_within(self.max_overhead)
+
+    def note_breakdown(self) -> None:
+        """Note that the first table by type is made."""
+        self._has_types = True
+
+    def new_instrument(self, outer: Window | None, streamed: bool) -> Census | Meter | None:
+        """Return a new instrument for an evaluation, of the recording's kind; None for none."""
         if self.closed or not self.measures:
             return None
         if isinstance(self._instrument, Meter):
-            return None if around is None else Meter()
+            return None if outer is None else Meter()
         return None if streamed else Census(pauses_collector=True)
 
     def analyse(self) -> None:
-        """Learn what is left of each evaluation, now that the recording knows."""
-        for evaluation in self._evaluations:
-            evaluation.analyse()
+        """Read what each evaluation retained, once the recording's window is analysed."""
+        for totals in self._logged:
+            totals.analyse()
 
-    def _put_down(self, line: Evaluation) -> None:
-        if len(self._evaluations) < EVALUATIONS_KEPT:
-            self._evaluations.append(line)
+    def _append(self, totals: EvaluationTotals) -> None:
+        if len(self._logged) < EVALUATIONS_LOGGED:
+            self._logged.append(totals)
         else:
-            with _counting:
+            with _adding.lock:
                 self.omitted += 1
-            line.is_omitted = True
+            totals.is_omitted = True
 
-    def _and_around(self) -> Iterator[EvaluationLog]:
-        evaluation_log: EvaluationLog | None = self
-        while evaluation_log is not None:
-            yield evaluation_log
-            evaluation_log = evaluation_log.around
+    def _with_outer(self) -> Iterator[EvaluationLog]:
+        log: EvaluationLog | None = self
+        while log is not None:
+            yield log
+            log = log.outer
 
 
 @ours
-class Evaluation:
-    """What one place in the program loads by one statement of the ORM, once or ``times``.
+class EvaluationTotals:
+    """The sums of one evaluation while its recording is open. ``evaluation()`` returns them frozen.
 
-    ``rows``, ``instances`` by model and ``duration``, without our own work, are those of all times
-    together. ``diff`` is by type what it had put on the heap when that was most, the rows
-    themselves included; None where that was not told: our budget had no room for it
-    (``over_budget``), or a census would have to tell a stream from its consumer, who runs in
-    between. With the meter ``allocated``, ``peak`` and ``alive`` are known at its end, and
-    ``retained``, what is left of it, once the recording is settled.
+    ``started`` is the start of the first time, in seconds of ``time.perf_counter()``. ``parent`` is
+    the evaluation inside which this one runs: a ``prefetch_related()`` inside a loading, say.
     """
 
     __slots__ = (
         "_alive",
+        "_instances",
         "_meter",
-        "_told",
-        "began",
-        "built",
+        "_size_of_diff",
         "database",
         "depth",
         "diff",
         "duration",
-        "evaluation_log",
         "is_omitted",
+        "key",
         "kind",
+        "log",
         "model",
         "over_budget",
         "parent",
-        "place",
         "retained",
         "rows",
         "site",
         "sql",
+        "started",
         "streamed",
         "times",
     )
 
     def __init__(
         self,
-        evaluation_log: EvaluationLog,
-        place: OwnTuple[object],
-        parent: Evaluation | None,
+        log: EvaluationLog,
+        key: OwnTuple[object],
+        parent: EvaluationTotals | None,
         model: str,
         kind: str,
         site: CallSite | None,
         streamed: bool,
     ) -> None:
-        self.evaluation_log = evaluation_log
-        self.place = place
+        self.log = log
+        self.key = key
         self.parent = parent
         self.model = model
         self.kind = kind
@@ -315,280 +321,95 @@ class Evaluation:
         self.sql: str | None = None
         self.database: str | None = None
         self.duration = 0.0
-        self.began = 0.0
+        self.started = 0.0
         self.diff: Diff | None = None
         self.over_budget = False
         self.is_omitted = False
         self.retained: Amount | None = None
-        self.built = Counts()
+        self._instances = Counts()
         self._meter: Meter | None = None
         self._alive = (0, 0)
-        self._told = 0
-
-    def __repr__(self) -> str:
-        times = f", {self.times:,} times" if self.times > 1 else ""
-        return f"<Evaluation: {self.rows:,} {self.model} as {self.kind} at {self.site}{times}>"
-
-    @property
-    def instances(self) -> Instances:
-        """How many instances were built, by model; those of ``select_related()`` included."""
-        return Instances(self.built)
+        self._size_of_diff = 0
 
     @property
     def window(self) -> Window | None:
-        """Where what is allocated in it is credited, if it is metered."""
+        """The window to which the allocations of the evaluation are credited, if it is metered."""
         return None if self._meter is None else self._meter.window
 
-    @property
-    def allocated(self) -> Amount | None:
-        """All that was ever allocated in it."""
-        return None if self.window is None else Amount(*self.window.allocated)
-
-    @property
-    def peak(self) -> Amount | None:
-        """The most that was alive at once of what was allocated in it."""
-        return None if self.window is None else Amount(*self.window.peak)
-
-    @property
-    def alive(self) -> Amount | None:
-        """What was allocated in it and not freed when it ended the last time."""
-        return None if self.window is None else Amount(*self._alive)
-
-    def beside(self) -> Evaluation:
-        """Return a line for another statement at the same place."""
-        place, parent, streamed = self.place, self.parent, self.streamed
+    def evaluation(self) -> Evaluation:
+        """Return the figures as they are now."""
+        window = self.window
         return Evaluation(
-            self.evaluation_log, place, parent, self.model, self.kind, self.site, streamed
+            model=self.model,
+            kind=self.kind,
+            rows=self.rows,
+            duration=self.duration,
+            times=self.times,
+            site=self.site,
+            sql=self.sql or "",
+            database=self.database or "",
+            depth=self.depth,
+            streamed=self.streamed,
+            over_budget=self.over_budget,
+            instances=Instances(self._instances),
+            diff=self.diff,
+            allocated=None if window is None else Amount(*window.allocated),
+            peak=None if window is None else Amount(*window.peak),
+            alive=None if window is None else Amount(*self._alive),
+            retained=self.retained,
         )
 
-    def add_built(self, instances: Mapping[str, int]) -> None:
-        """Take in instances that were built, by model."""
-        built = self.built
-        for model, number in instances.items():
-            with _counting:
-                if model in built:
-                    built[model] += number
-                else:
-                    built[model] = number
+    def for_another_statement(self) -> EvaluationTotals:
+        """Return new totals at the same call site."""
+        key, parent, streamed = self.key, self.parent, self.streamed
+        return EvaluationTotals(self.log, key, parent, self.model, self.kind, self.site, streamed)
 
-    def measure(self, meter: Meter, around: Window | None) -> None:
-        """Have a meter from now on: its window stays for the next time."""
-        meter.open(around)
+    def add_instances(self, instances: Mapping[str, int]) -> None:
+        """Add instances that were built, by the label of their model."""
+        known = self._instances
+        for model, number in instances.items():
+            with _adding.lock:
+                if model in known:
+                    known[model] += number
+                else:
+                    known[model] = number
+
+    def open(self, meter: Meter, outer: Window | None) -> None:
+        """Credit the evaluation's allocations to a window; it stays open for the next time."""
+        meter.open(outer)
         self._meter = meter
 
-    def read(self) -> None:
-        """Take down what is known at the end, by type if it never stood so high."""
+    def read_meter(self) -> None:
+        """Read the window at the end of one time, by type if there never was so much."""
         meter, window = self._meter, self.window
         if meter is None or window is None:
             return
         self._alive = window.alive
-        if self.diff is not None and self._alive[1] <= _HIGHER * self._told:
+        if self.diff is not None and self._alive[1] <= _GROWTH * self._size_of_diff:
             return
-        self._told = self._alive[1]
-        # A table of the first few would be taken for one of all.
+        self._size_of_diff = self._alive[1]
+        # Without room in the budget there is no table: one of an earlier time would be too small.
         self.diff = meter.alive_by_type().types if self.has_room() else None
 
     def read_census(self, diff: Diff | None) -> None:
-        """Take down what a census counted, if it never was so much."""
+        """Use the difference that a census counted, if it is the largest so far."""
         if diff is not None and (self.diff is None or diff.total.size > self.diff.total.size):
             self.diff = diff
 
     def has_room(self) -> bool:
-        """Tell whether it may be told by type now, and keep that in mind."""
-        evaluation_log = self.evaluation_log
-        may = evaluation_log.may_tell()
-        if may:
-            evaluation_log.told()
-        self.over_budget = not may
-        return may
+        """Return whether the budget allows a table by type, and note the answer."""
+        may_break_down = self.log.may_break_down()
+        if may_break_down:
+            self.log.note_breakdown()
+        self.over_budget = not may_break_down
+        return may_break_down
 
-    def leave(self) -> None:
-        """Be measured no more."""
+    def discard(self) -> None:
+        """Close the window."""
         if self._meter is not None:
-            self._meter.leave()
+            self._meter.discard()
 
     def analyse(self) -> None:
-        """Learn what is left of it."""
+        """Read what the evaluation retained, once the recording's window is analysed."""
         if self.window is not None:
             self.retained = Amount(*self.window.retained)
-
-
-@ours
-class EvaluationSpan:
-    """One time that the rows of an evaluation are loaded: a ``with`` block."""
-
-    __slots__ = (
-        "_census",
-        "_has_ran",
-        "_outer",
-        "_outer_window",
-        "_started",
-        "_wall",
-        "around",
-        "built",
-        "counts_cursor_rows",
-        "evaluation",
-        "evaluation_log",
-        "fetched",
-        "owner",
-    )
-
-    def __init__(self, evaluation: Evaluation, around: Span, owner: int) -> None:
-        self.evaluation = evaluation
-        self.evaluation_log = evaluation.evaluation_log
-        self.counts_cursor_rows = evaluation.kind == "update"
-        self.around = around
-        self.owner = owner
-        self.fetched = 0
-        self.built: Counts | None = None
-        self._census: Instrument | None = None
-        self._has_ran = False
-
-    @property
-    def window(self) -> Window | None:
-        """Where what is allocated in it is credited, if anywhere."""
-        window = self.evaluation.window
-        return self.around.window if window is None else window
-
-    def __enter__(self) -> EvaluationSpan:
-        """Begin. What runs here is the evaluation's."""
-        return self.enter(active_span(), engine.switch_window(None))
-
-    def enter(self, outer: Span | None, window: Window | None) -> EvaluationSpan:
-        """Begin inside a span, where no window is set any more, and that one was."""
-        self._outer, self._outer_window = outer, window
-        spans.activate_span(self)
-        try:
-            self.open()
-            inside = self.window if self.evaluation_log.measures else window
-            if inside is not None:
-                engine.switch_window(inside)
-        except BaseException:  # an interrupt: nobody else would set things right again
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
-        engine.switch_window(None)
-        if self._census is not None:
-            self._census.leave()
-        spans.activate_span(self._outer)
-        if self._outer_window is not None:
-            engine.switch_window(self._outer_window)
-
-    def open(self) -> None:
-        """Begin to count."""
-        overhead = self.evaluation_log.overhead
-        if self.evaluation_log.measures and self.evaluation.window is None:
-            with uncredited(), _contained, OverheadTimer(overhead):
-                self._measure()
-        self._wall = overhead.wall
-        self._started = time.perf_counter()
-
-    def ran(self, sql: object, database: str) -> None:
-        """Hear of a statement that ran on its behalf: without one, no rows were loaded."""
-        evaluation = self.evaluation
-        if self._has_ran:
-            evaluation.evaluation_log.ran()
-            return
-        self._has_ran = True
-        if type(sql) is not str or evaluation.sql != sql or evaluation.database != database:
-            with uncredited():
-                statement = _copied(sql)
-                if evaluation.sql != statement or evaluation.database != database:
-                    self._move(evaluation.evaluation_log.line_of(evaluation, statement, database))
-            engine.switch_window(self.window)
-
-    def stop(self) -> None:
-        """Have nothing more credited to it, in the block that it is."""
-        engine.switch_window(None)
-
-    def fetch(self, rows: int) -> None:
-        """Count rows that were fetched on its behalf, where nobody else does."""
-        self.fetched += rows
-
-    def close(self, rows: int, instances: Mapping[str, int] | None = None) -> None:
-        """End, with the rows loaded and the instances built, while they are still at hand."""
-        with uncredited():
-            self.end(rows, instances)
-
-    def stream(
-        self, rows: Iterator[_Row], built_of: Callable[[Mapping[type, int]], Mapping[str, int]]
-    ) -> Iterator[_Row]:
-        """Return the rows: what makes them is the evaluation, not what is done in between.
-
-        ``built_of`` says which instances there are of rows that are counted by their types.
-        """
-        return spans.streamed(rows, self, self._begin, functools.partial(self._end, built_of))
-
-    def _measure(self) -> None:
-        evaluation = self.evaluation
-        around = self.around.window
-        instrument = evaluation.evaluation_log.new_instrument(around, evaluation.streamed)
-        if isinstance(instrument, Meter):
-            evaluation.measure(instrument, around)
-        elif instrument is not None and evaluation.has_room():
-            self._census = instrument  # before it is opened: what fails in there is left in order
-            instrument.open(around)
-
-    def _move(self, line: Evaluation) -> None:
-        """Go on as another line: the statement was not the one of the last time."""
-        if line is not self.evaluation:
-            self.evaluation = line
-            if line.evaluation_log.measures and line.window is None and self._census is None:
-                with _contained, OverheadTimer(line.evaluation_log.overhead):
-                    self._measure()
-
-    def end(self, rows: int, instances: Mapping[str, int] | None) -> None:
-        """The same, where no window is set."""
-        evaluation = self.evaluation
-        evaluation_log = evaluation.evaluation_log
-        if not self._has_ran or evaluation_log.closed:
-            return
-        took = time.perf_counter() - self._started - (evaluation_log.overhead.wall - self._wall)
-        if not evaluation.times:
-            evaluation.began = self._started
-        evaluation_log.add(evaluation, rows, took)
-        if instances:
-            evaluation.add_built(instances)
-        if self.built:
-            evaluation.add_built(self.built)
-        if evaluation_log.measures:
-            with OverheadTimer(evaluation_log.overhead):
-                self._read()
-
-    def _read(self) -> None:
-        evaluation = self.evaluation
-        if self._census is not None:
-            self._census.read()
-            evaluation.read_census(self._census.diff)
-        else:
-            evaluation.evaluation_log.look(evaluation)
-            evaluation.read()
-        if evaluation.is_omitted:
-            evaluation.leave()
-
-    def _begin(self) -> Window | None:
-        with _contained:
-            self.open()
-        return self.window
-
-    def _end(
-        self,
-        built_of: Callable[[Mapping[type, int]], Mapping[str, int]],
-        rows: int,
-        types: Mapping[type, int],
-    ) -> None:
-        with _contained, uncredited():
-            self.close(rows, built_of(types))
-
-
-def _copied(sql: object) -> str:
-    """Return the text of a statement; of what is none, the name of its type in parentheses.
-
-    A copy: by keeping the program's own text it is us who would retain it. No code of the program
-    is run, which a class of its own may have.
-    """
-    if issubclass(type(sql), str):
-        return str(str.encode(sql, errors="surrogatepass"), errors="surrogatepass")  # type: ignore[arg-type]
-    return f"({_name_of(type(sql))})"

@@ -1,84 +1,91 @@
-"""How many others were under way at the same time."""
+"""How many spans are in flight in this process at the same time."""
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
+from .. import process
 from ..values import ours
-
-# Reentrant: the collector may run in the locked lines, and with it a finaliser that leaves.
-_lock = threading.RLock()
-# Held while somebody counts on being alone: nobody arrives meanwhile. No finaliser needs it.
-_gate = threading.Lock()
-_arrived = 0
-_present = 0
-_forks = 0
 
 
 @ours
-class _Threads(dict[int, int]):
-    """How many are under way, by the thread that began them."""
+class _ByThread(dict[int, int]):
+    """The number of spans in flight, by the thread that opened them."""
 
     __slots__ = ()
 
 
-_threads = _Threads()
+@ours
+class _InFlightNow:
+    """The spans in flight in this process.
+
+    ``lock`` is reentrant: a collection may start in the locked lines, and run a finaliser that
+    closes a span. ``gate`` is held while somebody relies on no span being opened; no finaliser
+    needs it.
+    """
+
+    __slots__ = ("by_thread", "forks", "gate", "lock", "number", "opened")
+
+    def __init__(self) -> None:
+        self.by_thread = _ByThread()
+        self.opened = 0
+        self.forks = -1
+        self.reset()
+
+    def reset(self) -> None:
+        self.gate = threading.Lock()
+        self.lock = threading.RLock()
+        self.number = 0
+        self.by_thread.clear()
+        self.forks += 1
+
+
+_now: Final = process.register(_InFlightNow())
 
 
 @ours
 class InFlight:
-    """One span under way, from its making until ``leave()``."""
+    """One span in flight, from its construction until ``close()``."""
 
-    __slots__ = ("_ahead", "_forks", "_left", "_number", "_thread")
+    __slots__ = ("_closed", "_forks", "_number", "_others_before", "_thread")
 
     def __init__(self) -> None:
-        global _arrived, _present
-        with _gate, _lock:
-            self._ahead = _present
-            _arrived += 1
-            _present += 1
-            self._number = _arrived
-            self._forks = _forks
-            self._left = False
+        with _now.gate, _now.lock:
+            self._others_before = _now.number
+            _now.opened += 1
+            _now.number += 1
+            self._number = _now.opened
+            self._forks = _now.forks
+            self._closed = False
             self._thread = threading.get_ident()
-            _threads[self._thread] = _threads.get(self._thread, 0) + 1
+            _now.by_thread[self._thread] = _now.by_thread.get(self._thread, 0) + 1
 
-    def leave(self) -> int:
-        """Return how many others were under way at any moment in between. Counts out only once."""
-        global _present
-        with _lock:
-            if not self._left:
-                self._left = True
-                if self._forks == _forks:  # else it was counted in the parent process
-                    _present -= 1
-                    _threads[self._thread] -= 1
-                    if not _threads[self._thread]:
-                        del _threads[self._thread]
-            return self._ahead + _arrived - self._number
+    def close(self) -> int:
+        """End the span; return how many others were in flight at any moment of it.
+
+        A second call ends nothing.
+        """
+        with _now.lock:
+            if not self._closed:
+                self._closed = True
+                if self._forks == _now.forks:  # a span of the parent process is not counted here
+                    _now.number -= 1
+                    _now.by_thread[self._thread] -= 1
+                    if not _now.by_thread[self._thread]:
+                        del _now.by_thread[self._thread]
+            return self._others_before + _now.opened - self._number
 
 
 @contextmanager
 def none_in_flight() -> Iterator[bool]:
-    """Keep others from arriving; say whether nobody is under way."""
-    with _gate:
-        yield _present == 0
+    """Keep spans from being opened during the block; yield whether none is in flight."""
+    with _now.gate:
+        yield _now.number == 0
 
 
 def in_flight_elsewhere() -> int:
-    """Return how many are under way now that other threads began."""
-    return _present - _threads.get(threading.get_ident(), 0)
-
-
-def _forget() -> None:
-    global _forks, _gate, _lock, _present
-    _gate = threading.Lock()
-    _lock = threading.RLock()
-    _present = 0
-    _threads.clear()
-    _forks += 1
-
-
-os.register_at_fork(after_in_child=_forget)
+    """Return how many spans are in flight that other threads opened."""
+    return _now.number - _now.by_thread.get(threading.get_ident(), 0)

@@ -1,7 +1,7 @@
-"""The two instruments, and how each measures one span, or neither.
+"""The two instruments, and how each measures one span.
 
-A census counts the whole heap before and after: what there is more of is net, whoever made it. The
-meter has every allocation credited to the window in whose context it happens.
+The census counts the whole heap before and after: the difference is net, whoever made it. The meter
+credits each allocation to the window in whose context it happens.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from .referrers import ExternalObjects
 if TYPE_CHECKING:
     from ..engine.compiled import Window
 
-ON_FREE_LISTS: Final = "(free lists)"
-"""The row of what CPython keeps of freed objects, where they are not told apart."""
+FREE_LISTS: Final = "(free lists)"
+"""The row of a table for freed objects that CPython keeps, where they are not known by type."""
 
 
 @ours
-class _Windowless:
-    """What has no window knows nothing of what only a meter can know."""
+class _WithoutWindow:
+    """An instrument without a window does not know the figures of a meter."""
 
     window: Final = None
     allocated: Final = None
@@ -34,46 +34,49 @@ class _Windowless:
 
     __slots__ = ()
 
-    def analyse(self, around: ExternalObjects | None = None) -> None:
-        """Add nothing: there is no more to know."""
+    def analyse(self, external: ExternalObjects | None = None) -> None:
+        """Do nothing: only a meter can tell retained objects from garbage."""
 
 
 @ours
-class Census(_Windowless):
-    """Counts the whole heap, before and after."""
+class Census(_WithoutWindow):
+    """Counts the whole heap, before and after. ``diff`` is the difference, once it is read.
+
+    With ``pauses_collector`` Python's collector is off from ``open()`` to ``discard()``. Otherwise
+    a collection would free older garbage, and so hide as many of the new objects.
+    """
 
     name: Final = "census"
 
     __slots__ = ("_before", "_paused", "_pauses_collector", "diff", "incomplete")
 
     def __init__(self, pauses_collector: bool = False) -> None:
-        # A collection in between would take away old dead rows from the new ones.
         self._pauses_collector = pauses_collector
         self._paused = False
         self._before: Snapshot | None = None
         self.diff: Diff | None = None
         self.incomplete = False
 
-    def open(self, around: Window | None) -> None:
-        """Count what there is."""
+    def open(self, outer: Window | None) -> None:
+        """Count the heap."""
         if self._pauses_collector:
             self._paused = gc.isenabled()
             gc.disable()
         self._before = Snapshot(*engine.census(OURS))
 
-    def stop(self) -> None:
-        """Go on: a census counts up to the moment when it is taken."""
+    def close(self) -> None:
+        """Do nothing: the second count decides what belongs to the span."""
 
     def read(self, by_type: bool = True) -> None:
-        """Count again: ``diff`` is what there is more."""
+        """Count the heap again, and set ``diff``."""
         before, self._before = self._before, None
         if before is None:
             self.incomplete = True
         else:
             self.diff = Snapshot(*engine.census(OURS)) - before
 
-    def leave(self) -> None:
-        """Have the collector as it was."""
+    def discard(self) -> None:
+        """Switch Python's collector on again if ``open()`` switched it off."""
         self._before = None
         if self._paused:
             self._paused = False
@@ -82,7 +85,11 @@ class Census(_Windowless):
 
 @ours
 class Meter:
-    """Reads a window: what was allocated in it, how high it stood, what is left of it."""
+    """Reads a window of the engine: what was allocated in it, the peak, and what is left of it.
+
+    ``allocated``, ``peak`` and ``alive`` are known once the meter is read; ``retained``,
+    ``garbage`` and ``free_lists`` once it has analysed the window.
+    """
 
     name: Final = "meter"
 
@@ -109,25 +116,25 @@ class Meter:
 
     @property
     def incomplete(self) -> bool:
-        """Whether something was not seen."""
+        """Whether the window missed allocations or frees."""
         return self.window is None or self.window.incomplete
 
-    def open(self, around: Window | None) -> None:
-        """Open the window, inside the one around."""
+    def open(self, outer: Window | None) -> None:
+        """Open a window inside another one, or inside none."""
         window = engine.Window()
-        if around is None:
+        if outer is None:
             window.open()
         else:
-            window.open(around)
+            window.open(outer)
         self.window = window
 
-    def stop(self) -> None:
-        """Close the window: nothing is credited to it any more."""
+    def close(self) -> None:
+        """Close the window: no allocation is credited to it any more."""
         if self.window is not None:
             self.window.close()
 
     def read(self, by_type: bool = True) -> None:
-        """Take down what is known at the end; what is alive then by type, or only in sum."""
+        """Set the figures known at the end; break ``alive`` down by type if asked to."""
         if self.window is not None:
             self.allocated = Amount(*self.window.allocated)
             self.peak = Amount(*self.window.peak)
@@ -138,43 +145,43 @@ class Meter:
         """Return what was allocated in the window and is not freed, by type."""
         if self.window is None:
             return Amount()
-        (counts, sizes), (kept, kept_sizes) = self.window.alive_by_type()
-        if kept:
-            counts[ON_FREE_LISTS] = sum(kept.values())
-            sizes[ON_FREE_LISTS] = sum(kept_sizes.values())
+        (counts, sizes), (free_counts, free_sizes) = self.window.alive_by_type()
+        if free_counts:
+            counts[FREE_LISTS] = sum(free_counts.values())
+            sizes[FREE_LISTS] = sum(free_sizes.values())
         return Amount(*self.window.alive, Diff(counts, sizes))
 
-    def analyse(self, around: ExternalObjects | None = None) -> None:
-        """Tell what of it is retained, dead and parked."""
+    def analyse(self, external: ExternalObjects | None = None) -> None:
+        """Divide what is alive into retained objects, garbage and free lists.
+
+        ``external`` are objects from outside of the window that may be garbage with it.
+        """
         window = self.window
         if window is None:
             return
-        retained, garbage, free_lists = (
-            window.analyse() if around is None else window.analyse(around)
-        )
+        tables = window.analyse() if external is None else window.analyse(external)
+        retained, garbage, free_lists = (Diff(*table) for table in tables)
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
-        self.retained = Amount(*window.retained, Diff(*retained))
-        self.free_lists = Amount(
-            sum(free_lists[0].values()), sum(free_lists[1].values()), Diff(*free_lists)
-        )
+        self.retained = Amount(*window.retained, retained)
+        self.free_lists = Amount(free_lists.total.count, free_lists.total.size, free_lists)
         self.garbage = Amount(
             blocks - self.retained.blocks - self.free_lists.blocks,
             size - self.retained.bytes - self.free_lists.bytes,
-            Diff(*garbage),
+            garbage,
         )
-        self.diff = self.retained.types
+        self.diff = retained
 
-    def leave(self) -> None:
-        """Close the window, and have what was allocated in an outermost one forgotten."""
+    def discard(self) -> None:
+        """Close the window; if it is an outermost one, have the engine forget its blocks."""
         if self.window is not None:
             self.window.close()
             self.window.discard()
 
 
 @ours
-class NoInstrument(_Windowless):
-    """Measures nothing: where rows are only counted."""
+class NoInstrument(_WithoutWindow):
+    """Measures nothing, for a request that is only counted."""
 
     name: Final = COUNTED
     diff: Final = None
@@ -182,24 +189,27 @@ class NoInstrument(_Windowless):
 
     __slots__ = ()
 
-    def open(self, around: Window | None) -> None:
-        """Begin."""
+    def open(self, outer: Window | None) -> None:
+        """Do nothing."""
 
-    def stop(self) -> None:
-        """End."""
+    def close(self) -> None:
+        """Do nothing."""
 
     def read(self, by_type: bool = True) -> None:
-        """Find nothing."""
+        """Do nothing."""
 
-    def leave(self) -> None:
-        """Leave everything as it is."""
+    def discard(self) -> None:
+        """Do nothing."""
 
 
 Instrument: TypeAlias = Census | Meter | NoInstrument
 
 
-def instrument_for(instrument: str) -> Instrument:
-    """Return the instrument asked for; for ``"auto"`` the meter, where there is one."""
-    if instrument == "census" or engine.Window is None:
+def instrument_named(name: str) -> Census | Meter:
+    """Return the instrument of the name ``"census"`` or ``"meter"``.
+
+    For ``"auto"``, the meter. Where the engine has no meter, the census in any case.
+    """
+    if name == "census" or engine.Window is None:
         return Census()
     return Meter()

@@ -1,53 +1,67 @@
-"""What our own work has cost this process, and whether there is room for more."""
+"""Overhead: what measuring itself costs, in CPU seconds and seconds of the clock."""
 
 from __future__ import annotations
 
-import os
 import time
+from typing import Final
 
+from .. import process
 from ..values import ours
 
-_spent = 0.0
+
+@ours
+class _ProcessOverhead:
+    """The CPU seconds that measuring has cost this process."""
+
+    __slots__ = ("cpu",)
+
+    def __init__(self) -> None:
+        self.cpu = 0.0
+
+    def reset(self) -> None:
+        self.cpu = 0.0
 
 
-def spend(seconds: float) -> None:
-    """Add CPU seconds of our own work."""
-    global _spent
-    _spent += seconds
+_process: Final = process.register(_ProcessOverhead())
+
+
+def add(seconds: float) -> None:
+    """Add CPU seconds to the overhead of this process."""
+    _process.cpu += seconds
 
 
 def is_within(share: float) -> bool:
-    """Tell whether our work so far is at most this share of the CPU time of the process."""
-    return _spent <= share * time.process_time()
+    """Return whether the overhead so far is at most ``share`` of the CPU time of this process."""
+    return _process.cpu <= share * time.process_time()
 
 
 @ours
 class Overhead:
-    """What our own work for one span has cost: seconds of the processor, and of the clock.
+    """The overhead of one recording: ``cpu`` and ``wall`` in seconds.
 
-    It is on the account of every span around as well.
+    ``outer`` is the overhead of the recording around it, which includes this one.
     """
 
-    __slots__ = ("around", "cpu", "wall")
+    __slots__ = ("cpu", "outer", "wall")
 
     def __init__(self) -> None:
-        self.around: Overhead | None = None
+        self.outer: Overhead | None = None
         self.cpu = 0.0
         self.wall = 0.0
 
     def add(self, cpu: float, wall: float) -> None:
-        """Charge it, and those around."""
-        spend(cpu)
+        """Add seconds to this recording, to those around it, and to the process."""
+        add(cpu)
         overhead: Overhead | None = self
         while overhead is not None:
             overhead.cpu += cpu
             overhead.wall += wall
-            overhead = overhead.around
+            overhead = overhead.outer
 
 
 @ours
 class OverheadTimer:
-    """A ``with`` block of our own work: what it takes is on an account."""
+    """A ``with`` block whose time is added to an overhead."""
 
     __slots__ = ("_cpu", "_overhead", "_wall")
 
@@ -58,13 +72,5 @@ class OverheadTimer:
         self._wall, self._cpu = time.perf_counter(), time.thread_time()
 
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
-        cost = time.thread_time() - self._cpu
-        self._overhead.add(cost, time.perf_counter() - self._wall)
-
-
-def _forget() -> None:
-    global _spent
-    _spent = 0.0
-
-
-os.register_at_fork(after_in_child=_forget)
+        cpu = time.thread_time() - self._cpu
+        self._overhead.add(cpu, time.perf_counter() - self._wall)

@@ -1,20 +1,19 @@
-"""Measuring a span of the program: what it left on the heap, and which rows it loaded."""
+"""A recording: one measured span, with its figures and its evaluations."""
 
 from __future__ import annotations
 
 import gc
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .. import engine
-from ..values import Amount, Diff, Moment, ours
+from ..values import Amount, Diff, Evaluation, NearPeak, ours
 from . import rss
-from .evaluation_log import Evaluation, EvaluationLog
+from .evaluation_log import EvaluationLog
 from .in_flight import InFlight
-from .instruments import Instrument, NoInstrument, instrument_for
+from .instruments import Census, Instrument, NoInstrument, instrument_named
 from .overhead import Overhead, OverheadTimer
 from .referrers import ExternalObjects
 from .spans import in_span, open_span
@@ -22,42 +21,37 @@ from .spans import in_span, open_span
 if TYPE_CHECKING:
     from ..engine.compiled import Window
 
-__all__ = ["Evaluation", "Recording"]
-
 Kind: TypeAlias = Literal["request", "block", "code"]
 
 
 @ours
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the settings say, handed over by whoever reads them."""
+    """How to measure.
+
+    ``instrument`` is ``"meter"``, ``"census"`` or ``"auto"``. ``evaluations`` has each evaluation
+    measured, and not only listed. ``max_overhead`` is the share of the CPU time of the process that
+    measuring may take.
+    """
 
     instrument: str = "auto"
     evaluations: bool = True
     max_overhead: float = 0.05
-    save: Callable[[Recording], object] | None = None
-
-
-_options: Callable[[], Options] = Options
-
-
-def configure(defaults: Callable[[], Options]) -> None:
-    """Have the defaults asked for here from now on."""
-    global _options
-    _options = defaults
 
 
 @ours
 class Recording:
-    """One measured span: a request, a command, a block.
+    """One measured span: a request, a block, code of a command. Bytes, and seconds.
 
-    Bytes are bytes, durations seconds. ``diff`` is by type. With the meter it is what is retained:
-    reachable from outside the recording once that is over. ``allocated`` and ``peak`` are known
-    once it is closed, and once it is settled ``alive``, which is ``retained``, ``garbage`` and
-    ``free_lists`` together. With the census ``diff`` is net: what the whole process has more at the
-    end than at the beginning; the others are None, because a census cannot know them. A ``counted``
-    recording measures nothing: it counts rows, and reads the memory of the process.
-    ``first_request`` is whether it was the first of its kind in this process, None if unknown.
+    ``allocated``, ``peak`` and ``rows`` are known once the recording is closed. With the meter,
+    ``alive`` is divided into ``retained``, ``garbage`` and ``free_lists`` once the recording is
+    analysed, and ``diff`` is what is retained by type. With the census, ``diff`` is net: what the
+    whole process has more at the end than at the beginning; a census cannot know the others, so
+    they are None. A ``counted`` recording measures nothing: it counts rows, and reads the RSS.
+
+    ``first_request`` is whether the recording was the first of its route in this process; None if
+    that was not asked. ``overhead_bytes`` is the memory of the meter at the end.
+    ``collected_objects`` is how many objects Python's collector freed meanwhile.
     """
 
     counts_cursor_rows: Final = True
@@ -72,16 +66,15 @@ class Recording:
         "collected_objects",
         "duration",
         "engine",
-        "evaluation_log",
         "first_request",
         "in_flight",
         "incomplete",
         "kind",
-        "meter_bytes",
+        "log",
         "name",
+        "overhead_bytes",
         "rss_after",
         "rss_before",
-        "save",
         "started_at",
         "thread",
     )
@@ -90,19 +83,17 @@ class Recording:
         self,
         name: str,
         kind: Kind = "block",
+        options: Options | None = None,
         in_flight: InFlight | None = None,
         counted: bool = False,
     ) -> None:
-        defaults = _options()
+        options = Options() if options is None else options
         self._instrument: Instrument = (
-            NoInstrument() if counted else instrument_for(defaults.instrument)
+            NoInstrument() if counted else instrument_named(options.instrument)
         )
         self._overhead = Overhead()
-        measures = defaults.evaluations and not counted
-        self.evaluation_log = EvaluationLog(
-            self._instrument, self._overhead, measures, defaults.max_overhead
-        )
-        self.save = defaults.save
+        measures = options.evaluations and not counted
+        self.log = EvaluationLog(self._instrument, self._overhead, measures, options.max_overhead)
         self.name = name
         self.kind: Kind = kind
         self.engine = engine.name
@@ -114,7 +105,7 @@ class Recording:
         self.thread = threading.current_thread().name
         self.incomplete = False
         self.collected_objects = 0
-        self.meter_bytes: int | None = None
+        self.overhead_bytes: int | None = None
         self.analysed = False
         self.first_request: bool | None = None
         self._in_flight = in_flight
@@ -123,32 +114,32 @@ class Recording:
 
     @property
     def closed(self) -> bool:
-        """Whether it is over."""
-        return self.evaluation_log.closed
+        """Whether the recording is over."""
+        return self.log.closed
 
     @property
     def max_overhead(self) -> float:
-        """The share of the CPU time of this process that all our work may take."""
-        return self.evaluation_log.max_overhead
+        """The share of the CPU time of this process that measuring may take."""
+        return self.log.max_overhead
 
     @property
     def is_counted(self) -> bool:
-        """Whether it counts rows and measures nothing."""
+        """Whether the recording counts rows and measures nothing."""
         return isinstance(self._instrument, NoInstrument)
 
     @property
     def overhead(self) -> float:
-        """CPU seconds of our own work."""
+        """CPU seconds that measuring took."""
         return self._overhead.cpu
 
     @property
     def instrument(self) -> str:
-        """``"meter"`` or ``"census"``; ``"evaluation_log"`` where only rows are counted."""
+        """``"meter"``, ``"census"``, or ``"counted"``."""
         return self._instrument.name
 
     @property
     def window(self) -> Window | None:
-        """Where what is allocated in it is credited, if anywhere."""
+        """The window to which the allocations of the recording are credited, if any."""
         return self._instrument.window
 
     @property
@@ -158,84 +149,89 @@ class Recording:
         return Diff({}, {}) if diff is None else diff
 
     @property
+    def net(self) -> Diff | None:
+        """What the whole process has more at the end, by type; None without a census."""
+        return self.diff if isinstance(self._instrument, Census) else None
+
+    @property
     def allocated(self) -> Amount | None:
-        """All that was ever allocated in it."""
+        """All that was ever allocated in the recording."""
         return self._instrument.allocated
 
     @property
     def peak(self) -> Amount | None:
-        """The most that was alive at once of what was allocated in it."""
+        """The most that was alive at once of what was allocated in the recording."""
         return self._instrument.peak
 
     @property
     def alive(self) -> Amount | None:
-        """What was allocated in it and not freed: retained, dead and parked together."""
+        """What was allocated and not freed: retained, garbage and free lists together."""
         return self._instrument.alive
 
     @property
     def retained(self) -> Amount | None:
-        """What is reachable from outside. Only this is growth."""
+        """What is reachable from outside the recording once it is over. Only this leaks."""
         return self._instrument.retained
 
     @property
     def garbage(self) -> Amount | None:
-        """What nothing refers to any more, and waits for Python's collector."""
+        """What is unreachable, and waits for Python's collector."""
         return self._instrument.garbage
 
     @property
     def free_lists(self) -> Amount | None:
-        """Freed objects that CPython keeps for the next of their types."""
+        """Freed objects that CPython keeps for the next objects of their types."""
         return self._instrument.free_lists
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        """The loadings of rows, in the order in which they first ended."""
-        return self.evaluation_log.evaluations
+        """The evaluations in the order in which they began; one inside another one follows it."""
+        return self.log.evaluations
 
     @property
     def evaluations_omitted(self) -> int:
-        """How many more there were than are kept."""
-        return self.evaluation_log.omitted
+        """How many further evaluations are counted in ``rows`` only."""
+        return self.log.omitted
 
     @property
     def evaluations_without_types(self) -> int:
-        """How many of those kept our budget had no room to tell by type."""
-        return self.evaluation_log.unmeasured
+        """How many evaluations the overhead budget did not allow to break down by type."""
+        return self.log.without_types
 
     @property
     def rows(self) -> int:
         """Rows that the ORM loaded."""
-        return self.evaluation_log.rows
+        return self.log.rows
 
     @property
     def statements(self) -> int:
-        """Statements outside of any evaluation: of cursors, writing, count(), exists()."""
-        return self.evaluation_log.statements
+        """Statements outside of evaluations: of cursors, writing, ``count()``, ``exists()``."""
+        return self.log.statements
 
     @property
     def cursor_rows(self) -> int:
         """Rows that cursors fetched, past the ORM."""
-        return self.evaluation_log.cursor_rows
+        return self.log.cursor_rows
 
     @property
-    def moment(self) -> Moment | None:
-        """What stood at the end of the evaluation where that was most."""
-        return self.evaluation_log.moment
+    def near_peak(self) -> NearPeak | None:
+        """What was alive by type at the end of the evaluation where that was most."""
+        return self.log.near_peak
 
     def __repr__(self) -> str:
         number = len(self.evaluations)
         return f"<Recording {self.name!r}: {self.duration:.3f} s, {number} evaluations>"
 
     def open(self) -> None:
-        """Begin. What runs ``in_span(recording)`` from now on belongs to it."""
+        """Begin to measure. What runs ``in_span(recording)`` from now on belongs to it."""
         outer = open_span()
-        if outer is not None and outer.evaluation_log is not self.evaluation_log:
-            self.evaluation_log.around = outer.evaluation_log
-            self._overhead.around = outer.evaluation_log.overhead
-        if self._in_flight is None and self.evaluation_log.around is None:
+        if outer is not None and outer.log is not self.log:
+            self.log.outer = outer.log
+            self._overhead.outer = outer.log.overhead
+        if self._in_flight is None and self.log.outer is None:
             self._in_flight = InFlight()
         self._started = time.perf_counter()
-        # Before the census, which would find the context changed by entering it.
+        # Entered before the census: entering changes the context, which the census would find.
         with in_span(self):
             self._collected_before = _collected()
             self.rss_before = rss.size()
@@ -245,15 +241,15 @@ class Recording:
             self._started = time.perf_counter()
 
     def close(self) -> None:
-        """End: the first call decides, any further one does nothing."""
+        """End the recording. The first call decides; any further call does nothing."""
         if self.closed:
             return
-        self.evaluation_log.closed = True
-        self._instrument.stop()
+        self.log.closed = True
+        self._instrument.close()
         if self.window is not None:
-            self.meter_bytes = engine.meter_bytes()
+            self.overhead_bytes = engine.meter_bytes()
         if self._in_flight is not None:
-            self.in_flight = self._in_flight.leave()
+            self.in_flight = self._in_flight.close()
         self.duration = time.perf_counter() - self._started - self._overhead.wall
         self.rss_after = rss.size()
         self.collected_objects = _collected() - self._collected_before
@@ -261,33 +257,34 @@ class Recording:
             self._instrument.read(by_type=False)
         self.incomplete = self.incomplete or self._instrument.incomplete
 
-    def analyse(self, around: ExternalObjects | None = None) -> None:
-        """Tell what it left behind, once it is really over. Closes it; does nothing twice.
+    def analyse(self, external: ExternalObjects | None = None) -> None:
+        """Find out what is left of the recording once its request is over. Closes it first.
 
-        ``around`` is what leads to it from outside and may be dead.
+        ``external`` are objects from outside that refer to the request and may be garbage with it.
+        A second call does nothing.
         """
         self.close()
         if self.analysed:
             return
         self.analysed = True
         with OverheadTimer(self._overhead):
-            self._instrument.analyse(around)
-        self._overhead.cpu += 0.0 if around is None else around.cost
+            self._instrument.analyse(external)
+        self._overhead.cpu += 0.0 if external is None else external.cost
         self.incomplete = self.incomplete or self._instrument.incomplete
-        self.evaluation_log.analyse()
+        self.log.analyse()
 
     def discard(self) -> None:
-        """End without telling: the span was lost sight of, or nobody asks."""
+        """End without figures: the end of the span was not seen, or nobody asks for them."""
         if not self.closed:
-            self.evaluation_log.closed = True
+            self.log.closed = True
             self.incomplete = True
             if self._in_flight is not None:
-                self._in_flight.leave()
+                self._in_flight.close()
         if not self.analysed:
             self.analysed = True
-            self._instrument.leave()
+            self._instrument.discard()
 
 
 def _collected() -> int:
-    """Return how many objects the collector has freed in this process."""
+    """Return how many objects Python's collector has freed in this process."""
     return sum(generation["collected"] for generation in gc.get_stats())

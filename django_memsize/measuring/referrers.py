@@ -1,8 +1,8 @@
-"""What leads to a request that is over and yet alive: it may be dead itself.
+"""What refers to a request that is over and still alive: it may be garbage with the request.
 
-Circles from outside of a recording hold what was allocated inside, until the collector comes:
-Django's handler of asynchronous requests leaves one each time. Only what is known to be part of
-such a circle can be told to be dead, so it is looked for, upwards from the request.
+Reference cycles that begin outside of a recording hold what was allocated inside it until Python's
+collector runs: Django's handler of asynchronous requests leaves one each time. The engine presumes
+the objects found here to be garbage, and corrects that where something else refers to them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from ..values import ours
 from . import overhead
 
 Watched: TypeAlias = tuple[weakref.ref[Any], ...]
+"""The objects of the program whose end is the end of a recording: a request and its response."""
 
 _ROUNDS: Final = 8
-_FOR_EACH: Final = 100
+"""Steps from the watched objects to their referrers, and on to the referrers of these."""
+
+_LIMIT_EACH: Final = 100
+"""Objects to find for each watched object at most."""
 
 
 @ours
 class ExternalObjects(list[Any]):
-    """Objects that nothing else of ours refers to, to be let go of soon.
+    """Objects from outside of a recording that refer to it. Nothing else of ours refers to them.
 
-    ``cost`` is the CPU time that it took to find them, in seconds.
+    ``cost`` is the CPU time of finding them, in seconds. Clear the list soon.
     """
 
     __slots__ = ("cost",)
@@ -35,22 +39,24 @@ class ExternalObjects(list[Any]):
         self.cost = 0.0
 
 
-def find_external_objects(watched: Collection[weakref.ref[Any]], share: float) -> ExternalObjects:
-    """Return what ``watched`` refers to, and what leads there.
+def find_external_objects(
+    watched: Collection[weakref.ref[Any]], max_overhead: float
+) -> ExternalObjects:
+    """Return the watched objects that are alive, and what refers to them, directly or not.
 
-    Goes through the heap a few times, as long as all our work stays within that share of the CPU
-    time of the process: not all may be found.
+    Each step is a pass over the heap. Stops where the overhead exceeds ``max_overhead`` as a share
+    of the CPU time of the process; the list is then incomplete.
     """
-    around = ExternalObjects()
-    # No name is given to any: it would be one more reference. None stays on the list.
-    around.extend(map(weakref.ref.__call__, watched))
+    found = ExternalObjects()
+    # No name refers to an object of the list: the trial deletion expects one reference from it.
+    found.extend(map(weakref.ref.__call__, watched))
     more = True
     for _ in range(_ROUNDS):
-        if not more or not overhead.is_within(share):
+        if not more or not overhead.is_within(max_overhead):
             break
         began = time.thread_time()
-        more = engine.find_referrers(around, _FOR_EACH * len(watched))
+        more = engine.find_referrers(found, _LIMIT_EACH * len(watched))
         cost = time.thread_time() - began
-        around.cost += cost
-        overhead.spend(cost)
-    return around
+        found.cost += cost
+        overhead.add(cost)
+    return found

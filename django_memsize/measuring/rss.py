@@ -1,4 +1,4 @@
-"""How much memory this process has, as the system sees it."""
+"""The resident set size (RSS) of this process: its memory as the operating system sees it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE") if _STATM else 0
 
 
 def size() -> int | None:
-    """Return the bytes of it; None where the system does not tell: no /proc, say."""
+    """Return the RSS in bytes; None where the system hides it, as without /proc in a container."""
     try:
-        return _in_statm() if _STATM else int(psutil.Process().memory_info().rss)
+        return _resident_in_statm() if _STATM else int(psutil.Process().memory_info().rss)
     except (psutil.Error, OSError):
         return None
 
 
-def _in_statm() -> int:
-    # As psutil reads it, in less than half of the time: it is read twice for every request.
+def _resident_in_statm() -> int:
+    # psutil reads the same file in more than twice the time; each request reads it twice.
     file = os.open(_STATM, os.O_RDONLY)
     try:
         return int(os.read(file, 200).split(maxsplit=2)[1]) * _PAGE

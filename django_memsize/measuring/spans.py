@@ -1,18 +1,17 @@
-"""What is being measured here: a recording, or a loading of rows inside it.
+"""The span that runs in the current context: a recording, or an evaluation inside it.
 
-The ContextVar follows asyncio tasks and the threads of ``sync_to_async``: rows are credited to
-their own request. With it goes the engine's own, which says which window an allocation is
-credited to.
+The ContextVar follows asyncio tasks and the threads of ``sync_to_async``, so that rows are counted
+for their own request. The engine has a ContextVar of its own beside it: the window to which an
+allocation is credited.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from .. import engine
+from .. import engine, process
 from ..values import ours
 
 if TYPE_CHECKING:
@@ -22,43 +21,44 @@ _Row = TypeVar("_Row")
 
 
 class Span(Protocol):
-    """Something that is measured while it runs."""
+    """A stretch of execution that is being measured."""
 
     @property
     def window(self) -> Window | None:
-        """Where what is allocated in it is credited, if anywhere."""
+        """The window to which the allocations of the span are credited, if any."""
 
     @property
-    def evaluation_log(self) -> Any:
-        """Where what it loads is written down: closed once it is over."""
+    def log(self) -> Any:
+        """The log of the evaluations of the span; it is closed when the recording is over."""
 
     @property
     def counts_cursor_rows(self) -> bool:
-        """Whether the rows that cursors fetch are to be counted for it."""
+        """Whether the rows that cursors fetch are counted for the span."""
 
 
 _current: ContextVar[Span | None] = ContextVar("memsize_current", default=None)
 
 
 active_span: Final = _current.get
-"""``active_span()`` is None wherever nothing is measured: the quickest way to know."""
+"""``active_span()`` returns the span set in this context, closed or not. It is None where nothing
+is measured, and the fastest way to find that out."""
 
 activate_span: Final = _current.set
-"""``activate_span(span)`` has what runs from now on in this context belong to it, or to none."""
+"""``activate_span(span)`` sets the span of this context; None sets none."""
 
 
 def open_span() -> Span | None:
-    """Return what is being measured in this context: the innermost span still open.
+    """Return the innermost span of this context that is still open.
 
-    A task that outlives its request has the request's context for good.
+    A task that outlives its request keeps the context of the request, and so its closed span.
     """
     span = _current.get()
-    return None if span is None or span.evaluation_log.closed else span
+    return None if span is None or span.log.closed else span
 
 
 @ours
 class in_span:
-    """A ``with`` block that runs as part of a span, or of none."""
+    """A ``with`` block that runs as a part of a span, or of none."""
 
     __slots__ = ("_outer", "_outer_window", "outer_block", "span")
 
@@ -81,7 +81,7 @@ class in_span:
 
 @ours
 class uncredited:
-    """A ``with`` block of our own work: what it allocates is credited to nobody."""
+    """A ``with`` block whose allocations are credited to no window: those of measuring itself."""
 
     __slots__ = ("_window",)
 
@@ -92,23 +92,29 @@ class uncredited:
         engine.switch_window(self._window)
 
 
-def streamed(
+def stream_in_span(
     rows: Iterator[_Row],
     span: Span,
     begin: Callable[[], Window | None],
     end: Callable[[int, dict[type, int]], object],
 ) -> Iterator[_Row]:
-    """Return the rows: what makes them is the span's, not what is done in between.
+    """Return the rows; making each row is a part of the span, the consumer's work is not.
 
-    ``begin()`` runs before the first row, ``end(count, types)`` after the last one.
+    Calls ``begin()`` before the first row, and ``end(count, rows by type)`` after the last one.
     """
     return engine.Stream(rows, _current, span, begin, end)
 
 
-def _forget() -> None:
-    _current.set(None)
-    engine.switch_window(None)
-    engine.discard_windows()
+@ours
+class _Context:
+    """The span and the window of the context in which a child process begins."""
+
+    __slots__ = ()
+
+    def reset(self) -> None:
+        _current.set(None)
+        engine.switch_window(None)
+        engine.discard_windows()
 
 
-os.register_at_fork(after_in_child=_forget)
+process.register(_Context())

@@ -29,7 +29,7 @@ from django.db.models.sql.compiler import SQLUpdateCompiler
 
 from .. import engine
 from ..measuring.errors import ErrorBoundary
-from ..measuring.evaluation_log import EvaluationLog, EvaluationSpan
+from ..measuring.evaluation_span import EvaluationSpan, new_evaluation
 from ..measuring.source_files import PACKAGE
 from ..measuring.spans import Span, active_span, in_span, open_span, uncredited
 from ..values import Counts
@@ -51,6 +51,8 @@ _KINDS: Final[dict[type, str]] = {
 
 def install() -> None:
     """Put the patch on. Once is enough, and more does nothing."""
+    if len(_replaced) == len(_PATCHES):
+        return
     with _lock:
         for (cls, name), wrap in _PATCHES.items():
             if (cls, name) not in _replaced:
@@ -114,15 +116,15 @@ def _fetching(fetch_all: Any) -> Callable[[Any], None]:
 
 
 def _end(load: EvaluationSpan, queryset: Any) -> None:
-    load.stop()
+    load.stop_crediting()
     rows: Any = queryset._result_cache
     instances: dict[str, int] | None = None
     try:
-        instances = built(queryset, rows, load.evaluation.model)
+        instances = built(queryset, rows, load.totals.model)
     except Exception as error:  # rows may be anything
         if not _contained.swallows(error):
             raise
-    load.end(len(rows), instances)
+    load.close_uncredited(len(rows), instances)
 
 
 def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
@@ -142,7 +144,7 @@ def _iterating(iterate: Any) -> Callable[..., Iterator[Any]]:
 
 def _streamed(rows: Any, load: EvaluationSpan, relations: Sequence[Relation]) -> Iterator[Any]:
     # A generator, as it is without us.
-    found = load.built = Counts()
+    found = load.instances = Counts()
     try:
         if not relations:
             yield from rows
@@ -174,7 +176,7 @@ async def _astreamed(
     rows: AsyncIterator[Any], queryset: Any, load: EvaluationSpan
 ) -> AsyncIterator[Any]:
     count = 0
-    found = load.built = Counts()
+    found = load.instances = Counts()
     with _contained:
         load.open()
     try:
@@ -186,7 +188,7 @@ async def _astreamed(
                 break
             count += 1
             with _contained, uncredited():
-                found.add(built(queryset, (row,), load.evaluation.model))
+                found.add(built(queryset, (row,), load.totals.model))
             yield row
             del row
     finally:
@@ -205,7 +207,7 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
             set_up(self)
             if load is not None:
                 with _contained:
-                    load.close(load.fetched)
+                    load.close(load.cursor_rows)
         return None
 
     return pre_sql_setup
@@ -213,15 +215,14 @@ def _collecting_keys(set_up: Any) -> Callable[[Any], None]:
 
 def _begun(queryset: Any, outer: Span) -> EvaluationSpan | None:
     """Begin the loading of a queryset, unless none begins here, or one of it has begun."""
-    evaluation_log: EvaluationLog = outer.evaluation_log
-    if evaluation_log.closed or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
+    if outer.log.closed or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
         return None
     window = engine.switch_window(None)
     load = None
     try:
         site, purpose = current_call_site(sys._getframe(2))
         kind = purpose or _kind(queryset)
-        load = evaluation_log.load(outer, id(queryset), queryset.model._meta, kind, site)
+        load = new_evaluation(outer, id(queryset), queryset.model._meta, kind, site)
         load.enter(outer, window)
     finally:
         if load is None:
@@ -237,10 +238,7 @@ def _load_of_stream(queryset: Any) -> EvaluationSpan | None:
     with uncredited():
         site, purpose = current_call_site(caller)
         kind = purpose or _kind(queryset)
-        evaluation_log: EvaluationLog = outer.evaluation_log
-        return evaluation_log.load(
-            outer, id(queryset), queryset.model._meta, kind, site, streamed=True
-        )
+        return new_evaluation(outer, id(queryset), queryset.model._meta, kind, site, streamed=True)
 
 
 def _load_of_update(compiler: Any) -> EvaluationSpan | None:
@@ -249,8 +247,7 @@ def _load_of_update(compiler: Any) -> EvaluationSpan | None:
         return None
     with uncredited():
         site, _ = current_call_site(_outside())
-        evaluation_log: EvaluationLog = outer.evaluation_log
-        return evaluation_log.load(outer, id(compiler), compiler.query.model._meta, "update", site)
+        return new_evaluation(outer, id(compiler), compiler.query.model._meta, "update", site)
 
 
 def _outside() -> FrameType | None:
@@ -276,12 +273,12 @@ def _executing(execute: Any) -> Callable[..., Any]:
     def patched(self: Any, sql: Any, params: Any = None) -> Any:
         result = execute(self, sql, params)
         span = active_span()
-        if span is not None and not span.evaluation_log.closed:
+        if span is not None and not span.log.closed:
             try:
                 if type(span) is EvaluationSpan:
-                    span.ran(sql, self.db.alias)
+                    span.statement_ran(sql, self.db.alias)
                 else:
-                    span.evaluation_log.ran()
+                    span.log.count_statement()
             except Exception as error:
                 if not _contained.swallows(error):
                     raise
@@ -297,7 +294,7 @@ def _calling(call: Any) -> Callable[..., Any]:
             with _contained:
                 span = open_span()
                 if span is not None:
-                    span.evaluation_log.ran()
+                    span.log.count_statement()
         return result
 
     return patched
@@ -363,10 +360,10 @@ def _counter_of_rows(caller: FrameType) -> Callable[[int], object] | None:
     """Return what counts the rows that are about to be fetched; None if they are Django's own."""
     span = open_span()
     if isinstance(span, EvaluationSpan):
-        return span.fetch if span.counts_cursor_rows else None
+        return span.count_cursor_rows if span.counts_cursor_rows else None
     if span is None or caller.f_globals.get("__name__", "").startswith("django.db."):
         return None
-    counter: Callable[[int], object] = span.evaluation_log.fetched
+    counter: Callable[[int], object] = span.log.count_cursor_rows
     return counter
 
 

@@ -1,4 +1,4 @@
-"""What the figures of an evaluation mean: bloat, a leak, a cache, or nothing to speak of."""
+"""Findings: what the figures of an evaluation suggest, with the evidence."""
 
 from __future__ import annotations
 
@@ -7,151 +7,159 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..formatting import human_size
-from ..values import SQL_STORED, Loading, Summary
+from ..values import SQL_STORED, Amount, Evaluation, Summary
+from .thresholds import (
+    MUCH,
+    NOTHING_FOR_A_REQUEST,
+    REPORTS_TO_COMPARE,
+    RETAINED_BY_A_STATEMENT,
+)
 
-KEPT_BY_A_REQUEST: Final = 16 * 1024
-"""Less than this that is retained of a request, or of one of its evaluations, counts as nothing.
+EvaluationKey: TypeAlias = tuple[str, str, str]
+"""Model, kind and call site: what the same evaluation has in common in several requests."""
 
-Request and response take this much by themselves, and are still there when a census counts. For
-a meter the request is older than what is measured: where it is part of a cycle (Django's messages
-make one) what it holds, session and user, looks retained until Python's collector comes.
-"""
+RetainedAt: TypeAlias = frozenset[EvaluationKey]
+"""The evaluations of one request that retain something."""
 
-MUCH: Final = 1024 * 1024
-"""What an evaluation has at its end and does not keep is worth a word from here: some 1,300 rows as
-plain instances, where a page shows a hundred. By bytes, as a thousand numbers are not much."""
-
-_LEFT_BY_A_STATEMENT: Final = 768
-"""One statement after another leaves so much, and its text, until others take its place: names and
-weak references of Python and the driver, and with DEBUG an entry of the connection's log."""
-
-_ENOUGH: Final = 3
-"""Of so many reports that all keep something, or only one, it can be said that they do."""
-
-Place: TypeAlias = tuple[str, str, str]
-"""Model, kind and line of an evaluation: what other requests have in common with it."""
-
-Kept: TypeAlias = frozenset[Place]
-"""Where one request loaded what it keeps."""
+_BLOAT: Final = "bloat"
+_CACHE: Final = "cache"
+_LEAK: Final = "leak"
+_LEAK_OR_CACHE: Final = "leak-or-cache"
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """A word for what the figures suggest, and a sentence with what they say and do not say."""
+class Finding:
+    """A judgement of one evaluation: a name (an identifier), and a sentence with its evidence."""
 
-    word: str
-    meaning: str
+    name: str
+    sentence: str
 
     @property
-    def name(self) -> str:
-        """The word as an identifier: ``"leak-or-cache"``."""
-        return self.word.removesuffix("?").replace(" ", "-")
+    def label(self) -> str:
+        """The name as screens show it, with a question mark: figures cannot prove it."""
+        return f"{self.name.replace('-', ' ')}?"
 
 
-def verdicts(summary: Summary, others: Sequence[Kept] = ()) -> list[tuple[Verdict, ...]]:
-    """Return what there is to say of each evaluation of a metered request, mostly nothing.
+def findings(summary: Summary, others: Sequence[RetainedAt] = ()) -> list[tuple[Finding, ...]]:
+    """Return the findings of each evaluation of a metered request: mostly none.
 
-    ``others`` are warm requests of the same route in the same process: without them nobody can tell
-    a leak from a cache.
+    ``others`` are other requests of the same route in the same process, without the first: only
+    they can tell a leak from a cache.
     """
     if not _is_judged(summary):
-        return [()] * len(summary.loadings)
-    own = zip(summary.loadings, _own_sizes(summary.loadings), strict=True)
+        return [()] * len(summary.evaluations)
+    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
     return [
-        _verdicts(loading, alive, retained, [_place(loading) in kept for kept in others])
-        for loading, (alive, retained) in own
+        _findings(evaluation, alive, retained, [_key(evaluation) in other for other in others])
+        for evaluation, (alive, retained) in own
     ]
 
 
-def keeps(summary: Summary) -> bool:
-    """Tell whether there is an evaluation of which other requests would say more."""
-    return _is_judged(summary) and bool(kept_by(summary.loadings))
+def needs_comparison(summary: Summary) -> bool:
+    """Return whether an evaluation retains something, so that other requests would say more."""
+    return _is_judged(summary) and bool(retained_at(summary))
 
 
-def kept_by(loadings: Sequence[Loading]) -> Kept:
-    """Return where a request loaded what it keeps."""
-    own = zip(loadings, _own_sizes(loadings), strict=True)
-    return frozenset(_place(loading) for loading, (_, size) in own if _is_kept(loading, size))
+def retained_at(summary: Summary) -> RetainedAt:
+    """Return the evaluations of a request that retain something."""
+    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
+    return frozenset(_key(each) for each, (_, retained) in own if _retains(each, retained))
+
+
+def tells_all_retained(summary: Summary) -> bool:
+    """Return whether what each evaluation of a request retains is known."""
+    return not summary.evaluations_omitted and all(
+        each.retained is not None for each in summary.evaluations
+    )
 
 
 def _is_judged(summary: Summary) -> bool:
-    """Tell whether it is a request: when a block ends, a variable may well hold what it loaded."""
+    # At the end of a block, unlike a request, a variable may well hold what the block loaded.
     return summary.kind == "request" and summary.is_metered
 
 
-def _place(loading: Loading) -> Place:
-    return loading.model, loading.kind, str(loading.site or "")
+def _key(evaluation: Evaluation) -> EvaluationKey:
+    return evaluation.model, evaluation.kind, str(evaluation.site or "")
 
 
-def _own_sizes(loadings: Sequence[Loading]) -> list[tuple[int | None, int | None]]:
-    """Return (alive, retained) of each without those inside it, whose bytes its figures include.
+def _own_sizes(evaluations: Sequence[Evaluation]) -> list[tuple[int | None, int | None]]:
+    """Return (alive, retained) bytes of each evaluation without those inside it.
 
-    Those inside one follow it, one deeper: they began later.
+    The evaluations inside another one follow it, with a greater depth; its figures include theirs.
     """
-    own = [(one.alive, one.retained) for one in loadings]
-    around: list[int] = []
-    for place, loading in enumerate(loadings):
-        while around and loadings[around[-1]].depth >= loading.depth:
-            around.pop()
-        if around:
-            alive, retained = own[around[-1]]
-            own[around[-1]] = _less(alive, loading.alive), _less(retained, loading.retained)
-        around.append(place)
+    own = [(_bytes(each.alive), _bytes(each.retained)) for each in evaluations]
+    outer: list[int] = []
+    for index, evaluation in enumerate(evaluations):
+        while outer and evaluations[outer[-1]].depth >= evaluation.depth:
+            outer.pop()
+        if outer:
+            alive, retained = own[outer[-1]]
+            own[outer[-1]] = (
+                _less(alive, _bytes(evaluation.alive)),
+                _less(retained, _bytes(evaluation.retained)),
+            )
+        outer.append(index)
     return own
+
+
+def _bytes(amount: Amount | None) -> int | None:
+    return None if amount is None else amount.bytes
 
 
 def _less(size: int | None, inside: int | None) -> int | None:
     return None if size is None else max(size - (inside or 0), 0)
 
 
-def _is_kept(loading: Loading, retained: int | None) -> bool:
-    # A text that was cut, with thousands of parameters say, may have been of any length.
-    left = loading.times * (_LEFT_BY_A_STATEMENT + len(loading.sql))
-    beyond = MUCH if len(loading.sql) >= SQL_STORED else left + KEPT_BY_A_REQUEST
-    return retained is not None and retained >= beyond
+def _retains(evaluation: Evaluation, retained: int | None) -> bool:
+    # A stored text that was cut may have been of any length: thousands of parameters, say.
+    of_statements = evaluation.times * (RETAINED_BY_A_STATEMENT + len(evaluation.sql))
+    is_cut = len(evaluation.sql) >= SQL_STORED
+    limit = MUCH if is_cut else of_statements + NOTHING_FOR_A_REQUEST
+    return retained is not None and retained >= limit
 
 
-def _verdicts(
-    loading: Loading, alive: int | None, retained: int | None, others: Sequence[bool]
-) -> tuple[Verdict, ...]:
+def _findings(
+    evaluation: Evaluation, alive: int | None, retained: int | None, others: Sequence[bool]
+) -> tuple[Finding, ...]:
     if alive is None or retained is None:
         return ()
-    gone = alive - retained
-    # What is left over of a load that is kept, the list around it, say, is no bloat.
-    bloat = [_bloat(gone)] if gone >= MUCH and gone > retained else []
-    kept = [_kept(retained, others)] if _is_kept(loading, retained) else []
+    freed = alive - retained
+    # What is freed beside retained rows, such as the list around them, is no bloat.
+    bloat = [_bloat(freed)] if freed >= MUCH and freed > retained else []
+    kept = [_retention(retained, others)] if _retains(evaluation, retained) else []
     return (*bloat, *kept)
 
 
-def _bloat(gone: int) -> Verdict:
-    return Verdict(
-        "bloat?",
-        f"{human_size(gone)} at its end, not kept: bloat, if fewer rows or fields would do.",
+def _bloat(freed: int) -> Finding:
+    return Finding(
+        _BLOAT,
+        f"{human_size(freed)} alive at its end and not retained. Load fewer rows or fields, if the "
+        "request does not need them.",
     )
 
 
-def _kept(retained: int, others: Sequence[bool]) -> Verdict:
+def _retention(retained: int, others: Sequence[bool]) -> Finding:
     size = human_size(retained)
     if not others:
-        return Verdict(
-            "leak or cache?",
-            f"{size} kept: a leak if each request keeps as much, a cache if only one does. To "
-            "tell, see two more of the same process (memprofile run --repeat 3).",
+        return Finding(
+            _LEAK_OR_CACHE,
+            f"{size} retained. A leak retains as much in each request, a cache in one. Compare "
+            "two more requests of the same process: memprofile run --repeat 3.",
         )
-    compared, keeping = len(others) + 1, sum(others) + 1
-    reports = f"{compared} reports compared (same route and process)"
-    if compared >= _ENOUGH and keeping == compared:
-        return Verdict(
-            "leak?",
-            f"{size} kept, as in all {reports}: a leak, unless a cache still fills, or the new "
-            "takes the place of the old.",
+    compared, retaining = len(others) + 1, sum(others) + 1
+    reports = f"{compared} requests compared (same route and process)"
+    if compared >= REPORTS_TO_COMPARE and retaining == compared:
+        return Finding(
+            _LEAK,
+            f"{size} retained, as in all {reports}. A cache that is still filling, or whose "
+            "entries are replaced each time, looks the same.",
         )
-    if compared >= _ENOUGH and keeping == 1:
-        return Verdict(
-            "cache?",
-            f"{size} kept, in 1 of {reports}: a cache that was filled, if it stays at that.",
+    if compared >= REPORTS_TO_COMPARE and retaining == 1:
+        return Finding(
+            _CACHE,
+            f"{size} retained, in 1 of {reports}. Probably a cache that was filled.",
         )
-    return Verdict(
-        "leak or cache?",
-        f"{size} kept, in {keeping} of {reports}: a leak if that goes on, a cache if it ends.",
+    return Finding(
+        _LEAK_OR_CACHE,
+        f"{size} retained, in {retaining} of {reports}. A leak goes on, a cache ends.",
     )

@@ -1,7 +1,7 @@
-"""Which requests are among the worst of their route, by rows or by growth of the process.
+"""Outliers: which counted requests are so much worse than others of their route to be reported.
 
-So that something big is seen whatever share of the requests is measured. One process remembers
-this for itself, and not for long.
+So that a large request is seen whatever share of the requests is metered. A process remembers the
+worst requests of its routes for an hour.
 """
 
 from __future__ import annotations
@@ -12,26 +12,28 @@ from typing import Final
 from ..values import OwnTuple, ours
 
 ROWS: Final = 1_000
-"""A request that loads fewer rows is never worth a report for its rows."""
+"""A request that loads fewer rows is no outlier by its rows."""
 
 GROWTH: Final = 8 * 1024**2
-"""The same for the bytes by which the process grew meanwhile."""
+"""A request during which the RSS grew by fewer bytes is no outlier by its growth."""
 
 MARGIN: Final = 1.25
-"""By so much it has to be worse than the worst of its route."""
+"""An outlier exceeds the worst known request of its route by this factor."""
 
 MEMORY: Final = 3600.0
-"""After so many seconds the worst of a route is forgotten."""
+"""Seconds after which the worst request of a route is forgotten."""
 
 ROUTES: Final = 1_000
-"""Of so many routes the worst is remembered; the one longest not heard of goes."""
+"""Routes whose worst request is remembered; the route that was reported longest ago goes first."""
 
 A_MINUTE: Final = 6
-"""Requests of one process that may be worth a report within a minute."""
+"""Outliers of one process that are reported within a minute."""
 
 
 @ours
 class _Worst:
+    """The most rows and the largest growth among the reported requests of a route."""
+
     __slots__ = ("growth", "rows", "since")
 
     def __init__(self, rows: int, growth: int, since: float) -> None:
@@ -41,7 +43,7 @@ class _Worst:
 
 
 @ours
-class _Routes(dict[OwnTuple[str], _Worst]):
+class _ByRoute(dict[OwnTuple[str], _Worst]):
     __slots__ = ()
 
 
@@ -51,43 +53,44 @@ class _Times(deque[float]):
 
 
 @ours
-class Extremes:
-    """The worst requests that were told, by route."""
+class Outliers:
+    """The worst reported requests of each route. Times are seconds of ``time.monotonic()``."""
 
-    __slots__ = ("_routes", "_told")
+    __slots__ = ("_by_route", "_reported_at")
 
     def __init__(self) -> None:
-        self._routes = _Routes()
-        self._told = _Times(maxlen=A_MINUTE)
+        self._by_route = _ByRoute()
+        self._reported_at = _Times(maxlen=A_MINUTE)
 
-    def is_one(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> bool:
-        """Tell whether a request is so much worse than others of its route that it be told."""
+    def is_outlier(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> bool:
+        """Return whether a request of these rows and this growth of RSS should be reported."""
         if rows < ROWS and growth < GROWTH:
             return False
-        worst = self._routes.get(route)
+        worst = self._by_route.get(route)
         if worst is not None and now - worst.since < MEMORY:
-            more_rows = rows >= ROWS and rows > MARGIN * worst.rows
-            if not more_rows and not (growth >= GROWTH and growth > MARGIN * worst.growth):
+            has_more_rows = rows >= ROWS and rows > MARGIN * worst.rows
+            has_grown_more = growth >= GROWTH and growth > MARGIN * worst.growth
+            if not has_more_rows and not has_grown_more:
                 return False
-        return len(self._told) < A_MINUTE or now - self._told[0] >= 60
+        return len(self._reported_at) < A_MINUTE or now - self._reported_at[0] >= 60
 
-    def tell(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
-        """Remember a request that is told because it was one of the worst."""
-        self._told.append(now)
-        self.remember(route, rows, growth, now)
+    def add_outlier(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
+        """Remember an outlier that is reported."""
+        self._reported_at.append(now)
+        self.add(route, rows, growth, now)
 
-    def remember(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
-        """Remember a request that is told anyway."""
-        worst = self._routes.pop(route, None)
+    def add(self, route: OwnTuple[str], rows: int, growth: int, now: float) -> None:
+        """Remember a request that is reported anyway."""
+        worst = self._by_route.pop(route, None)
         if worst is None or now - worst.since >= MEMORY:
             worst = _Worst(rows, growth, now)
-        self._routes[route] = worst
+        self._by_route[route] = worst
         worst.rows, worst.growth = max(worst.rows, rows), max(worst.growth, growth)
-        if len(self._routes) > ROUTES:
-            # Another thread may do the same.
-            self._routes.pop(next(iter(list(self._routes))), None)
+        if len(self._by_route) > ROUTES:
+            # Another thread may remove the same route.
+            self._by_route.pop(next(iter(list(self._by_route))), None)
 
-    def forget(self) -> None:
-        """Forget all."""
-        self._routes.clear()
-        self._told.clear()
+    def reset(self) -> None:
+        """Forget all requests."""
+        self._by_route.clear()
+        self._reported_at.clear()

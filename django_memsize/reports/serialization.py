@@ -1,163 +1,152 @@
-"""The two JSON documents of a report, written and read in one place."""
+"""Values as JSON documents, and back. One shape for the database, ``--format json`` and pages.
+
+A document is read tolerantly, because two releases may share a table during a rolling deploy:
+unknown keys are ignored, a missing or unusable value becomes the default of its field. Writing cuts
+texts and numbers to what every database stores.
+"""
 
 from __future__ import annotations
 
-import re
+import dataclasses
+import functools
+import types
+import typing
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..formatting import plain
-from ..values import SQL_STORED, CallSite, Instances, Loading, TopMoment, TopTypes, TypeTotal
-
-VERSION: Final = 2
-"""Since 2 a loading has ``times`` and ``instances``, and a site may have a template. What was
-stored before is read as ever."""
-
-UNREADABLE: Final = (AttributeError, LookupError, TypeError, ValueError)
-"""What reading a document raises that another version wrote."""
+from ..values import Diff, Instances, OwnTuple, Summary, TypeTotal
 
 _LARGEST: Final = 2**63 - 1
-_NAME: Final = 200
-_LITERAL: Final = re.compile(r"'(?:[^'\\]|\\.|'')*(?:'|$)", re.DOTALL)
+_LONGEST_NAME: Final = 200
+"""Characters of a name that are stored, unless its field says otherwise (``longest``)."""
+
+_Value = TypeVar("_Value")
 
 
-def types_document(types: TopTypes) -> dict[str, Any]:
-    """Return a table of types as JSON has it."""
-    return {
-        "version": VERSION,
-        "rows": [[plain(name, _NAME), *_numbers(total)] for name, total in types.rows],
-        "others": types.others,
-        "other": _numbers(types.other),
-        "comparable": types.comparable,
-    }
+class _UnusableError(Exception):
+    """A document holds something else than its field can have."""
 
 
-def tables_document(
-    types: TopTypes,
-    garbage: TopTypes,
-    free_lists: TopTypes,
-    moment: TopMoment | None,
-    meter_bytes: int | None = None,
-) -> dict[str, Any]:
-    """Return a table of types with those beside it that only a meter can make."""
-    return types_document(types) | {
-        "garbage": types_document(garbage),
-        "free_lists": types_document(free_lists),
-        "moment": None if moment is None else _moment_document(moment),
-        "meter_bytes": meter_bytes,
-    }
+def to_document(value: Any, longest: int = _LONGEST_NAME) -> Any:
+    """Return a value as JSON has it: a dataclass as an object of its fields."""
+    if isinstance(value, Diff):
+        return _diff_document(value)
+    if isinstance(value, Instances):
+        return {plain(name, _LONGEST_NAME): stored_number(n) for name, n in value.items()}
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: to_document(
+                getattr(value, field.name), field.metadata.get("longest", _LONGEST_NAME)
+            )
+            for field in dataclasses.fields(value)
+        }
+    if isinstance(value, str):
+        return plain(value, longest)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return stored_number(value)
+    if isinstance(value, tuple):
+        return [to_document(item) for item in value]
+    return value
 
 
-def types_of(document: Mapping[str, Any] | None) -> TopTypes:
-    """Return the table of types that a document holds; an empty one for an empty document."""
-    if not document:
-        return TopTypes()
-    rows = tuple((name, TypeTotal(count, size)) for name, count, size in document["rows"])
-    other = TypeTotal(*document["other"])
-    return TopTypes(rows, document["others"], other, document["comparable"])
-
-
-def table_of(document: Mapping[str, Any] | None, name: str) -> TopTypes:
-    """Return a table that stands beside that of types: an empty one where there is none."""
-    return types_of(document.get(name) if document else None)
-
-
-def moment_of(document: Mapping[str, Any] | None) -> TopMoment | None:
-    """Return the moment that a document holds, if any."""
-    moment = document.get("moment") if document else None
-    if not moment:
-        return None
-    site, types = moment["site"], types_of(moment["types"])
-    return TopMoment(moment["model"], moment["rows"], CallSite(*site) if site else None, types)
-
-
-def loadings_document(
-    loadings: Iterable[Loading],
-    omitted: int,
-    unmeasured: int,
-    statements: int = 0,
-    cursor_rows: int = 0,
-) -> dict[str, Any]:
-    """Return the loadings of rows as JSON has them, how many more there were, and what else ran."""
-    return {
-        "version": VERSION,
-        "loadings": list(map(_loading_document, loadings)),
-        "omitted": omitted,
-        "unmeasured": unmeasured,
-        "statements": stored_number(statements),
-        "cursor_rows": stored_number(cursor_rows),
-    }
-
-
-def loadings_of(document: Mapping[str, Any]) -> tuple[Loading, ...]:
-    """Return the loadings of rows that a document holds."""
-    return tuple(map(_loading_of, document.get("loadings", ())))
+def summary_of(document: Any) -> Summary:
+    """Return the summary that a document holds, as far as it can be read. Raises nothing."""
+    try:
+        return _read_dataclass(Summary, document)
+    except _UnusableError:
+        return Summary()
 
 
 def stored_number(number: int) -> int:
-    """Return the number, or the nearest one that a column of 64 bits holds."""
+    """Return the number, or the nearest number that a column of 64 bits holds."""
     return max(-_LARGEST, min(number, _LARGEST))
+
+
+def _diff_document(diff: Diff) -> dict[str, Any]:
+    return {
+        "rows": [[plain(name, _LONGEST_NAME), *_numbers(total)] for name, total in diff.ranked()],
+        "others": diff.others,
+        "other": _numbers(diff.other),
+        "comparable": diff.comparable,
+    }
 
 
 def _numbers(total: TypeTotal) -> list[int]:
     return [stored_number(total.count), stored_number(total.size)]
 
 
-def _without_literals(sql: str) -> str:
-    """Return a statement with ``?`` for what is within single quotes.
-
-    Of the ORM's statements none has any; one written by hand may have anything there.
-    """
-    return _LITERAL.sub("?", sql)
-
-
-def _site_document(site: CallSite | None) -> list[Any] | None:
-    if site is None:
-        return None
-    place = [plain(site.file, _NAME), site.line, plain(site.function, _NAME)]
-    return [*place, plain(site.template, _NAME), site.template_line] if site.template else place
+def _read_diff(document: Any) -> Diff:
+    try:
+        rows = [(str(name), _read_total(*numbers)) for name, *numbers in document["rows"]]
+        others, other = _read(int, document["others"]), _read_total(*document["other"])
+        return Diff.of(rows, others, other, bool(document.get("comparable", True)))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _UnusableError from error
 
 
-def _moment_document(moment: TopMoment) -> dict[str, Any]:
-    return {
-        "model": plain(moment.model, _NAME),
-        "rows": stored_number(moment.rows),
-        "site": _site_document(moment.site),
-        "types": types_document(moment.types),
-    }
+def _read_total(count: Any, size: Any) -> TypeTotal:
+    return TypeTotal(_read(int, count), _read(int, size))
 
 
-def _loading_document(loading: Loading) -> dict[str, Any]:
-    return {
-        "model": plain(loading.model, _NAME),
-        "kind": plain(loading.kind, _NAME),
-        "rows": stored_number(loading.rows),
-        "duration": loading.duration,
-        "site": _site_document(loading.site),
-        "sql": plain(_without_literals(loading.sql[: 2 * SQL_STORED]), SQL_STORED),
-        "database": plain(loading.database, _NAME),
-        "depth": loading.depth,
-        "streamed": loading.streamed,
-        "over_budget": loading.over_budget,
-        "types": None if loading.types is None else types_document(loading.types),
-        "allocated": loading.allocated,
-        "peak": loading.peak,
-        "alive": loading.alive,
-        "retained": loading.retained,
-        "times": loading.times,
-        "instances": {
-            plain(model, _NAME): stored_number(number)
-            for model, number in loading.instances.items()
-        },
-    }
+def _read_instances(document: Any) -> Instances:
+    if not isinstance(document, Mapping):
+        raise _UnusableError
+    return Instances({str(name): _read(int, number) for name, number in document.items()})
 
 
-def _loading_of(document: Mapping[str, Any]) -> Loading:
-    known = dict(document)
-    site, types = known.pop("site"), known.pop("types")
-    known["instances"] = Instances(known.get("instances", {}))
-    return Loading(
-        **known,
-        site=CallSite(*site) if site else None,
-        types=None if types is None else types_of(types),
-    )
+def _read_dataclass(cls: type[_Value], document: Any) -> _Value:
+    if not isinstance(document, Mapping):
+        raise _UnusableError
+    found = {}
+    for name, hint in _fields_of(cls):
+        if name in document:
+            try:
+                found[name] = _read(hint, document[name])
+            except _UnusableError:
+                continue
+    try:
+        return cls(**found)
+    except TypeError as error:  # it lacks a field without a default
+        raise _UnusableError from error
+
+
+def _read_items(hint: Any, document: Any) -> OwnTuple[Any]:
+    """Return the items of a list that can be read, and leave out the others."""
+    if not isinstance(document, list):
+        raise _UnusableError
+    return OwnTuple(_readable(hint, document))
+
+
+def _readable(hint: Any, items: Iterable[Any]) -> Iterable[Any]:
+    for item in items:
+        try:
+            yield _read(hint, item)
+        except _UnusableError:
+            continue
+
+
+def _read(hint: Any, document: Any) -> Any:
+    """Return what a document holds for a field of this type. Raises _UnusableError."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):  # X | None
+        return None if document is None else _read(arguments[0], document)
+    if origin is tuple:
+        return _read_items(arguments[0], document)
+    if hint is Diff:
+        return _read_diff(document)
+    if hint is Instances:
+        return _read_instances(document)
+    if dataclasses.is_dataclass(hint):
+        return _read_dataclass(typing.cast("type[Any]", hint), document)
+    if hint is float and isinstance(document, int) and not isinstance(document, bool):
+        return float(document)
+    if type(document) is not hint:
+        raise _UnusableError
+    return document
+
+
+@functools.cache
+def _fields_of(cls: type) -> tuple[tuple[str, Any], ...]:
+    hints = typing.get_type_hints(cls)
+    return tuple((field.name, hints[field.name]) for field in dataclasses.fields(cls))

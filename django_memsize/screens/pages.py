@@ -10,9 +10,10 @@ from typing import Any, Final
 from .. import formatting
 from ..formatting import counted, human_duration, human_size, signed_size
 from ..models import Report
-from ..reports import serialization
-from ..reports.findings import Kept, Verdict, verdicts
-from ..values import Amount, Loading, Summary, TopTypes, TypeTotal
+from ..reports.findings import Finding as Verdict
+from ..reports.findings import RetainedAt as Kept
+from ..reports.findings import findings as verdicts
+from ..values import Amount, Diff, Evaluation, Summary, TypeTotal
 from . import terminal
 
 TYPES_SHOWN: Final = 15
@@ -63,9 +64,9 @@ class TypePage:
     """Those of the row "other types" whose names are known."""
 
     @classmethod
-    def of(cls, types: TopTypes, is_change: bool = False) -> TypePage:
+    def of(cls, types: Diff, is_change: bool = False) -> TypePage:
         """Return the table: the largest first, beyond ``TYPES_SHOWN`` as one row at the end."""
-        ranked = sorted(types.rows, key=lambda row: -abs(row[1].size))
+        ranked = types.ranked()
         shown, named = ranked[:TYPES_SHOWN], ranked[TYPES_SHOWN:]
         others = types.others + len(named)
         if others:
@@ -110,30 +111,30 @@ class EvaluationRow:
 
     @classmethod
     def of(
-        cls, loadings: list[Loading], largest: Loading | None, found: Iterable[Verdict]
+        cls, loadings: list[Evaluation], largest: Evaluation | None, found: Iterable[Verdict]
     ) -> EvaluationRow:
         """Return the row of loadings that differ in their figures only, with what was found."""
         first = loadings[0]
-        shown = max(loadings, key=lambda one: (one is largest, one.size or -1))
+        shown = max(loadings, key=lambda one: (one is largest, one.size_at_end or -1))
         return cls(
             rows=f"{sum(one.rows for one in loadings):,}",
             model=first.model,
             how=_how(first),
             place=str(first.site or ""),
             function=first.site.function if first.site else "",
-            allocated=_sum(one.allocated for one in loadings),
+            allocated=_sum(one.allocated and one.allocated.bytes for one in loadings),
             peak=_optional(
-                max((one.peak for one in loadings if one.peak is not None), default=None)
+                max((one.peak.bytes for one in loadings if one.peak is not None), default=None)
             ),
             size=_sizes(loadings),
-            kept=_sum(one.retained for one in loadings),
+            kept=_sum(one.retained and one.retained.bytes for one in loadings),
             duration=human_duration(sum(one.duration for one in loadings)),
             level=min(first.depth, 6),
             times=sum(one.times for one in loadings),
             related=terminal.related_phrase(first),
             sql=first.sql,
             database=first.database,
-            types=None if shown.types is None else TypePage.of(shown.types),
+            types=None if shown.diff is None else TypePage.of(shown.diff),
             types_of=terminal.loading_phrase(shown),
             is_largest=shown is largest,
             verdicts=tuple(dict.fromkeys(found)),
@@ -151,7 +152,7 @@ class TableSection:
 
     @classmethod
     def of(
-        cls, title: str, meaning: str, amount: Amount | None, types: TopTypes, is_folded: bool
+        cls, title: str, meaning: str, amount: Amount | None, types: Diff, is_folded: bool
     ) -> TableSection:
         """Return the section of an amount; empty where that is not known."""
         size = "" if amount is None else human_size(amount.bytes)
@@ -178,8 +179,8 @@ class ReportPage:
     def of(cls, report: Report) -> ReportPage:
         """Return the page of a report; where its documents make no sense, without them."""
         try:
-            return cls._of(report.summary(), report.kept_by_others())
-        except serialization.UNREADABLE:
+            return cls._of(report.summary(), report.retained_by_others())
+        except KeyError:
             return cls(
                 sentence=_UNREADABLE,
                 figures=[
@@ -228,35 +229,35 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
         yield TableSection(
             f"At the end of the {thing}, against its start",
             "What the process had more or less of, by type",
-            TypePage.of(summary.types, is_change=True),
+            TypePage.of(summary.net, is_change=True),
         )
         return
-    if summary.moment is not None:
+    if summary.near_peak is not None:
         yield TableSection(
             "The largest moment",
-            terminal.moment_phrase(summary, summary.moment),
-            TypePage.of(summary.moment.types),
+            terminal.moment_phrase(summary, summary.near_peak),
+            TypePage.of(summary.near_peak.diff),
         )
     for title, meaning, amount, types, is_folded in (
         (
             "Retained",
             f"still reachable once the {thing} was over",
             summary.retained,
-            summary.types,
+            summary.retained.types,
             not terminal.is_kept(summary),
         ),
         (
             "Dead",
             "no longer reachable, waiting for Python's collector",
             summary.garbage,
-            summary.garbage_types,
+            summary.garbage.types,
             not terminal.is_worth_a_word(summary.garbage),
         ),
         (
             "Parked",
             "freed, and kept by Python for the next of their types",
             summary.free_lists,
-            summary.free_lists_types,
+            summary.free_lists.types,
             True,
         ),
     ):
@@ -265,8 +266,8 @@ def _tables(summary: Summary) -> Iterator[TableSection]:
 
 def _evaluations(summary: Summary, others: Sequence[Kept]) -> list[EvaluationRow]:
     # With the table of the largest moment, that of the largest loading would be there twice.
-    largest = summary.largest_loading if summary.moment is None else None
-    judged = zip(summary.loadings, verdicts(summary, others), strict=True)
+    largest = summary.largest_evaluation if summary.near_peak is None else None
+    judged = zip(summary.evaluations, verdicts(summary, others), strict=True)
     rows = []
     for _, same in groupby(judged, lambda one: _statement(one[0])):
         loadings, found = zip(*same, strict=True)
@@ -274,13 +275,13 @@ def _evaluations(summary: Summary, others: Sequence[Kept]) -> list[EvaluationRow
     return rows
 
 
-def _statement(loading: Loading) -> tuple[Any, ...]:
+def _statement(loading: Evaluation) -> tuple[Any, ...]:
     """Return what evaluations have in common that a loop made."""
     place = (loading.site, loading.depth, loading.streamed)
     return (loading.model, loading.kind, loading.sql, loading.database, *place)
 
 
-def _how(loading: Loading) -> str:
+def _how(loading: Evaluation) -> str:
     streamed = "one after another" if loading.streamed else ""
     return ", ".join(filter(None, (loading.kind, streamed)))
 
@@ -294,8 +295,8 @@ def _optional(size: int | None) -> str:
     return _UNKNOWN if size is None else human_size(size)
 
 
-def _sizes(loadings: Iterable[Loading]) -> str:
-    sizes = [one.size for one in loadings]
+def _sizes(loadings: Iterable[Evaluation]) -> str:
+    sizes = [one.size_at_end for one in loadings]
     measured = [size for size in sizes if size is not None]
     if not measured:
         return "not measured"

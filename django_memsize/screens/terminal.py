@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from .. import formatting
 from ..formatting import counted, human_duration, human_size, signed_size
-from ..reports.findings import KEPT_BY_A_REQUEST, Kept, verdicts
-from ..values import Alternatives, Amount, Loading, Summary, TopMoment, TopTypes, Way
+from ..reports.findings import RetainedAt as Kept
+from ..reports.findings import findings as verdicts
+from ..reports.thresholds import NOTHING_FOR_A_REQUEST as KEPT_BY_A_REQUEST
+from ..values import Alternatives, Amount, Diff, Evaluation, NearPeak, Summary, Way
 
 _KEPT: Final = 1024
 """Less than this that is retained counts as nothing where there is no request."""
@@ -51,7 +53,7 @@ def sentence(summary: Summary) -> str:
     return f"{_loaded(summary)}; {_end(summary)}."
 
 
-def loading_phrase(loading: Loading) -> str:
+def loading_phrase(loading: Evaluation) -> str:
     """Return ``"3,090 bank.Overhead at bank/views.py:41"``."""
     where = f" at {loading.site}" if loading.site else ""
     how = _HOW.get(loading.kind, f" as {loading.kind}")
@@ -60,7 +62,7 @@ def loading_phrase(loading: Loading) -> str:
     return f"{loading.rows:,} {loading.model}{how}{stream}{times}{where}"
 
 
-def related_phrase(loading: Loading) -> str:
+def related_phrase(loading: Evaluation) -> str:
     """Return ``"with 3,090 bank.Branch"``: what was built beside one instance a row; else ""."""
     instances = dict(loading.instances)
     if instances.get(loading.model) == loading.rows:
@@ -79,7 +81,7 @@ def figures(summary: Summary) -> list[tuple[str, str, str]]:
             "rows",
             f"{summary.rows:,}",
             "loaded from the database by the ORM, in "
-            + counted(len(summary.loadings) + summary.evaluations_omitted, "evaluation"),
+            + counted(len(summary.evaluations) + summary.evaluations_omitted, "evaluation"),
         ),
         *_statement_figures(summary),
         *_rss_figures(summary),
@@ -122,7 +124,7 @@ def _instrument(summary: Summary) -> str:
 
 
 def _net_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
-    net = summary.types.total
+    net = summary.net.total
     yield (
         "net",
         f"{signed_size(net.size)}, {net.count:+,} objects",
@@ -172,8 +174,8 @@ def _rss_figures(summary: Summary) -> Iterator[tuple[str, str, str]]:
 
 
 def _own_memory(summary: Summary) -> Iterator[tuple[str, str, str]]:
-    if summary.meter_bytes is not None:
-        size = human_size(summary.meter_bytes)
+    if summary.overhead_bytes is not None:
+        size = human_size(summary.overhead_bytes)
         yield ("own memory", size, "what the meter itself took at the end, to be given back")
 
 
@@ -266,7 +268,7 @@ def _notes(summary: Summary) -> Iterator[str]:
             "counts the whole process and cannot tell them apart: part of what stands here may be "
             "theirs. Only figures of requests that ran alone are exact."
         )
-    if not summary.types.comparable:
+    if not summary.net.comparable:
         yield "gc.freeze() or gc.unfreeze() ran in between: the net figures are not comparable."
     if summary.first_request:
         yield (
@@ -295,7 +297,7 @@ def _notes(summary: Summary) -> Iterator[str]:
             f"{counted(summary.evaluations_without_types, 'evaluation')} were listed without a "
             "table of their own: measuring them would have taken more than MAX_OVERHEAD allows."
         )
-    if any(loading.streamed for loading in summary.loadings):
+    if any(loading.streamed for loading in summary.evaluations):
         yield (
             "Rows of an iterator() come and go while the program works on them: a census cannot "
             "tell the two apart, so such an evaluation has no table."
@@ -305,7 +307,7 @@ def _notes(summary: Summary) -> Iterator[str]:
 def evaluation_lines(summary: Summary, others: Sequence[Kept] = ()) -> list[str]:
     """Return a line for each evaluation: rows, model, place, bytes; below it what they suggest."""
     lines = []
-    for loading, found in zip(summary.loadings, verdicts(summary, others), strict=True):
+    for loading, found in zip(summary.evaluations, verdicts(summary, others), strict=True):
         function = loading.site.function if loading.site else ""
         inside = f" in {function}" if function else ""
         related = related_phrase(loading)
@@ -316,7 +318,7 @@ def evaluation_lines(summary: Summary, others: Sequence[Kept] = ()) -> list[str]
             f"{human_duration(loading.duration)}"
         )
         indent = "  " * (loading.depth + 1)
-        lines += [f"{indent}{verdict.word} {verdict.meaning}" for verdict in found]
+        lines += [f"{indent}{verdict.label} {verdict.sentence}" for verdict in found]
     if summary.evaluations_omitted:
         lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
     return lines
@@ -328,10 +330,10 @@ def report(summary: Summary, top: int, heading: str, others: Sequence[Kept] = ()
     ``others`` is what other requests of its route keep, as ``verdicts`` takes it.
     """
     parts = [heading, sentence(summary), _figures_block(summary)]
-    if summary.loadings:
+    if summary.evaluations:
         parts.append("Evaluations:\n" + _indented(evaluation_lines(summary, others)))
     tables = _metered_tables(summary) if summary.is_metered else _tables(summary)
-    parts += [f"{title}:\n\n{types.table(top)}" for title, types in tables]
+    parts += [f"{title}:\n\n{_table(types, top)}" for title, types in tables]
     said = [*notes(summary), *words(summary)]
     if said:
         parts.append("Notes:\n" + _indented(said))
@@ -353,30 +355,33 @@ def is_worth_a_word(amount: Amount | None) -> bool:
     return amount is not None and amount.bytes >= KEPT_BY_A_REQUEST
 
 
-def moment_phrase(summary: Summary, moment: TopMoment) -> str:
+def moment_phrase(summary: Summary, moment: NearPeak) -> str:
     """Return of which moment its table is."""
     where = f" at {moment.site}" if moment.site else ""
-    size = human_size(moment.types.total.size)
+    size = human_size(moment.diff.total.size)
     return (
         f"{size} of the {thing(summary)} alive after loading {moment.rows:,} {moment.model}{where}"
     )
 
 
-def _tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
-    largest = summary.largest_loading
-    if largest is not None and largest.types is not None:
-        yield f"On the heap after loading {loading_phrase(largest)}", largest.types
-    if summary.types.rows:
-        yield f"At the end of the {thing(summary)}, against its start", summary.types
+def _tables(summary: Summary) -> Iterator[tuple[str, Diff]]:
+    largest = summary.largest_evaluation
+    if largest is not None and largest.diff is not None:
+        yield f"On the heap after loading {loading_phrase(largest)}", largest.diff
+    if summary.net is not None and len(summary.net):
+        yield f"At the end of the {thing(summary)}, against its start", summary.net
 
 
-def _metered_tables(summary: Summary) -> Iterator[tuple[str, TopTypes]]:
-    if summary.moment is not None:
-        yield f"The largest moment: {moment_phrase(summary, summary.moment)}", summary.moment.types
+def _metered_tables(summary: Summary) -> Iterator[tuple[str, Diff]]:
+    if summary.near_peak is not None:
+        yield (
+            f"The largest moment: {moment_phrase(summary, summary.near_peak)}",
+            summary.near_peak.types,
+        )
     if is_kept(summary):
-        yield "Retained", summary.types
+        yield "Retained", summary.retained.types
     if is_worth_a_word(summary.garbage):
-        yield "Dead, waiting for Python's collector", summary.garbage_types
+        yield "Dead, waiting for Python's collector", summary.garbage.types
 
 
 def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
@@ -400,7 +405,7 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
         (
             (
                 heading,
-                signed_size(summary.types.total.size),
+                signed_size(summary.net.total.size),
                 _optional_size(max(_sizes(summary), default=None)),
                 f"{summary.rows:,}",
                 human_duration(summary.duration),
@@ -517,11 +522,11 @@ def _alternatives_notes(found: Alternatives) -> Iterator[str]:
 
 def _peak_phrase(summary: Summary, peak: int) -> str:
     size = f"Peak {'at least ' if summary.incomplete else ''}{human_size(peak)}"
-    largest = summary.largest_loading
+    largest = summary.largest_evaluation
     if largest is None:
         return f"{size}, no rows loaded"
     phrase = f"{loading_phrase(largest)}{_elsewhere(summary, largest)}"
-    highest = largest.highest
+    highest = largest.size_at_peak
     if highest is None or highest >= _MOST_OF * peak:
         return f"{size} loading {phrase}"
     return f"{size}; loading {phrase} took {human_size(highest)} at its highest"
@@ -542,20 +547,23 @@ def _nothing(summary: Summary) -> int:
 
 def _names(summary: Summary) -> set[str]:
     """Return the names of all types in the tables of a report."""
-    tables = [summary.types, summary.garbage_types, summary.free_lists_types]
-    tables += [loading.types for loading in summary.loadings if loading.types is not None]
-    if summary.moment is not None:
-        tables.append(summary.moment.types)
-    return {name for table in tables for name, _ in table.rows}
+    tables = [
+        amount.types for amount in (summary.retained, summary.garbage, summary.free_lists) if amount
+    ] + ([summary.net] if summary.net else [])
+    tables += [loading.diff for loading in summary.evaluations if loading.diff is not None]
+    if summary.near_peak is not None:
+        tables.append(summary.near_peak.types)
+    return {name for table in tables for name, _ in table.rows(50)}
 
 
-def _sizes_of(loading: Loading) -> str:
+def _sizes_of(loading: Evaluation) -> str:
     if loading.allocated is None or loading.peak is None:
-        return "not measured" if loading.size is None else human_size(loading.size)
-    kept = "" if loading.retained is None else f", {human_size(loading.retained)} kept"
+        return "not measured" if loading.size_at_end is None else human_size(loading.size_at_end)
+    kept = "" if loading.retained is None else f", {human_size(loading.retained.bytes)} kept"
     return (
-        f"{human_size(loading.allocated)} allocated, {human_size(loading.peak)} at its highest, "
-        f"{_optional_size(loading.alive)} at its end{kept}"
+        f"{human_size(loading.allocated.bytes)} allocated, "
+        f"{human_size(loading.peak.bytes)} at its highest, "
+        f"{_optional_size(loading.size_at_end)} at its end{kept}"
     )
 
 
@@ -564,7 +572,7 @@ def _optional_amount(amount: Amount | None) -> str:
 
 
 def _rows_counted(summary: Summary) -> str:
-    largest = summary.largest_loading
+    largest = summary.largest_evaluation
     by_cursors = f"{counted(summary.cursor_rows, 'row')} fetched by cursors"
     if largest is None:
         return by_cursors if summary.cursor_rows else "No rows were loaded"
@@ -582,14 +590,16 @@ def _grown(summary: Summary) -> str:
 
 
 def _loaded(summary: Summary) -> str:
-    largest = summary.largest_loading
+    largest = summary.largest_evaluation
     if largest is None:
         return "No rows were loaded"
-    size = "" if largest.size is None else f" put {human_size(largest.size)} on the heap"
-    return f"Loading {loading_phrase(largest)}{size}{_elsewhere(summary, largest)}"
+    size = (
+        "" if largest.size_at_end is None else f" put {human_size(largest.size_at_end)} on the heap"
+    )
+    return f"Evaluation {loading_phrase(largest)}{size}{_elsewhere(summary, largest)}"
 
 
-def _elsewhere(summary: Summary, largest: Loading) -> str:
+def _elsewhere(summary: Summary, largest: Evaluation) -> str:
     others = summary.rows - largest.rows
     if others <= 0:
         return ""
@@ -598,7 +608,7 @@ def _elsewhere(summary: Summary, largest: Loading) -> str:
 
 
 def _end(summary: Summary) -> str:
-    change = summary.types.total.size
+    change = summary.net.total.size
     what = thing(summary)
     if abs(change) < KEPT_BY_A_REQUEST:
         return (
@@ -623,8 +633,19 @@ def _indented(lines: Iterable[str]) -> str:
 
 
 def _sizes(summary: Summary) -> Iterator[int]:
-    return (loading.size for loading in summary.loadings if loading.size is not None)
+    return (
+        loading.size_at_end for loading in summary.evaluations if loading.size_at_end is not None
+    )
 
 
 def _optional_size(size: float | None) -> str:
     return "-" if size is None else human_size(size)
+
+
+def _table(types: Diff, top: int) -> str:
+    rows = types.rows(top)
+    return layout_table(rows)
+
+
+def layout_table(rows):
+    return formatting.type_table((name, total.count, total.size) for name, total in rows)

@@ -20,7 +20,7 @@ from django.db.models import QuerySet
 from .. import engine, formatting
 from ..measuring.instruments import Meter
 from ..measuring.spans import in_span
-from ..values import Alternatives, LeftOut, Way
+from ..values import Alternatives, OmittedWay, Way
 
 ROUNDS: Final = 3
 """How often each way is measured, in turns with the others, after a round that is not counted."""
@@ -117,7 +117,9 @@ def _first(queryset: QuerySet[Any], limit: int) -> QuerySet[Any]:
     return queryset[:limit]
 
 
-def _plans(queryset: QuerySet[Any], named: list[str] | None) -> tuple[list[_Plan], list[LeftOut]]:
+def _plans(
+    queryset: QuerySet[Any], named: list[str] | None
+) -> tuple[list[_Plan], list[OmittedWay]]:
     """Return the ways that there are for a queryset, and those that there are not, with why."""
     plans = [_Plan("instances", queryset), _Plan("iterator()", queryset, streamed=True)]
     omitted = []
@@ -130,9 +132,9 @@ def _plans(queryset: QuerySet[Any], named: list[str] | None) -> tuple[list[_Plan
         try:
             plans.append(plan())
         except IncomparableError as error:
-            omitted.append(LeftOut(name, str(error)))
+            omitted.append(OmittedWay(name, str(error)))
         except Exception as error:  # a queryset of the program's own may refuse
-            omitted.append(LeftOut(name, _reason(error)))
+            omitted.append(OmittedWay(name, _reason(error)))
     return plans, omitted
 
 
@@ -209,16 +211,18 @@ def _prefetched(queryset: QuerySet[Any]) -> set[str]:
     return {path.partition("__")[0] for path in paths}
 
 
-def _measured(queryset: QuerySet[Any], plans: list[_Plan], omitted: list[LeftOut]) -> Alternatives:
+def _measured(
+    queryset: QuerySet[Any], plans: list[_Plan], omitted: list[OmittedWay]
+) -> Alternatives:
     number = _sample(plans[0]).rows
     possible = [plans[0]]
     for plan in plans[1:]:
         try:
             _try_out(plan, number, queryset.db)
         except IncomparableError as error:
-            omitted.append(LeftOut(plan.name, str(error)))
+            omitted.append(OmittedWay(plan.name, str(error)))
         except Exception as error:
-            omitted.append(LeftOut(plan.name, _reason(error)))
+            omitted.append(OmittedWay(plan.name, _reason(error)))
         else:
             possible.append(plan)
     rounds = [[_sample(plan) for plan in possible] for _ in range(ROUNDS)]
@@ -276,12 +280,12 @@ def _sample(plan: _Plan) -> _Sample:
         reset_queries()  # the log of DEBUG: kept, but by no way of loading
         engine.switch_window(None)
         duration = time.perf_counter() - began
-        meter.stop()
+        meter.close()
         meter.read(by_type=False)
         meter.analyse()
     finally:
         engine.switch_window(None)
-        meter.leave()
+        meter.discard()
     if meter.incomplete or meter.retained is None or meter.peak is None:
         raise IncomparableError(
             "Incomplete: our hooks on Python's allocators were taken off meanwhile. tracemalloc "

@@ -1,9 +1,10 @@
-"""``measure``: what a program says to have a span of its own measured."""
+"""``measure``: a block or a function of the program as a recording."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeVar, cast
@@ -17,7 +18,8 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 _blocks: ContextVar[in_span | None] = ContextVar("memsize_blocks", default=None)
-"""The innermost block of ``measure`` in this context. Each knows the one around it."""
+"""The innermost block of ``measure`` in this context; each has the block around it."""
+
 _contained: Final = ErrorBoundary("django-memsize: measuring", only_ours=True)
 
 
@@ -25,9 +27,10 @@ _contained: Final = ErrorBoundary("django-memsize: measuring", only_ours=True)
 class measure:
     """Measure a block, or each call of a function, plain or async.
 
-    ``with measure("import") as recording:`` gives the recording, complete once the block is left;
-    an exception passes through unchanged. ``@measure("import")`` stands before a function. With
-    ``save`` the recording is also stored as a report; a fault in that is logged, nothing more.
+    ``with measure("import") as recording:`` yields a :class:`Recording`, whose figures are complete
+    once the block is left. An exception of the block passes unchanged. ``@measure("import")``
+    decorates a function. With ``save`` the recording is also stored as a report; if that fails, it
+    is logged.
     """
 
     __slots__ = ("_name", "_save")
@@ -38,21 +41,21 @@ class measure:
 
     def __enter__(self) -> Recording:
         with uncredited():
-            recording = Recording(self._name)
+            recording = _new_recording(self._name)
             block = in_span(recording)
             block.outer_block = _blocks.get()
             _blocks.set(block)
             try:
                 with _contained:
                     recording.open()
-            except BaseException:  # an interrupt: nobody will leave what was not entered
+            except BaseException:  # an interrupt: a block that is not entered will not be left
                 _blocks.set(block.outer_block)
                 recording.discard()
                 raise
         block.__enter__()
         return recording
 
-    # Not *exception: the tuple would be on the heap while it is counted.
+    # Not *exception: the tuple would be on the heap while a census counts it.
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         block = cast("in_span", _blocks.get())
         _blocks.set(block.outer_block)
@@ -65,11 +68,16 @@ class measure:
         with uncredited():
             with _contained:
                 recording.analyse()
-            if self._save and recording.save is not None:
-                recording.save(recording)
+            if self._save and _is_django_ready():
+                from ..reports.recordings import store  # needs the app registry
+
+                store(recording)
 
     def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """Return the function, each call of it measured."""
+        """Return the function, each call of it measured.
+
+        Raises TypeError for a generator function: its caller runs between its rows.
+        """
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError("measure() cannot decorate a generator: measure the loop over it")
         name, save = self._name, self._save
@@ -88,3 +96,22 @@ class measure:
                 return function(*args, **kwargs)
 
         return measured
+
+
+def _new_recording(name: str) -> Recording:
+    """Return a recording as the settings say; with the default options where there are none."""
+    if not _is_django_ready():
+        return Recording(name)
+    from ..reports.recordings import new_recording  # needs the app registry
+
+    return new_recording(name)
+
+
+def _is_django_ready() -> bool:
+    """Return whether Django has loaded its apps, and django-memsize is one of them."""
+    django_apps = sys.modules.get("django.apps")
+    return (
+        django_apps is not None
+        and django_apps.apps.ready
+        and django_apps.apps.is_installed("django_memsize")
+    )

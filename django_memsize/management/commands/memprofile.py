@@ -28,10 +28,10 @@ from django.urls import Resolver404, resolve
 from django_memsize import conf, formatting
 from django_memsize.checks import MIDDLEWARE
 from django_memsize.measuring import source_files
-from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.spans import in_span
 from django_memsize.models import Report
-from django_memsize.reports import storage
+from django_memsize.reports import recordings, writer
+from django_memsize.reports.build import RequestFacts
 from django_memsize.screens import terminal
 from django_memsize.tools import alternatives
 from django_memsize.values import Alternatives
@@ -107,7 +107,7 @@ class Command(RichCommand):
 
     def _routes(self, options: dict[str, Any]) -> None:
         reports = _stored_reports()
-        every_route = list(reports.warm().by_route())
+        every_route = list(reports.after_the_first().by_route())
         routes = every_route[: options["top"]]
         dropped = reports.aggregate(number=Sum("dropped"))["number"] or 0
         if options["format"] == "json":
@@ -139,7 +139,7 @@ class Command(RichCommand):
             reports = self._measure_requests(options)
         for report in reports:
             try:
-                storage.save(report)
+                writer.save(report)
             except DatabaseError as error:
                 self.stderr.write(f"The report could not be stored: {error}")
         self._print_reports(reports, options)
@@ -163,7 +163,7 @@ class Command(RichCommand):
             raise CommandError(f"Add {MIDDLEWARE!r} to MIDDLEWARE, as its first.")
         _require_page(path)
         client = Client(SERVER_NAME=_host())
-        with ExitStack() as stack, storage.collecting() as collected:
+        with ExitStack() as stack, recordings.collecting() as collected:
             _roll_back(stack, options["commit"])
             if options["user"] is not None:
                 _log_in(client, options["user"])
@@ -173,7 +173,7 @@ class Command(RichCommand):
                 except Exception as error:
                     raise CommandError(_told(error, f"{path} raised")) from error
                 reset_queries()  # the log of DEBUG: the next request would begin with that
-                storage.analyse()
+                recordings.analyse_now()
                 _drop_the_warm_up(collected, options, number)
         if not collected:
             raise CommandError("Nothing was measured: the request did not reach MemsizeMiddleware.")
@@ -184,10 +184,10 @@ class Command(RichCommand):
             code = _compile(options["code"])
         except SyntaxError as error:
             raise CommandError(f"--code is not Python: {error}") from error
-        with ExitStack() as stack, storage.collecting() as collected:
+        with ExitStack() as stack, recordings.collecting() as collected:
             _roll_back(stack, options["commit"])
             for number in range(options["repeat"] + options["warm_up"]):
-                recording = Recording("code", "code")
+                recording = recordings.new_recording("code", "code")
                 names = _names_at_hand()
                 recording.open()  # first: only then is there a window to be within
                 try:
@@ -198,7 +198,7 @@ class Command(RichCommand):
                     raise CommandError(_told(error, "The code raised")) from error
                 recording.close()
                 # Before the value goes: what it holds is the answer.
-                storage.keep(recording, storage.Facts(" ".join(options["code"].split())))
+                recordings.store(recording, RequestFacts(" ".join(options["code"].split())))
                 del value
                 _drop_the_warm_up(collected, options, number)
         return collected
@@ -212,7 +212,7 @@ class Command(RichCommand):
         if len(summaries) > 1:
             self._say(terminal.runs_table(summaries) + "\n\nThe last of them:\n")
         heading, summary = summaries[-1]
-        others = reports[-1].kept_by_others()
+        others = reports[-1].retained_by_others()
         self._say(terminal.report(summary, options["top"], heading, others))
 
     def _say(self, text: str) -> None:
@@ -256,7 +256,7 @@ def _stored_reports() -> Any:
 def _require_table() -> None:
     database = conf.config().database
     try:
-        ready = storage.has_table(database)
+        ready = writer.has_table(database)
     except (DatabaseError, ImproperlyConfigured) as error:
         raise CommandError(f"The database {database!r} does not answer: {error}") from error
     if not ready:
@@ -409,7 +409,7 @@ def _told(error: BaseException, what: str) -> str:
 
 def _heading(report: Report) -> str:
     number = f"Report {report.pk}" if report.pk else "Not stored"
-    status = "" if report.status is None else f" -> {report.status}"
+    status = "" if report.summary().status is None else f" -> {report.summary().status}"
     return f"{number}: {formatting.plain(str(report), 300)}{status}"
 
 
