@@ -91,7 +91,7 @@ def report_of(summary: Summary) -> Report:
         retained_bytes=_bytes(summary.retained),
         garbage_bytes=_bytes(summary.garbage),
         net_bytes=_number(None if summary.net is None else summary.net.total.size),
-        rows=_number(summary.rows),
+        rows=serialization.stored_number(summary.rows),
         largest_evaluation_bytes=_number(max(sizes, default=None)),
         in_flight=summary.in_flight,
         incomplete=summary.incomplete,
@@ -118,15 +118,14 @@ def _shortened(summary: Summary, types: int) -> Summary:
     omitted = len(summary.evaluations) - len(evaluations)
     return dataclasses.replace(
         summary,
-        **{name: _top_amount(getattr(summary, name), types) for name in _AMOUNTS},
+        retained=_top_amount(summary.retained, types),
+        garbage=_top_amount(summary.garbage, types),
+        free_lists=_top_amount(summary.free_lists, types),
         net=_top(summary.net, types),
         near_peak=_top_near_peak(summary.near_peak, types),
         evaluations=OwnTuple(map(_stored_evaluation, evaluations)),
         evaluations_omitted=summary.evaluations_omitted + omitted,
     )
-
-
-_AMOUNTS: Final = ("allocated", "peak", "alive", "retained", "garbage", "free_lists")
 
 
 def _top(diff: Diff | None, types: int) -> Diff | None:

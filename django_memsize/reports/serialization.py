@@ -99,7 +99,7 @@ def _read_dataclass(cls: type[_Value], document: Any) -> _Value:
     if not isinstance(document, Mapping):
         raise _UnusableError
     found = {}
-    for name, hint in _fields_of(cls):
+    for name, hint in _fields_of(typing.cast("Any", cls)):
         if name in document:
             try:
                 found[name] = _read(hint, document[name])

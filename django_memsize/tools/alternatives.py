@@ -1,7 +1,6 @@
-"""The rows of one queryset, loaded in several ways: what each keeps, and how high it stands.
+"""The rows of one queryset, loaded in several ways: what each way retains, and its peak.
 
-Each way is loaded in a window of its own, so that nothing but its own allocations is credited to
-it; what we do around it is nobody's.
+Each way is loaded in a window of its own, so that only its own allocations are credited to it.
 """
 
 from __future__ import annotations
@@ -23,17 +22,17 @@ from ..measuring.spans import in_span
 from ..values import Alternatives, OmittedWay, Way
 
 ROUNDS: Final = 3
-"""How often each way is measured, in turns with the others, after a round that is not counted."""
+"""Times that each way is measured, alternating with the others, after one round to fill caches."""
 
 CHUNK: Final = 2000
-"""Rows that ``iterator()`` has from the database at once: Django's own number, where a queryset
-prefetches it has to be said."""
+"""Rows that ``iterator()`` fetches at once: Django's default, which a queryset that prefetches has
+to be given explicitly."""
 
 _LONGEST_REASON: Final = 300
 
 
 class IncomparableError(ValueError):
-    """What was given cannot be loaded in several ways, or was not the same each time."""
+    """The queryset cannot be loaded in several ways, or its rows were not the same each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class _Sample:
 
 
 def is_possible() -> bool:
-    """Tell whether there is a meter: nobody else sees how high something stood."""
+    """Return whether there is a meter; a census cannot measure a peak."""
     return engine.Window is not None
 
 
@@ -62,10 +61,12 @@ def compare(
 ) -> Alternatives:
     """Return what the rows of a queryset take as instances, ``values()`` and so on, least first.
 
-    ``fields`` are the names of those that ``only()``, ``values()`` and ``values_list()`` load;
-    without them ``only()`` is left out, and the others load what the instances have. With ``limit``
-    only the first rows are loaded. Nothing is evaluated but copies of the queryset, on the database
-    it would use by itself.
+    ``fields`` are the names of the fields that ``only()``, ``values()`` and ``values_list()`` load.
+    Without them ``only()`` is omitted, and the others load all that the instances have. With
+    ``limit`` only the first rows are loaded. Only copies of the queryset are evaluated, on the
+    database that the queryset would use.
+
+    Raises IncomparableError.
     """
     _require_instances(queryset)
     with in_span(None):
@@ -80,18 +81,21 @@ def _require_instances(queryset: Any) -> None:
     if not isinstance(queryset, QuerySet):
         given = formatting.plain(type(queryset).__name__, _LONGEST_REASON)
         raise IncomparableError(
-            f"That gives no queryset, but an object of the class {given}. "
-            "What is needed is as in: Account.objects.all()"
+            f"The code returns an object of the class {given}, and not a queryset. "
+            "Example: Account.objects.all()"
         )
     if cast("Any", queryset)._fields is not None:
         raise IncomparableError(
-            "That gives rows which are no instances: leave out values(), values_list(), dates() "
-            "or datetimes()."
+            "The rows of this queryset are no instances. Leave out values(), values_list(), "
+            "dates() or datetimes()."
         )
 
 
 def _checked(queryset: QuerySet[Any], names: Iterable[str]) -> list[str]:
-    """Return the names, each of a field of the model or of an annotation, the key's in full."""
+    """Return the names of fields and annotations; ``pk`` becomes the fields of the key.
+
+    Raises IncomparableError for an unknown name.
+    """
     meta = queryset.model._meta
     known = {name for field in meta.concrete_fields for name in (field.name, field.attname)}
     known |= queryset.query.annotation_select.keys()
@@ -104,12 +108,12 @@ def _checked(queryset: QuerySet[Any], names: Iterable[str]) -> list[str]:
         else:
             fields = ", ".join(field.name for field in meta.concrete_fields)
             unknown = formatting.plain(name, _LONGEST_REASON)
-            raise IncomparableError(f"{meta.label} has no field '{unknown}', but {fields}.")
+            raise IncomparableError(f"{meta.label} has no field '{unknown}'. Its fields: {fields}.")
     return list(dict.fromkeys(checked))
 
 
 def _first(queryset: QuerySet[Any], limit: int) -> QuerySet[Any]:
-    """Return the first rows, the same ones each time wherever an order can be given."""
+    """Return the first rows: the same rows each time if the queryset can be ordered."""
     query = queryset.query
     is_final = query.is_sliced or query.combinator or query.distinct_fields
     if not queryset.ordered and not is_final:
@@ -120,7 +124,7 @@ def _first(queryset: QuerySet[Any], limit: int) -> QuerySet[Any]:
 def _plans(
     queryset: QuerySet[Any], named: list[str] | None
 ) -> tuple[list[_Plan], list[OmittedWay]]:
-    """Return the ways that there are for a queryset, and those that there are not, with why."""
+    """Return the ways to load a queryset, and the omitted ways with their reasons."""
     plans = [_Plan("instances", queryset), _Plan("iterator()", queryset, streamed=True)]
     omitted = []
     others: dict[str, Callable[[], _Plan]] = {
@@ -133,7 +137,7 @@ def _plans(
             plans.append(plan())
         except IncomparableError as error:
             omitted.append(OmittedWay(name, str(error)))
-        except Exception as error:  # a queryset of the program's own may refuse
+        except Exception as error:  # a queryset class of the program may refuse
             omitted.append(OmittedWay(name, _reason(error)))
     return plans, omitted
 
@@ -142,16 +146,16 @@ def _only(queryset: QuerySet[Any], named: list[str] | None) -> _Plan:
     meta = queryset.model._meta
     if named is None:
         example = ",".join(field.name for field in meta.concrete_fields[:2])
-        raise IncomparableError(f"--fields says what it is to load, as in: --fields {example}")
+        raise IncomparableError(f"it needs the fields to load, as in: --fields {example}")
     if queryset.query.combinator:
-        raise IncomparableError(f"Django has none after {queryset.query.combinator}()")
+        raise IncomparableError(f"Django does not support it after {queryset.query.combinator}()")
     fields = [
         field
         for field in meta.concrete_fields
         if field in meta.pk_fields or field.name in named or field.attname in named
     ]
     rows = queryset.defer(None).only(*(field.name for field in fields))
-    # What they follow has to be loaded, or each row would ask for it in a query of its own.
+    # A relation's own field has to be loaded, or each row would load it by a query.
     unloaded = {field.name for field in meta.concrete_fields if field not in fields}
     unloaded |= {field.name for field in meta.private_fields if field.many_to_one}
     without = []
@@ -174,19 +178,20 @@ def _values(queryset: QuerySet[Any], named: list[str] | None, method: str) -> _P
         field.name in fields or field.attname in fields for field in queryset.model._meta.pk_fields
     ):
         raise IncomparableError(
-            "with these fields alone rows would be equal, and go as twins; name the primary key too"
+            "with these fields alone, equal rows would be dropped as duplicates; "
+            "name the primary key too"
         )
     without = []
     if query.select_related:
         without.append("select_related()")
     if _prefetched(queryset):
         without.append("prefetch_related()")
-    # Both are passed over by Django itself where rows are no instances.
+    # Django ignores both where rows are no instances.
     return _Plan(f"{method}()", getattr(queryset, method)(*fields), without=tuple(without))
 
 
 def _loaded(queryset: QuerySet[Any]) -> list[str]:
-    """Return the names of all that the instances of a queryset have from the database."""
+    """Return the names of all values that the instances of a queryset load."""
     meta, query = queryset.model._meta, queryset.query
     names, are_deferred = query.deferred_loading
     fields = [
@@ -199,13 +204,13 @@ def _loaded(queryset: QuerySet[Any]) -> list[str]:
 
 
 def _joined(queryset: QuerySet[Any]) -> set[str]:
-    """Return the relations that ``select_related()`` was told to follow."""
+    """Return the names of the relations that ``select_related()`` follows."""
     related = queryset.query.select_related
     return set(related) if isinstance(related, dict) else set()
 
 
 def _prefetched(queryset: QuerySet[Any]) -> set[str]:
-    """Return the relations of the model that ``prefetch_related()`` begins with."""
+    """Return the names of the relations of the model with which ``prefetch_related()`` begins."""
     lookups = cast("Any", queryset)._prefetch_related_lookups
     paths = (getattr(lookup, "prefetch_through", lookup) for lookup in lookups)
     return {path.partition("__")[0] for path in paths}
@@ -229,7 +234,7 @@ def _measured(
     numbers = {number}.union(sample.rows for samples in rounds for sample in samples)
     if len(numbers) > 1:
         raise IncomparableError(
-            f"The rows changed meanwhile: there were {min(numbers):,} and {max(numbers):,}."
+            f"The rows changed meanwhile: {min(numbers):,} at first or later {max(numbers):,}."
         )
     ways = [_way(plan, samples) for plan, *samples in zip(possible, *rounds, strict=True)]
     return Alternatives(
@@ -242,11 +247,11 @@ def _measured(
 
 
 def _try_out(plan: _Plan, number: int, database: str) -> None:
-    """Load the rows without counting that: it fills caches, and shows whether they are the same."""
-    with transaction.atomic(using=database):  # or what fails here would fail all that follows
+    """Load the rows once, to fill caches. Raises IncomparableError if their number differs."""
+    with transaction.atomic(using=database):  # a failed statement would break the outer transaction
         rows = _sample(plan).rows
     if rows != number:
-        raise IncomparableError(f"it gives {rows:,} rows where there are {number:,} instances")
+        raise IncomparableError(f"it loads {rows:,} rows instead of {number:,}")
 
 
 def _way(plan: _Plan, samples: Sequence[_Sample]) -> Way:
@@ -262,8 +267,8 @@ def _way(plan: _Plan, samples: Sequence[_Sample]) -> Way:
 
 
 def _sample(plan: _Plan) -> _Sample:
-    """Load the rows in one way, in a window, and drop them once it is known what they take."""
-    # Older than the window: the number of rows is no part of what they take.
+    """Load the rows in one way inside a window, and drop them once they are measured."""
+    # Made before the window is opened, so that it is not credited to the window.
     number = count()
     meter = Meter()
     held = None
@@ -277,7 +282,7 @@ def _sample(plan: _Plan) -> _Sample:
             del rows
         else:
             held = list(plan.queryset.all())
-        reset_queries()  # the log of DEBUG: kept, but by no way of loading
+        reset_queries()  # DEBUG's log retains the statements; no way of loading does
         engine.switch_window(None)
         duration = time.perf_counter() - began
         meter.close()
@@ -288,8 +293,8 @@ def _sample(plan: _Plan) -> _Sample:
         meter.discard()
     if meter.incomplete or meter.retained is None or meter.peak is None:
         raise IncomparableError(
-            "Incomplete: our hooks on Python's allocators were taken off meanwhile. tracemalloc "
-            "and memray do that when they stop."
+            "Incomplete: another tool removed the hooks on Python's allocators meanwhile. "
+            "tracemalloc and memray do so when they stop."
         )
     number_of_rows = next(number) if held is None else len(held)
     return _Sample(number_of_rows, meter.retained.bytes, meter.peak.bytes, duration)

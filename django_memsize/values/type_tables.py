@@ -165,7 +165,7 @@ class Diff(_TypeTable):
             and (self.others, self.other) == (other.others, other.other)
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     @property
     def total(self) -> TypeTotal:
