@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-C_SOURCES := $(wildcard django_memsize/engine/src/*.[ch])
+C_ROOT := django_memsize/engine/src
+C_SOURCES := $(wildcard $(C_ROOT)/*.[ch] $(C_ROOT)/*/*.[ch])
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python example_project/manage.py
 
@@ -54,7 +55,7 @@ lint: $(VENV)/lint lint-c
 
 lint-c: $(VENV)/lint  ## The engine in C alone; HEADERS=... for those of another Python
 	$(BIN)/clang-format --dry-run --Werror $(C_SOURCES)
-	$(BIN)/clang-tidy --quiet $(filter %.c,$(C_SOURCES)) -- -std=c11 -Wall -Wextra -isystem $(HEADERS)
+	$(BIN)/clang-tidy --quiet $(filter %.c,$(C_SOURCES)) -- -std=c11 -Wall -Wextra -I$(C_ROOT) -isystem $(HEADERS)
 
 # Each in an environment of its own: builds of the same Python differ in what they inline.
 BENCH_PYTHONS ?= $(PYTHON) $(wildcard /usr/bin/python3.11)

@@ -31,8 +31,9 @@ def compiler_flags():
 
 engine = Extension(
     "django_memsize.engine.compiled",
-    sources=sorted(str(source) for source in SOURCES.glob("*.c")),
-    depends=sorted(str(header) for header in SOURCES.glob("*.h")),
+    sources=sorted(str(source) for source in SOURCES.rglob("*.c")),
+    depends=sorted(str(header) for header in SOURCES.rglob("*.h")),
+    include_dirs=[str(SOURCES)],
     extra_compile_args=compiler_flags(),
     optional=not STRICT,  # without a compiler the package installs all the same
 )

@@ -1,9 +1,9 @@
 /* What Python sees of the engine. */
-#include "attributes.h"
-#include "names.h"
-#include "roots.h"
-#include "stream.h"
-#include "upstream.h"
+#include "census/attributes.h"
+#include "census/names.h"
+#include "census/roots.h"
+#include "meter/stream.h"
+#include "analysis/referrers.h"
 #include "window.h"
 
 /* While a walk lasts the collector is paused, so that it is never us who set it off. */

@@ -1,9 +1,9 @@
 #include "window.h"
 
-#include "columns.h"
-#include "crediting.h"
-#include "owners.h"
-#include "reachability.h"
+#include "analysis/tables.h"
+#include "meter/crediting.h"
+#include "analysis/owners.h"
+#include "analysis/reachability.h"
 
 static window *
 behind(PyObject *self)

@@ -1,8 +1,8 @@
-#include "upstream.h"
+#include "analysis/referrers.h"
 
-#include "guests.h"
-#include "reachability.h"
-#include "roots.h"
+#include "analysis/external.h"
+#include "analysis/reachability.h"
+#include "census/roots.h"
 
 typedef struct {
     PyObject *around; /* a list of what is known to lead there */

@@ -1,4 +1,4 @@
-#include "crediting.h"
+#include "meter/crediting.h"
 
 #define RECURSION_ENOUGH 4
 #define VALUES_HEADER (2 * sizeof(void *)) /* the collector's */

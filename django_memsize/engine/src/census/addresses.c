@@ -1,4 +1,4 @@
-#include "addresses.h"
+#include "census/addresses.h"
 
 #define FIRST_ROOM_BITS 6
 

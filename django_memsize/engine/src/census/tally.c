@@ -1,6 +1,6 @@
-#include "tally.h"
+#include "census/tally.h"
 
-#include "names.h"
+#include "census/names.h"
 
 #define FIRST_ROOM_BITS 6
 

@@ -1,4 +1,4 @@
-#include "blocks.h"
+#include "meter/blocks.h"
 
 #define FIRST_ROOM 1024
 #define RUNS_IN_CHUNK (BLOCKS_CHUNK / BLOCKS_RUN)

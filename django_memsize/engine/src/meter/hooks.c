@@ -1,6 +1,6 @@
-#include "hooks.h"
+#include "meter/hooks.h"
 
-#include "crediting.h"
+#include "meter/crediting.h"
 
 typedef struct installation installation;
 

@@ -1,6 +1,6 @@
-#include "free_lists.h"
+#include "meter/free_lists.h"
 
-#include "hooks.h"
+#include "meter/hooks.h"
 
 #define TUPLES_UP_TO 20
 #define MOST_OF_A_KIND 4000 /* more than any version keeps: an end in any case */

@@ -5,8 +5,8 @@
 #ifndef MEMSIZE_PARTS_H
 #define MEMSIZE_PARTS_H
 
-#include "kinds.h"
-#include "meter.h"
+#include "analysis/kinds.h"
+#include "meter/meter.h"
 
 typedef enum {
     PART_BUFFER, /* nobody known owns it */

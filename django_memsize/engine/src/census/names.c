@@ -1,4 +1,4 @@
-#include "names.h"
+#include "census/names.h"
 
 static PyObject *module_name, *standard_modules;
 

@@ -1,6 +1,6 @@
-#include "owners.h"
+#include "analysis/owners.h"
 
-#include "attributes.h"
+#include "census/attributes.h"
 
 static void
 give(const parts *found, part *owned, const part *owner)

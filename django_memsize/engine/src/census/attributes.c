@@ -1,4 +1,4 @@
-#include "attributes.h"
+#include "census/attributes.h"
 
 /* Instances of classes written in Python share a table of keys. Its sizes stand at the same place
    on 3.11 to 3.14: pycore_dict.h, struct _dictkeysobject. */

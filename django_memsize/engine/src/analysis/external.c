@@ -1,4 +1,4 @@
-#include "guests.h"
+#include "analysis/external.h"
 
 #define FIRST_ROOM_BITS 8
 

@@ -1,6 +1,6 @@
-#include "kinds.h"
+#include "analysis/kinds.h"
 
-#include "anatomy.h"
+#include "census/anatomy.h"
 
 #define FIRST_PLACE_BITS 8
 

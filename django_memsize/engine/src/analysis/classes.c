@@ -1,6 +1,6 @@
-#include "classes.h"
+#include "analysis/classes.h"
 
-#include "roots.h"
+#include "census/roots.h"
 
 typedef struct {
     const void *address; /* NULL: empty */

@@ -1,6 +1,6 @@
-#include "stream.h"
+#include "meter/stream.h"
 
-#include "crediting.h"
+#include "meter/crediting.h"
 
 typedef struct {
     PyObject_HEAD

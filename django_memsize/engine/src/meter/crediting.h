@@ -6,7 +6,7 @@
 #ifndef MEMSIZE_CREDITING_H
 #define MEMSIZE_CREDITING_H
 
-#include "meter.h"
+#include "meter/meter.h"
 
 /* A class takes no less: below that an allocation is not of one. */
 #define LEAST_CLASS ((size_t)sizeof(PyHeapTypeObject))

@@ -1,6 +1,6 @@
-#include "walk.h"
+#include "census/walk.h"
 
-#include "attributes.h"
+#include "census/attributes.h"
 
 /* With so many objects put by, they are followed before more are met: a container of millions of
    containers does not need a stack of millions. */

@@ -1,4 +1,4 @@
-#include "roots.h"
+#include "census/roots.h"
 
 static PyObject *count_frozen, *list_tracked, *list_subclasses, *modules;
 

@@ -1,7 +1,7 @@
-#include "columns.h"
+#include "analysis/tables.h"
 
-#include "names.h"
-#include "tally.h"
+#include "census/names.h"
+#include "census/tally.h"
 
 int
 columns_init(columns *made, const parts *of, Py_ssize_t tables)

@@ -1,7 +1,7 @@
-#include "meter.h"
+#include "meter/meter.h"
 
-#include "crediting.h"
-#include "hooks.h"
+#include "meter/crediting.h"
+#include "meter/hooks.h"
 
 PyTypeObject *meter_handle_type;
 PyObject *meter_variable;

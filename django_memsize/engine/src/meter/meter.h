@@ -8,8 +8,8 @@
 #ifndef MEMSIZE_METER_H
 #define MEMSIZE_METER_H
 
-#include "blocks.h"
-#include "free_lists.h"
+#include "meter/blocks.h"
+#include "meter/free_lists.h"
 
 typedef struct {
     Py_ssize_t blocks, bytes;

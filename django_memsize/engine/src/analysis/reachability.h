@@ -4,7 +4,7 @@
 #ifndef MEMSIZE_REACHABILITY_H
 #define MEMSIZE_REACHABILITY_H
 
-#include "parts.h"
+#include "analysis/allocations.h"
 
 /* Set ``is_retained`` of each object, once objects are indexed. Changes nothing but the parts.
 

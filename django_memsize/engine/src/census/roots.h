@@ -3,7 +3,7 @@
 #ifndef MEMSIZE_ROOTS_H
 #define MEMSIZE_ROOTS_H
 
-#include "walk.h"
+#include "census/walk.h"
 
 /* Find the functions that list, once and for all: an import, or a look-up that a program may have
    changed, runs Python code. -1 with an exception. */

@@ -1,9 +1,9 @@
-#include "parts.h"
+#include "analysis/allocations.h"
 
-#include "anatomy.h"
-#include "attributes.h"
-#include "classes.h"
-#include "crediting.h"
+#include "census/anatomy.h"
+#include "census/attributes.h"
+#include "analysis/classes.h"
+#include "meter/crediting.h"
 
 #define HEADER ((Py_ssize_t)1 << PART_FRONT_BITS)
 #define WORD ((Py_ssize_t)sizeof(void *))

@@ -6,8 +6,8 @@
 #ifndef MEMSIZE_WALK_H
 #define MEMSIZE_WALK_H
 
-#include "addresses.h"
-#include "tally.h"
+#include "census/addresses.h"
+#include "census/tally.h"
 
 /* Objects met wait a little for their memory to reach the processor's cache. */
 #define WALK_WAITING 8

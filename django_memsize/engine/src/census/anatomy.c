@@ -1,7 +1,7 @@
-#include "anatomy.h"
+#include "census/anatomy.h"
 
-#include "attributes.h"
-#include "names.h"
+#include "census/attributes.h"
+#include "census/names.h"
 
 #include <datetime.h>
 

@@ -1,9 +1,9 @@
-#include "reachability.h"
+#include "analysis/reachability.h"
 
-#include "attributes.h"
-#include "guests.h"
-#include "tally.h"
-#include "walk.h"
+#include "census/attributes.h"
+#include "analysis/external.h"
+#include "census/tally.h"
+#include "census/walk.h"
 
 /* What is read first of most objects lies in so many bytes around them. */
 #define READ_FROM (-32)

@@ -2,7 +2,7 @@
 #ifndef MEMSIZE_OWNERS_H
 #define MEMSIZE_OWNERS_H
 
-#include "parts.h"
+#include "analysis/allocations.h"
 
 /* Give buffers their owners. -1 with an exception. */
 int owners_find(parts *found);

@@ -2,7 +2,7 @@
 #ifndef MEMSIZE_COLUMNS_H
 #define MEMSIZE_COLUMNS_H
 
-#include "parts.h"
+#include "analysis/allocations.h"
 
 typedef struct {
     const parts *of;

@@ -2,7 +2,7 @@
 #ifndef MEMSIZE_TALLY_H
 #define MEMSIZE_TALLY_H
 
-#include "anatomy.h"
+#include "census/anatomy.h"
 
 typedef struct {
     PyTypeObject *type; /* NULL where the table is empty */
