@@ -1,4 +1,4 @@
-/* What compilers and versions of CPython call differently, and what every file asks of types. */
+/* What differs between compilers, and the public C API that differs between versions of CPython. */
 #ifndef MEMSIZE_PLATFORM_H
 #define MEMSIZE_PLATFORM_H
 
@@ -10,92 +10,87 @@
 #include <stdint.h>
 
 #ifdef Py_GIL_DISABLED
-#error "A walk needs the GIL: on a free-threaded build the engine in Python is used."
+#error "A walk of the heap needs the GIL: a free-threaded build uses the engine in Python."
 #endif
 
 #if SIZEOF_VOID_P != 8
-#error "Written for 64 bits: elsewhere the engine in Python is used."
+#error "Addresses are packed into 48 bits: a 32-bit build uses the engine in Python."
 #endif
 
 #if defined(__GNUC__) || defined(__clang__)
 #define MEMSIZE_PREFETCH(address) __builtin_prefetch(address)
-#define MEMSIZE_RARELY(condition) __builtin_expect(!!(condition), 0)
-#define MEMSIZE_MOSTLY(condition) __builtin_expect(!!(condition), 1)
+#define MEMSIZE_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#define MEMSIZE_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define MEMSIZE_INLINE static inline __attribute__((always_inline))
 #elif defined(_MSC_VER) && (defined(_M_X64) || defined(_M_IX86))
 #include <intrin.h>
 #define MEMSIZE_PREFETCH(address) _mm_prefetch((const char *)(address), _MM_HINT_T0)
-#define MEMSIZE_RARELY(condition) (condition)
-#define MEMSIZE_MOSTLY(condition) (condition)
+#define MEMSIZE_UNLIKELY(condition) (condition)
+#define MEMSIZE_LIKELY(condition) (condition)
 #define MEMSIZE_INLINE static __forceinline
 #else
 #define MEMSIZE_PREFETCH(address) ((void)(address))
-#define MEMSIZE_RARELY(condition) (condition)
-#define MEMSIZE_MOSTLY(condition) (condition)
+#define MEMSIZE_UNLIKELY(condition) (condition)
+#define MEMSIZE_LIKELY(condition) (condition)
 #define MEMSIZE_INLINE static inline
 #endif
 
-/* An exception that is put by while something is tried that may raise another. */
+/* The exception that is set, saved while other code may raise and clear one of its own. 3.12
+   deprecates PyErr_Fetch. */
 #if PY_VERSION_HEX >= 0x030C0000
-typedef PyObject *raised;
+typedef PyObject *saved_error;
 
-static inline raised
-raised_put_by(void)
+static inline saved_error
+error_save(void)
 {
     return PyErr_GetRaisedException();
 }
 
 static inline void
-raised_restore(raised pending)
+error_restore(saved_error saved)
 {
-    PyErr_SetRaisedException(pending);
+    PyErr_SetRaisedException(saved);
 }
 #else
 typedef struct {
-    PyObject *type, *value, *trace;
-} raised;
+    PyObject *type, *value, *traceback;
+} saved_error;
 
-static inline raised
-raised_put_by(void)
+static inline saved_error
+error_save(void)
 {
-    raised pending;
-    PyErr_Fetch(&pending.type, &pending.value, &pending.trace);
-    return pending;
+    saved_error saved;
+    PyErr_Fetch(&saved.type, &saved.value, &saved.traceback);
+    return saved;
 }
 
 static inline void
-raised_restore(raised pending)
+error_restore(saved_error saved)
 {
-    PyErr_Restore(pending.type, pending.value, pending.trace);
+    PyErr_Restore(saved.type, saved.value, saved.traceback);
 }
 #endif
 
-/* Whether a type was made at run time: the collector tracks it, and does not track static ones. */
+/* Whether a weak reference leads to an object that is alive. 3.13 deprecates
+   PyWeakref_GetObject. */
 static inline bool
-is_heap_type(PyTypeObject *type)
+weakref_leads_to(PyObject *reference, const void *object)
 {
-    return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *referent;
+    if (PyWeakref_GetRef(reference, &referent) <= 0) {
+        return false;
+    }
+    bool is_same = referent == object;
+    Py_DECREF(referent);
+    return is_same;
+#else
+    return PyWeakref_GetObject(reference) == object;
+#endif
 }
 
-/* An odd number near 2^64 divided by the golden ratio: a product's high bits depend on all of a
-   key's bits. */
-#define MEMSIZE_MIXER UINT64_C(0x9E3779B97F4A7C15)
-
-/* Where in a hash table of 2^bits places the search for an object's address begins. */
-static inline size_t
-place_by_address(const void *address, unsigned bits)
-{
-    return (size_t)((((uint64_t)(uintptr_t)address >> 4) * MEMSIZE_MIXER) >> (64 - bits));
-}
-
-/* Bytes rounded up to whole words. */
-static inline Py_ssize_t
-whole_words(Py_ssize_t bytes)
-{
-    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
-}
-
-/* The namespace of a type: a new reference, or NULL without an exception. */
+/* The namespace of a type: a new reference, or NULL without an exception. From 3.12 on, tp_dict of
+   a built-in type is NULL: each interpreter has its own. */
 static inline PyObject *
 type_namespace(PyTypeObject *type)
 {
@@ -104,6 +99,21 @@ type_namespace(PyTypeObject *type)
 #else
     return Py_XNewRef(type->tp_dict);
 #endif
+}
+
+/* Whether a type was made at run time. The collector tracks such a type; it does not track a static
+   one. */
+static inline bool
+is_heap_type(PyTypeObject *type)
+{
+    return type->tp_flags & Py_TPFLAGS_HEAPTYPE;
+}
+
+/* A number of bytes rounded up to whole words. */
+static inline Py_ssize_t
+round_up_to_words(Py_ssize_t bytes)
+{
+    return (bytes + (Py_ssize_t)sizeof(void *) - 1) & ~((Py_ssize_t)sizeof(void *) - 1);
 }
 
 #endif

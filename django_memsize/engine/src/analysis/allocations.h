@@ -1,146 +1,131 @@
-/* What the blocks of a window are: objects, their buffers, or objects that CPython keeps for later.
+/* Allocations: the live blocks of a window, and what the analysis finds out about each. */
+#ifndef MEMSIZE_ALLOCATIONS_H
+#define MEMSIZE_ALLOCATIONS_H
 
-   A block is read before it is known what it is. So it is an object only where everything fits: the
-   domain, the class, the size, the words in front of it, the count of references. */
-#ifndef MEMSIZE_PARTS_H
-#define MEMSIZE_PARTS_H
-
-#include "analysis/kinds.h"
-#include "meter/meter.h"
+#include "analysis/types.h"
+#include "meter/windows.h"
 
 typedef enum {
-    PART_BUFFER, /* nobody known owns it */
-    PART_OWNED,  /* a buffer of ``owner`` */
-    PART_OBJECT,
-    PART_PARKED, /* freed, and kept on a free list */
-} part_state;
+    ALLOCATION_BUFFER, /* no object is known to own it */
+    ALLOCATION_OWNED,  /* a buffer that the object ``owner`` owns */
+    ALLOCATION_OBJECT,
+    ALLOCATION_FREED, /* an object, or its memory, that CPython keeps on a free list */
+} allocation_state;
 
-#define PART_FRONT_BITS 4
+#define ALLOCATION_HEADER_SHIFT 4 /* headers take 0, 16 or 32 bytes */
 
-/* What is read of most objects lies in so many bytes of their blocks: in one line of the cache, or
-   two. */
-#define PART_READ 40
-
-/* Packed: all are read several times, and there may be millions. */
+/* Packed: each is read several times, and there may be millions. */
 typedef struct {
-    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* part_address() */
+    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* allocation_address() */
     uint64_t window : BLOCK_WINDOW_BITS;
     uint64_t bytes : BLOCK_SIZE_BITS;
-    uint64_t front : 2; /* of an object, what its block has in front of it: part_key() */
-    uint64_t state : 2; /* a part_state */
-    uint64_t origin : 2;
+    uint64_t header : 2; /* of an object: the bytes in front of it, shifted */
+    uint64_t state : 2;  /* an allocation_state */
+    uint64_t origin : BLOCK_ORIGIN_BITS;
     uint64_t may_own : 1; /* buffers */
     uint64_t is_retained : 1;
-    uint64_t kind : KIND_BITS;
+    uint64_t type : TYPE_NUMBER_BITS;
     union {
-        int32_t references; /* of an object, not accounted for: reachability.c */
-        uint32_t owner;     /* the number of its part */
+        int32_t gc_refs; /* of an object: references that are not accounted for (reachability.c) */
+        uint32_t owner;  /* of an owned buffer: the index of its owner */
     };
-    uint32_t link; /* in its index */
-} part;
+    uint32_t link; /* in the chain of an index */
+} allocation;
 
-/* Parts by address: a hash table of links to chains, as in blocks.h, of numbers from 1. */
+/* Allocations by address, in chains. The number of an allocation is its index plus 1. */
 typedef struct {
     uint32_t *heads; /* NULL: not made yet */
     size_t mask;
-} part_index;
+} allocation_index;
 
 typedef struct {
-    part *at;
+    allocation *items;
     size_t count;
-    kinds kinds;
-    uintptr_t lowest, span; /* of the blocks' memory: most words lead elsewhere */
-    part_index buffers;     /* by block: what may be one */
-    part_index objects;     /* by object: what may be, or have been, one */
-    bool has_contents;      /* one may be the bytes or the characters of another */
-} parts;
+    type_table types;
+    uintptr_t lowest, extent;  /* of all blocks: most words point outside it */
+    allocation_index buffers;  /* by block: what may be a buffer */
+    allocation_index objects;  /* by object: what is, or was taken for, an object */
+    bool has_contents_to_find; /* a block may hold the characters of a text or a bytearray */
+} allocations;
 
-/* Find out what a window's live blocks are, those of windows in it included. The collector must be
-   off, and nothing is to be credited. -1 with an exception; parts_clear is due either way. */
-int parts_find(parts *found, window *outer);
+/* The passes over all allocations prefetch this many ahead. */
+#define ALLOCATIONS_AHEAD 12
 
-void parts_clear(parts *found);
+/* Most of what is read of an object is in so many bytes of its block: in one line of the cache, or
+   two. */
+#define ALLOCATION_READ 40
+
+/* Make room in an index. -1 with an exception. */
+int allocations_index_init(allocation_index *index, size_t count);
+
+/* Add an allocation to an index. Each is in at most one. */
+void allocations_index_add(allocations *all, const allocation_index *index, size_t at);
+
+/* Index the objects, if they are not indexed yet. -1 with an exception. */
+int allocations_index_objects(allocations *all);
+
+void allocations_clear(allocations *all);
 
 MEMSIZE_INLINE uintptr_t
-part_address(const part *one)
+allocation_address(const allocation *one)
 {
     return (uintptr_t)one->place << BLOCK_ADDRESS_ZEROS;
 }
 
-/* The address that a part is found by: an object's own, or a block's. */
+/* The address that an index has: of the object, or of the block. */
 MEMSIZE_INLINE uintptr_t
-part_key(const part *one)
+allocation_key(const allocation *one)
 {
-    return part_address(one) + ((uintptr_t)one->front << PART_FRONT_BITS);
+    return allocation_address(one) + ((uintptr_t)one->header << ALLOCATION_HEADER_SHIFT);
 }
 
-/* The object that a part is, or was. */
+/* The object that an allocation is, or was. */
 MEMSIZE_INLINE PyObject *
-part_object(const part *one)
+allocation_object(const allocation *one)
 {
-    return (PyObject *)part_key(one);
+    return (PyObject *)allocation_key(one);
 }
 
-MEMSIZE_INLINE const kind *
-part_kind(const parts *found, const part *one)
+MEMSIZE_INLINE const type_info *
+allocation_type(const allocations *all, const allocation *one)
 {
-    return found->kinds.at + one->kind;
+    return all->types.infos + one->type;
 }
 
-/* The part that a part belongs to: itself, or the object whose buffer it is. */
-MEMSIZE_INLINE const part *
-part_owner(const parts *found, const part *one)
+/* The object that owns an allocation in the end; the allocation itself if none does. */
+MEMSIZE_INLINE const allocation *
+allocation_owner(const allocations *all, const allocation *one)
 {
-    while (one->state == PART_OWNED) {
-        one = found->at + one->owner;
+    while (one->state == ALLOCATION_OWNED) {
+        one = all->items + one->owner;
     }
     return one;
 }
 
-/* Index the objects, if they are not yet. -1 with an exception. */
-int parts_index_objects(parts *found);
-
-MEMSIZE_INLINE block_chain
-parts_chain(const part_index *index, uintptr_t address)
-{
-    return block_chain_of(index->heads, index->mask, address);
-}
-
-/* Say that what is at an address will be looked for in an index. */
-MEMSIZE_INLINE void
-parts_expect(const part_index *index, const void *address)
-{
-    MEMSIZE_PREFETCH(parts_chain(index, (uintptr_t)address).head);
-}
-
-/* Say that it will be looked for next. */
-MEMSIZE_INLINE void
-parts_expect_soon(const parts *found, const part_index *index, const void *address)
-{
-    uint32_t link = *parts_chain(index, (uintptr_t)address).head;
-    /* There may be no parts at all, and 0 is no number: no pointer goes there. */
-    uintptr_t before = (uintptr_t)(link & BLOCKS_NUMBER) - 1;
-    MEMSIZE_PREFETCH((const void *)((uintptr_t)found->at + before * sizeof(part)));
-}
-
-/* Whether an address is among those of the blocks. */
+/* Whether an address is between the first and the last block. */
 MEMSIZE_INLINE bool
-parts_span(const parts *found, const void *address)
+allocations_enclose(const allocations *all, const void *address)
 {
-    return (uintptr_t)address - found->lowest <= found->span;
+    return (uintptr_t)address - all->lowest <= all->extent;
 }
 
-/* The part found by an address, or NULL. */
-MEMSIZE_INLINE part *
-parts_at(const parts *found, const part_index *index, const void *address)
+MEMSIZE_INLINE chain
+allocations_chain(const allocation_index *index, uintptr_t address)
 {
-    if (!parts_span(found, address)) {
+    return chain_of(index->heads, index->mask, address);
+}
+
+/* The allocation that an index has at an address, or NULL. */
+MEMSIZE_INLINE allocation *
+allocations_find(const allocations *all, const allocation_index *index, const void *address)
+{
+    if (!allocations_enclose(all, address)) {
         return NULL;
     }
-    block_chain chain = parts_chain(index, (uintptr_t)address);
-    for (uint32_t link = *chain.head; link & chain.sign;) {
-        part *one = found->at + (link & BLOCKS_NUMBER) - 1;
-        if (part_key(one) == (uintptr_t)address) {
+    chain searched = allocations_chain(index, (uintptr_t)address);
+    for (uint32_t link = *searched.head; link & searched.filter_bit;) {
+        allocation *one = all->items + (link & CHAIN_NUMBER) - 1;
+        if (allocation_key(one) == (uintptr_t)address) {
             return one;
         }
         link = one->link;
@@ -148,27 +133,38 @@ parts_at(const parts *found, const part_index *index, const void *address)
     return NULL;
 }
 
-/* The object found by an address, once they are indexed, or NULL. */
-MEMSIZE_INLINE part *
-parts_object_at(const parts *found, const void *address)
+/* The live object at an address, once objects are indexed; otherwise NULL. */
+MEMSIZE_INLINE allocation *
+allocations_find_object(const allocations *all, const void *address)
 {
-    part *one = parts_at(found, &found->objects, address);
-    return one && one->state == PART_OBJECT ? one : NULL;
+    allocation *one = allocations_find(all, &all->objects, address);
+    return one && one->state == ALLOCATION_OBJECT ? one : NULL;
 }
 
-/* Say that a part's object will be read, from its pre-header to its first members. */
+/* Prefetch what is read of an allocation's object, from its pre-header to its first members. */
 MEMSIZE_INLINE void
-part_expect(const part *one)
+allocation_prefetch(const allocation *one)
 {
-    MEMSIZE_PREFETCH((const char *)part_address(one));
-    MEMSIZE_PREFETCH((const char *)part_address(one) + PART_READ);
+    MEMSIZE_PREFETCH((const char *)allocation_address(one));
+    MEMSIZE_PREFETCH((const char *)allocation_address(one) + ALLOCATION_READ);
 }
 
-/* How many parts ahead of their turn the cache is told that they will be read. */
-#define PARTS_AHEAD 12
+/* Prefetch the head of an address's chain: the first of two steps before a look-up. */
+MEMSIZE_INLINE void
+allocations_prefetch_chain(const allocation_index *index, const void *address)
+{
+    MEMSIZE_PREFETCH(allocations_chain(index, (uintptr_t)address).head);
+}
 
-/* Take for parked what nobody owns and looks like it, once buffers have their owners, and what
-   other windows hold that have taken it off the free lists. -1 with an exception. */
-int parts_park(parts *found);
+/* Prefetch the first allocation of the chain: the second step. The address is computed as a number,
+   because the chain may be empty and there may be no allocations. */
+MEMSIZE_INLINE void
+allocations_prefetch_first(const allocations *all, const allocation_index *index,
+                           const void *address)
+{
+    uint32_t link = *allocations_chain(index, (uintptr_t)address).head;
+    uintptr_t at = (uintptr_t)(link & CHAIN_NUMBER) - 1;
+    MEMSIZE_PREFETCH((const void *)((uintptr_t)all->items + at * sizeof(allocation)));
+}
 
 #endif

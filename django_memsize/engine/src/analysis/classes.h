@@ -1,14 +1,14 @@
-/* Which addresses are classes: asked of what may be any word of memory, which must not be looked
-   behind before it is known. Holds weak references only: a class comes and goes as it likes. */
+/* Which addresses are classes. The question is asked of any word of memory, which must not be
+   followed before the answer is known. The references are weak: classes come and go. */
 #ifndef MEMSIZE_CLASSES_H
 #define MEMSIZE_CLASSES_H
 
 #include "platform.h"
 
-/* Learn all classes there are now. -1 with an exception. */
-int classes_learn(void);
+/* List all classes that there are now. -1 with an exception. */
+int classes_update(void);
 
-/* Whether there is a class at the address, of those that were learnt, and alive. */
-bool classes_have(const void *address);
+/* Whether a class that was listed is alive at an address. */
+bool classes_contain(const void *address);
 
 #endif

@@ -1,51 +1,50 @@
-/* Objects that a window's own refer to and that were not allocated in it: the request itself, which
-   was there before, or what was made in the place of an object on a free list.
+/* External objects: objects that a window's objects refer to and that were not allocated in the
+   window. Examples: the request, which was made before, and objects from a free list.
 
-   One all of whose references come from the window's objects, or from others of its kind, belongs
-   with them: what it refers to is not held from outside. It is followed once that is known; of a
-   circle it would never be, so what may be part of one is presumed to belong, and followed at once.
- */
-#ifndef MEMSIZE_GUESTS_H
-#define MEMSIZE_GUESTS_H
+   If all references to an external object are accounted for, only the window's objects (and other
+   such external objects) hold it, and what it refers to is not held from outside. It is followed
+   once that is known. In a cycle it would never be known: so an external object that may be part of
+   one is presumed to be held by the window, and followed at once. */
+#ifndef MEMSIZE_EXTERNAL_H
+#define MEMSIZE_EXTERNAL_H
 
-#include "platform.h"
+#include "hashtable.h"
 
 typedef struct {
-    PyObject *object;      /* NULL: empty */
-    Py_ssize_t references; /* that are accounted for */
-    bool is_presumed;
+    PyObject *object;
+    Py_ssize_t accounted; /* references */
+    bool is_presumed;     /* to be held by the window alone */
     bool is_retained;
-} guest;
+} external_object;
 
 typedef struct {
-    guest *table;
-    unsigned room_bits;
-    size_t used;
-} guest_list;
+    hashtable objects; /* of external_object */
+} external_set;
 
-void guests_clear(guest_list *guests);
+void external_clear(external_set *set);
 
-/* Whether an object may be a guest. */
+/* Whether an object may be an external one: only what the collector knows, without classes and
+   modules, which are alive. */
 static inline bool
-guest_may_be(PyObject *object)
+external_is_possible(PyObject *object)
 {
     unsigned long flags = Py_TYPE(object)->tp_flags;
     return flags & Py_TPFLAGS_HAVE_GC && !(flags & Py_TPFLAGS_TYPE_SUBCLASS)
            && !Py_IS_TYPE(object, &PyModule_Type);
 }
 
-/* The guest that an object is, made so if it may be one: only of what the collector knows. Valid
-   until the next is made. NULL, with no exception, if it cannot be one or for want of memory. */
-guest *guests_meet(guest_list *guests, PyObject *object);
+/* The entry of an object, added if it is possible. Valid until the next is added. NULL, with no
+   exception, if it is not possible, or without memory. */
+external_object *external_add(external_set *set, PyObject *object);
 
-/* The guest that an object is already, or NULL. */
-guest *guests_find(const guest_list *guests, PyObject *object);
+/* The entry of an object, or NULL. */
+external_object *external_find(const external_set *set, PyObject *object);
 
-/* Whether all references to it are accounted for. */
+/* Whether all references to an external object are accounted for. */
 static inline bool
-guest_is_ours(const guest *one)
+external_is_accounted(const external_object *one)
 {
-    return one->references == Py_REFCNT(one->object);
+    return one->accounted == Py_REFCNT(one->object);
 }
 
 #endif

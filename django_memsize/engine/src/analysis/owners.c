@@ -1,205 +1,221 @@
 #include "analysis/owners.h"
 
-#include "census/attributes.h"
+#include "cpython.h"
 
 static void
-give(const parts *found, part *owned, const part *owner)
+set_owner(const allocations *all, allocation *owned, const allocation *owner)
 {
-    owned->state = PART_OWNED;
-    owned->owner = (uint32_t)(owner - found->at);
+    owned->state = ALLOCATION_OWNED;
+    owned->owner = (uint32_t)(owner - all->items);
 }
 
-/* Words of an owner wait a little for what they may lead to to reach the processor's cache: first
-   the head of its chain, half-way the part. */
-#define WAITING 16
-
+/* A word of an owner that points between the first and the last block: it may point to a buffer. */
 typedef struct {
-    const part *owner; /* NULL: nobody */
+    const allocation *owner; /* NULL: none */
     const void *address;
-    bool chains; /* what is owned may lead to more */
-} claim;
+    bool owns_chains; /* the buffer may point to more buffers of the owner */
+} pointer;
+
+/* Pointers wait for a few others, while the processor fetches what they may lead to: first the head
+   of the chain, half-way the allocation. */
+#define OWNERS_AHEAD 16
 
 typedef struct {
-    parts *found;
-    claim waiting[WAITING];
+    allocations *all;
+    pointer waiting[OWNERS_AHEAD];
     unsigned next_waiting;
-    claim last; /* of the owner whose turn it is, one that chains and was met; or nobody's */
-} claims;
+    pointer last; /* of the current owner, the last one to a buffer that may point to more */
+} owner_search;
 
-/* Let a claim own the buffer that it is on, if there is one that nobody owns. Otherwise NULL. */
-static part *
-own(const parts *found, const claim *made)
+/* Set the owner of the buffer that a pointer leads to, and return the buffer; NULL if there is
+   none, or it has an owner. */
+static allocation *
+own_buffer(const allocations *all, const pointer *to)
 {
-    part *buffer = parts_at(found, &found->buffers, made->address);
-    if (!buffer || buffer->state != PART_BUFFER) {
+    allocation *buffer = allocations_find(all, &all->buffers, to->address);
+    if (!buffer || buffer->state != ALLOCATION_BUFFER) {
         return NULL;
     }
-    give(found, buffer, made->owner);
+    set_owner(all, buffer, to->owner);
     return buffer;
 }
 
 static bool
-is_claim(const parts *found, const void *address)
+may_point_to_buffer(const allocations *all, const void *address)
 {
-    return (uintptr_t)address % sizeof(void *) == 0 && parts_span(found, address);
+    return (uintptr_t)address % sizeof(void *) == 0 && allocations_enclose(all, address);
 }
 
-/* Own what the words of a buffer lead to, and the words of the last of these, and so on. */
+/* Own the buffers that the words of a buffer lead to, and so on with the last of these. */
 static void
-own_chain(const parts *found, const claim *last)
+own_chain(const allocations *all, const pointer *first)
 {
-    const part *buffer = parts_at(found, &found->buffers, last->address);
+    const allocation *buffer = allocations_find(all, &all->buffers, first->address);
     while (buffer) {
-        const uintptr_t *words = (const uintptr_t *)part_address(buffer);
+        const uintptr_t *words = (const uintptr_t *)allocation_address(buffer);
         size_t count = (size_t)buffer->bytes / sizeof(uintptr_t);
         buffer = NULL;
         for (size_t at = 0; at < count; at++) {
-            claim made = {.owner = last->owner, .address = (const void *)words[at]};
-            const part *owned = is_claim(found, made.address) ? own(found, &made) : NULL;
+            pointer to = {.owner = first->owner, .address = (const void *)words[at]};
+            const allocation *owned
+                = may_point_to_buffer(all, to.address) ? own_buffer(all, &to) : NULL;
             buffer = owned ? owned : buffer;
         }
     }
 }
 
-/* Meet a claim; one of another owner, or nobody's, comes after all that the last one leads to. */
+/* Own what a pointer leads to. The chain of one owner comes before the pointers of the next. */
 static void
-meet(claims *under_way, const claim *made)
+follow_pointer(owner_search *under_way, const pointer *to)
 {
-    if (under_way->last.owner && under_way->last.owner != made->owner) {
-        own_chain(under_way->found, &under_way->last);
+    if (under_way->last.owner && under_way->last.owner != to->owner) {
+        own_chain(under_way->all, &under_way->last);
         under_way->last.owner = NULL;
     }
-    if (made->owner && own(under_way->found, made) && made->chains) {
-        under_way->last = *made;
+    if (to->owner && own_buffer(under_way->all, to) && to->owns_chains) {
+        under_way->last = *to;
     }
 }
 
-/* Let a claim wait, and meet the one whose turn it is. */
+/* Add a pointer to those that wait, and follow the one that waited longest. */
 static void
-wait_with(claims *under_way, claim made)
+follow_later(owner_search *under_way, pointer to)
 {
-    const parts *found = under_way->found;
+    const allocations *all = under_way->all;
     unsigned turn = under_way->next_waiting++;
-    claim *place = under_way->waiting + turn % WAITING;
-    claim next = *place;
-    *place = made;
-    parts_expect(&found->buffers, made.address);
-    parts_expect_soon(found, &found->buffers,
-                      under_way->waiting[(turn + WAITING / 2) % WAITING].address);
+    pointer *place = under_way->waiting + turn % OWNERS_AHEAD;
+    pointer next = *place;
+    *place = to;
+    const pointer *half_way = under_way->waiting + (turn + OWNERS_AHEAD / 2) % OWNERS_AHEAD;
+    allocations_prefetch_chain(&all->buffers, to.address);
+    allocations_prefetch_first(all, &all->buffers, half_way->address);
     if (next.owner) {
-        meet(under_way, &next);
+        follow_pointer(under_way, &next);
     }
 }
 
 static void
-claim_buffer(claims *under_way, const part *owner, const void *address, bool chains)
+add_pointer(owner_search *under_way, const allocation *owner, const void *address, bool owns_chains)
 {
-    if (is_claim(under_way->found, address)) {
-        wait_with(under_way, (claim){.owner = owner, .address = address, .chains = chains});
+    if (may_point_to_buffer(under_way->all, address)) {
+        follow_later(under_way,
+                     (pointer){.owner = owner, .address = address, .owns_chains = owns_chains});
     }
 }
 
+/* Add the pointers of an object. */
 static void
-claim_buffers(claims *under_way, const part *owner)
+add_pointers(owner_search *under_way, const allocation *owner)
 {
-    const kind *known = part_kind(under_way->found, owner);
-    PyObject *object = part_object(owner);
-    if (known->has_attributes) {
-        claim_buffer(under_way, owner, attributes_allocation(object), false);
+    const type_info *info = allocation_type(under_way->all, owner);
+    PyObject *object = allocation_object(owner);
+    if (info->has_attributes) {
+        add_pointer(under_way, owner, cpython_values_block(object), false);
     }
-    if (!known->may_own) {
+    if (!info->may_own) {
         return;
     }
-    if (known->is_dict) {
-        claim_buffer(under_way, owner, attributes_allocation_of_dict(object), false);
+    if (info->is_dict) {
+        add_pointer(under_way, owner, cpython_dict_values_block(object), false);
     }
-    size_t bytes = (size_t)owner->bytes - known->front;
-    size_t end = Py_MIN((size_t)known->basic_bytes, bytes) / sizeof(uintptr_t);
-    for (size_t at = 2; at < end; at++) {
-        claim_buffer(under_way, owner, ((void *const *)object)[at], known->owns_chains);
+    size_t bytes = (size_t)owner->bytes - info->header_bytes;
+    size_t end = Py_MIN((size_t)info->basic_bytes, bytes) / sizeof(uintptr_t);
+    for (size_t at = sizeof(PyObject) / sizeof(uintptr_t); at < end; at++) {
+        add_pointer(under_way, owner, ((void *const *)object)[at], info->owns_chains);
     }
 }
 
-/* What an object has of bytes or characters in blocks of their own: where each begins, or NULL. */
+/* Where the bytes or characters of an object begin that are in blocks of their own; or NULL. */
 typedef struct {
-    const void *characters, *encoded;
+    const void *characters, *utf8;
 } contents;
 
 static contents
-contents_of(const kind *known, const PyObject *object)
+contents_of(const type_info *info, const PyObject *object)
 {
-    if (known->is_text) {
+    if (info->is_text) {
         const PyASCIIObject *text = (const PyASCIIObject *)object;
         if (text->state.compact && text->state.ascii) {
             return (contents){NULL, NULL};
         }
         return (contents){
             .characters = text->state.compact ? NULL : ((const PyUnicodeObject *)object)->data.any,
-            .encoded = ((const PyCompactUnicodeObject *)object)->utf8,
+            .utf8 = ((const PyCompactUnicodeObject *)object)->utf8,
         };
     }
     return (contents){.characters = ((const PyByteArrayObject *)object)->ob_bytes};
 }
 
-/* The part whose block, of the domain of objects, begins at an address, or NULL: it may have been
-   taken for an object that is behind it. */
-static part *
-block_at(const parts *found, const void *start)
+/* The allocation of the domain "object" whose block begins at an address, or NULL. It may have been
+   taken for an object behind that address. */
+static allocation *
+allocation_from(const allocations *all, const void *start)
 {
-    part *one = parts_at(found, &found->buffers, start);
-    for (uintptr_t front = 0; !one && front < 3; front++) {
-        one = parts_at(found, &found->objects, (const char *)start + (front << PART_FRONT_BITS));
-        one = one && part_address(one) == (uintptr_t)start ? one : NULL;
+    allocation *one = allocations_find(all, &all->buffers, start);
+    for (uintptr_t header = 0; !one && header < 3; header++) {
+        const char *object = (const char *)start + (header << ALLOCATION_HEADER_SHIFT);
+        one = allocations_find(all, &all->objects, object);
+        one = one && allocation_address(one) == (uintptr_t)start ? one : NULL;
     }
     return one && one->origin != BLOCK_OF_MEMORY ? one : NULL;
 }
 
 static void
-own_content(const parts *found, const part *owner, const void *start)
+own_content(const allocations *all, const allocation *owner, const void *start)
 {
-    part *content = start ? block_at(found, start) : NULL;
+    allocation *content = start ? allocation_from(all, start) : NULL;
     if (content && content != owner) {
-        give(found, content, owner);
+        set_owner(all, content, owner);
     }
 }
 
-/* What the program has written there may look like anything: it is its owner's for certain. */
+/* Own the contents of texts and bytearrays first: they belong to their owner for certain, and may
+   look like any object, as the program wrote them. */
 static void
-own_contents(const parts *found)
+own_contents(const allocations *all)
 {
-    for (size_t at = 0; at < found->count; at++) {
-        const part *one = found->at + at;
-        const kind *known = part_kind(found, one);
-        if (one->state == PART_OBJECT && one->may_own && (known->is_text || known->is_byte_array)) {
-            contents has = contents_of(known, part_object(one));
-            own_content(found, one, has.characters);
-            own_content(found, one, has.encoded);
+    for (size_t at = 0; at < all->count; at++) {
+        const allocation *one = all->items + at;
+        const type_info *info = allocation_type(all, one);
+        if (one->state == ALLOCATION_OBJECT && one->may_own
+            && (info->is_text || info->is_bytearray))
+        {
+            contents owned = contents_of(info, allocation_object(one));
+            own_content(all, one, owned.characters);
+            own_content(all, one, owned.utf8);
         }
     }
+}
+
+static void
+follow_all_pointers(owner_search *under_way)
+{
+    const allocations *all = under_way->all;
+    for (size_t at = 0; at < all->count; at++) {
+        if (at + ALLOCATIONS_AHEAD < all->count && all->items[at + ALLOCATIONS_AHEAD].may_own) {
+            allocation_prefetch(all->items + at + ALLOCATIONS_AHEAD);
+        }
+        const allocation *one = all->items + at;
+        if (one->may_own && one->state == ALLOCATION_OBJECT) {
+            add_pointers(under_way, one);
+        }
+    }
+    for (size_t at = 0; at < OWNERS_AHEAD; at++) {
+        follow_later(under_way, (pointer){.owner = NULL});
+    }
+    follow_pointer(under_way, &(pointer){.owner = NULL});
 }
 
 int
-owners_find(parts *found)
+owners_find(allocations *all)
 {
-    if (found->has_contents) {
-        if (parts_index_objects(found) < 0) {
+    if (all->has_contents_to_find) {
+        if (allocations_index_objects(all) < 0) {
             return -1;
         }
-        own_contents(found);
+        own_contents(all);
     }
-    claims under_way = {.found = found};
-    for (size_t at = 0; at < found->count; at++) {
-        if (at + PARTS_AHEAD < found->count && found->at[at + PARTS_AHEAD].may_own) {
-            part_expect(found->at + at + PARTS_AHEAD);
-        }
-        const part *one = found->at + at;
-        if (one->may_own && one->state == PART_OBJECT) {
-            claim_buffers(&under_way, one);
-        }
-    }
-    for (size_t at = 0; at < WAITING; at++) {
-        wait_with(&under_way, (claim){.owner = NULL});
-    }
-    meet(&under_way, &(claim){.owner = NULL});
+    owner_search under_way = {.all = all};
+    follow_all_pointers(&under_way);
     return 0;
 }

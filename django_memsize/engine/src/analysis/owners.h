@@ -1,10 +1,10 @@
-/* Which object each buffer belongs to: what is an object's is found in the object's own words. */
+/* The owner of each buffer: the object whose members, or whose buffers, point to it. */
 #ifndef MEMSIZE_OWNERS_H
 #define MEMSIZE_OWNERS_H
 
 #include "analysis/allocations.h"
 
-/* Give buffers their owners. -1 with an exception. */
-int owners_find(parts *found);
+/* Set the owners of buffers. -1 with an exception. */
+int owners_find(allocations *all);
 
 #endif

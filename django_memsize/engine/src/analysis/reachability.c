@@ -1,67 +1,42 @@
 #include "analysis/reachability.h"
 
-#include "census/attributes.h"
 #include "analysis/external.h"
+#include "array.h"
 #include "census/tally.h"
-#include "census/walk.h"
 
 /* What is read first of most objects lies in so many bytes around them. */
-#define READ_FROM (-32)
-#define READ_UNTIL 16
+#define HEAD_FROM (-32)
+#define HEAD_TO 16
 
-/* What is to be followed: a part, or a guest. */
-typedef struct {
-    PyObject **objects;
-    size_t count, room;
-} pile;
-
-/* References wait a little for what is known of their objects to reach the processor's cache: first
-   the head of its chain, half-way the part. */
-#define WAITING 16
+/* References wait for a few others, while the processor fetches what is known of their objects:
+   first the head of the chain, half-way the allocation. */
+#define REFERENTS_AHEAD 16
 
 typedef struct {
-    parts *found;
-    PyObject *waiting[WAITING]; /* NULL: nobody */
+    allocations *all;
+    PyObject *waiting[REFERENTS_AHEAD]; /* or NULL */
     unsigned next_waiting;
-    tally kinds; /* what is known of types; counts nothing */
-    guest_list guests;
-    pile pending;
-    const PyObject *awaited; /* an instance's dict */
-    size_t shown;            /* so many referents, since it was last set */
-    bool has_failed;
+    tally types; /* what is known of types; counts nothing */
+    external_set external;
+    object_array pending;        /* to be followed */
+    const PyObject *unseen_dict; /* of the instance that is followed, until it is visited */
+    size_t visited;              /* referents of the object that is followed */
+    bool has_failed;             /* no memory */
 } trial;
 
 static void
-put_on(trial *under_way, PyObject *object)
+follow_object_later(trial *under_way, PyObject *object)
 {
-    pile *pending = &under_way->pending;
-    MEMSIZE_PREFETCH((char *)object + READ_FROM);
-    MEMSIZE_PREFETCH((char *)object + READ_UNTIL);
-    if (pending->count == pending->room) {
-        size_t more = pending->room ? 2 * pending->room : 1024;
-        PyObject **moved = PyMem_RawRealloc(pending->objects, more * sizeof(PyObject *));
-        if (!moved) {
-            under_way->has_failed = true;
-            return;
-        }
-        pending->objects = moved;
-        pending->room = more;
-    }
-    pending->objects[pending->count++] = object;
+    MEMSIZE_PREFETCH((char *)object + HEAD_FROM);
+    MEMSIZE_PREFETCH((char *)object + HEAD_TO);
+    under_way->has_failed |= !array_append(&under_way->pending, object);
 }
 
-static int
-show_to(PyObject *referent, visitproc visit, void *arg)
-{
-    return referent ? visit(referent, arg) : 0;
-}
-
-/* The collector need not see text keys, where all keys of a dict are text: then no more was shown
-   than there are values. Of a shared table they are not the dict's. */
+/* Visit the keys of a dict that its tp_traverse did not visit. */
 static void
-show_text_keys(PyObject *dict, size_t shown, visitproc visit, void *arg)
+visit_hidden_keys(PyObject *dict, size_t visited, visitproc visit, void *arg)
 {
-    if (((PyDictObject *)dict)->ma_values || shown > (size_t)PyDict_GET_SIZE(dict)) {
+    if (!cpython_hides_keys(dict, visited)) {
         return;
     }
     Py_ssize_t at = 0;
@@ -72,168 +47,203 @@ show_text_keys(PyObject *dict, size_t shown, visitproc visit, void *arg)
 }
 
 static int
-count_shown(PyObject *Py_UNUSED(referent), void *arg)
+count_visited_referent(PyObject *Py_UNUSED(referent), void *arg)
 {
     (*(size_t *)arg)++;
     return 0;
 }
 
-/* Show what an object refers to, each reference once: what its tp_traverse shows, and the
-   references that it leaves out as they cannot be part of a cycle. */
-static void
-show(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
+/* How many referents the dict of an instance of a subclass shows. */
+static size_t
+referents_of_dict(PyObject *dict)
 {
-    PyTypeObject *type = Py_TYPE(object);
-    (void)show_to(anatomy_zone(kind, object), visit, arg);
-    if (kind->shape == SHAPE_CODE) {
-        (void)walk_follow_code(object, visit, arg);
-        return;
+    size_t count = 0;
+    (void)PyDict_Type.tp_traverse(dict, count_visited_referent, &count);
+    return count;
+}
+
+/* Whether an object's tp_traverse can be called and shows anything. Other untracked objects than
+   dicts and tuples may be half built. */
+static bool
+can_be_traversed(const anatomy *kind, PyObject *object)
+{
+    if (kind->shape == SHAPE_LEAF || (kind->shape == SHAPE_MODULE && cpython_shows_freed(object))) {
+        return false;
     }
-    bool is_plain = kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE;
-    if (kind->shape == SHAPE_LEAF || (kind->shape == SHAPE_MODULE && walk_shows_freed(object))
-        || (!is_plain && !PyObject_GC_IsTracked(object)))
-    {
-        return;
-    }
-    arg->awaited = kind->has_attributes ? attributes_dict(object) : NULL;
-    arg->shown = 0;
-    (void)type->tp_traverse(object, visit, arg);
-    size_t shown = arg->shown;
-    if (arg->awaited) { /* not shown: 3.13 */
-        PyObject *dict = (PyObject *)arg->awaited;
+    return kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE || PyObject_GC_IsTracked(object);
+}
+
+/* Call tp_traverse, and visit the instance's dict if that did not (3.13). Returns how many
+   referents were visited without it. */
+static size_t
+traverse(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
+{
+    arg->unseen_dict = kind->has_attributes ? cpython_instance_dict(object) : NULL;
+    arg->visited = 0;
+    (void)Py_TYPE(object)->tp_traverse(object, visit, arg);
+    size_t visited = arg->visited;
+    if (arg->unseen_dict) {
+        PyObject *dict = (PyObject *)arg->unseen_dict;
         (void)visit(dict, arg);
     }
-    if (kind->shape == SHAPE_DICT_SUBCLASS) {
-        shown = 0;
-        (void)PyDict_Type.tp_traverse(object, count_shown, &shown);
+    return visited;
+}
+
+/* Visit each reference of an object once: those that its tp_traverse shows, and those that it
+   leaves out because they cannot be part of a cycle. */
+static void
+visit_references(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
+{
+    PyObject *timezone = anatomy_timezone(kind, object);
+    if (timezone) {
+        (void)visit(timezone, arg);
     }
-    if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
-        show_text_keys(object, shown, visit, arg);
+    if (kind->shape == SHAPE_CODE) {
+        (void)cpython_visit_code(object, visit, arg);
+        return;
     }
-    if (kind->is_class && ((PyTypeObject *)object)->tp_flags & Py_TPFLAGS_HEAPTYPE) {
-        PyHeapTypeObject *class = (PyHeapTypeObject *)object;
-        (void)show_to(class->ht_name, visit, arg);
-        (void)show_to(class->ht_qualname, visit, arg);
-        (void)show_to(class->ht_slots, visit, arg);
+    if (!can_be_traversed(kind, object)) {
+        return;
+    }
+    size_t visited = traverse(kind, object, visit, arg);
+    if (kind->shape == SHAPE_DICT) {
+        visit_hidden_keys(object, visited, visit, arg);
+    }
+    else if (kind->shape == SHAPE_DICT_SUBCLASS) {
+        visit_hidden_keys(object, referents_of_dict(object), visit, arg);
+    }
+    if (kind->is_class && is_heap_type((PyTypeObject *)object)) {
+        (void)cpython_visit_class_texts(object, visit, arg);
     }
 }
 
-/* Let a referent wait, NULL for nobody, and return the one whose turn it is, or NULL. */
+/* Add a referent, or NULL, to those that wait; return the one that waited longest, or NULL. */
 MEMSIZE_INLINE PyObject *
-waited(trial *under_way, PyObject *shown)
+exchange_waiting(trial *under_way, PyObject *referent)
 {
-    const parts *found = under_way->found;
+    const allocations *all = under_way->all;
     unsigned turn = under_way->next_waiting++;
-    PyObject **place = under_way->waiting + turn % WAITING;
-    PyObject *half_way = under_way->waiting[(turn + WAITING / 2) % WAITING];
+    PyObject **place = under_way->waiting + turn % REFERENTS_AHEAD;
+    PyObject *half_way = under_way->waiting[(turn + REFERENTS_AHEAD / 2) % REFERENTS_AHEAD];
     PyObject *next = *place;
-    *place = shown;
-    parts_expect(&found->objects, shown);
-    parts_expect_soon(found, &found->objects, half_way);
+    *place = referent;
+    allocations_prefetch_chain(&all->objects, referent);
+    allocations_prefetch_first(all, &all->objects, half_way);
     return next;
 }
 
-/* Of a referent that an object shows. As waited: what is no part need not wait. */
+/* Note a referent that is visited. Returns the referent whose turn it is, or NULL: an external one
+   need not wait. */
 MEMSIZE_INLINE PyObject *
-met(trial *under_way, PyObject *shown)
+note_visited(trial *under_way, PyObject *referent)
 {
-    if (shown == under_way->awaited) {
-        under_way->awaited = NULL;
+    if (referent == under_way->unseen_dict) {
+        under_way->unseen_dict = NULL;
     }
-    under_way->shown++;
-    return parts_span(under_way->found, shown) ? waited(under_way, shown) : shown;
+    under_way->visited++;
+    return allocations_enclose(under_way->all, referent) ? exchange_waiting(under_way, referent)
+                                                         : referent;
 }
 
 static void
-account_for(trial *under_way, PyObject *referent)
+subtract_ref(trial *under_way, PyObject *referent)
 {
-    part *one = parts_object_at(under_way->found, referent);
-    if (one) {
-        one->references--;
+    allocation *own = allocations_find_object(under_way->all, referent);
+    if (own) {
+        own->gc_refs--;
         return;
     }
-    guest *known = guests_meet(&under_way->guests, referent);
-    if (known) {
-        known->references++;
-        if (guest_is_ours(known) && !known->is_presumed) {
-            put_on(under_way, referent);
+    external_object *external = external_add(&under_way->external, referent);
+    if (external) {
+        external->accounted++;
+        if (external_is_accounted(external) && !external->is_presumed) {
+            follow_object_later(under_way, referent);
         }
     }
 }
 
 static int
-account_for_shown(PyObject *shown, void *arg)
+visit_subtract_ref(PyObject *visited, void *arg)
 {
-    PyObject *referent = met(arg, shown);
+    PyObject *referent = note_visited(arg, visited);
     if (referent) {
-        account_for(arg, referent);
+        subtract_ref(arg, referent);
     }
     return 0;
 }
 
 static void
-retain(trial *under_way, part *one)
+retain(trial *under_way, allocation *own)
 {
-    if (!one->is_retained) {
-        one->is_retained = true;
-        if (part_kind(under_way->found, one)->may_refer) {
-            put_on(under_way, part_object(one));
+    if (!own->is_retained) {
+        own->is_retained = true;
+        if (allocation_type(under_way->all, own)->may_refer) {
+            follow_object_later(under_way, allocation_object(own));
         }
+    }
+}
+
+static void
+retain_external(trial *under_way, external_object *external)
+{
+    if (!external->is_retained) {
+        external->is_retained = true;
+        follow_object_later(under_way, external->object);
     }
 }
 
 static void
 retain_referent(trial *under_way, PyObject *referent)
 {
-    part *one = parts_object_at(under_way->found, referent);
-    if (one) {
-        retain(under_way, one);
+    allocation *own = allocations_find_object(under_way->all, referent);
+    if (own) {
+        retain(under_way, own);
         return;
     }
-    guest *known = guests_find(&under_way->guests, referent);
-    if (known && !known->is_retained && guest_is_ours(known)) {
-        known->is_retained = true;
-        put_on(under_way, referent);
+    external_object *external = external_find(&under_way->external, referent);
+    if (external && external_is_accounted(external)) {
+        retain_external(under_way, external);
     }
 }
 
 static int
-retain_shown(PyObject *shown, void *arg)
+visit_retain(PyObject *visited, void *arg)
 {
-    PyObject *referent = met(arg, shown);
+    PyObject *referent = note_visited(arg, visited);
     if (referent) {
         retain_referent(arg, referent);
     }
     return 0;
 }
 
+/* -1 with an exception. */
 static int
-show_object(trial *under_way, PyObject *object, visitproc visit)
+follow_object(trial *under_way, PyObject *object, visitproc visit)
 {
-    const tally_row *row = tally_row_of(&under_way->kinds, Py_TYPE(object));
+    const tally_row *row = tally_row_of(&under_way->types, Py_TYPE(object));
     if (!row) {
         return -1;
     }
-    show(&row->kind, object, visit, under_way);
+    visit_references(&row->kind, object, visit, under_way);
     return 0;
 }
 
-/* Take one of those that were put by first of the last few: the cache has it by now. */
+/* Take the first of the last few pending objects: it was fetched by now. */
 static PyObject *
-take_off(pile *pending)
+take_pending(object_array *pending)
 {
-    size_t at = pending->count - Py_MIN(pending->count, PARTS_AHEAD);
-    PyObject *taken = pending->objects[at];
-    pending->objects[at] = pending->objects[--pending->count];
+    size_t at = pending->count - Py_MIN(pending->count, ALLOCATIONS_AHEAD);
+    PyObject *taken = pending->items[at];
+    pending->items[at] = pending->items[--pending->count];
     return taken;
 }
 
-/* Show the referents of all that is put by. -1 with an exception. */
+/* Follow all pending objects. -1 with an exception. */
 static int
-follow(trial *under_way, visitproc visit)
+follow_all_pending(trial *under_way, visitproc visit)
 {
     while (under_way->pending.count) {
-        if (show_object(under_way, take_off(&under_way->pending), visit) < 0) {
+        if (follow_object(under_way, take_pending(&under_way->pending), visit) < 0) {
             return -1;
         }
     }
@@ -244,140 +254,141 @@ follow(trial *under_way, visitproc visit)
     return 0;
 }
 
-typedef void (*taker)(trial *under_way, PyObject *referent);
+typedef void (*referent_function)(trial *under_way, PyObject *referent);
 
-/* Follow until nobody waits. */
+/* Follow until nothing is pending or waiting. -1 with an exception. */
 static int
-finish(trial *under_way, visitproc visit, taker take)
+finish_trial(trial *under_way, visitproc visit, referent_function with_referent)
 {
     bool is_over;
     do {
-        if (follow(under_way, visit) < 0) {
+        if (follow_all_pending(under_way, visit) < 0) {
             return -1;
         }
         is_over = true;
-        for (size_t at = 0; at < WAITING; at++) {
-            PyObject *referent = waited(under_way, NULL);
+        for (size_t at = 0; at < REFERENTS_AHEAD; at++) {
+            PyObject *referent = exchange_waiting(under_way, NULL);
             if (referent) {
                 is_over = false;
-                take(under_way, referent);
+                with_referent(under_way, referent);
             }
         }
     } while (!is_over);
     return 0;
 }
 
-static bool
-may_refer(const parts *found, const part *one)
-{
-    return one->state == PART_OBJECT && part_kind(found, one)->may_refer;
-}
-
-/* Presume that what is around the window's objects belongs with them. */
+/* Account for the list's reference to an object, which is presumed to be held by the window. */
 static void
-presume(trial *under_way, PyObject *around)
+presume(trial *under_way, PyObject *listed)
 {
-    for (Py_ssize_t at = 0; around && at < PyList_GET_SIZE(around); at++) {
-        PyObject *object = PyList_GET_ITEM(around, at);
-        part *own = parts_object_at(under_way->found, object);
-        guest *known = own ? NULL : guests_meet(&under_way->guests, object);
-        if (own) {
-            own->references--;
-        }
-        if (known) {
-            known->references++;
-        }
-        else if (!own && guest_may_be(object)) {
-            under_way->has_failed = true;
-        }
-        if (known && !known->is_presumed) {
-            known->is_presumed = true;
-            put_on(under_way, object);
-        }
+    allocation *own = allocations_find_object(under_way->all, listed);
+    if (own) {
+        own->gc_refs--;
+        return;
+    }
+    external_object *external = external_add(&under_way->external, listed);
+    if (!external) {
+        under_way->has_failed |= external_is_possible(listed);
+        return;
+    }
+    external->accounted++;
+    if (!external->is_presumed) {
+        external->is_presumed = true;
+        follow_object_later(under_way, listed);
     }
 }
 
-/* Account for every reference that the window's objects, and what belongs with them, have. */
-static int
-account(trial *under_way, PyObject *around)
+static bool
+may_refer(const allocations *all, const allocation *one)
 {
-    const parts *found = under_way->found;
-    presume(under_way, around);
-    for (size_t at = 0; at < found->count; at++) {
-        if (at + PARTS_AHEAD < found->count && may_refer(found, found->at + at + PARTS_AHEAD)) {
-            part_expect(found->at + at + PARTS_AHEAD);
+    return one->state == ALLOCATION_OBJECT && allocation_type(all, one)->may_refer;
+}
+
+/* Account for every reference of the window's objects, and of external objects that they hold. -1
+   with an exception. */
+static int
+subtract_refs(trial *under_way, PyObject *external)
+{
+    const allocations *all = under_way->all;
+    for (Py_ssize_t at = 0; external && at < PyList_GET_SIZE(external); at++) {
+        presume(under_way, PyList_GET_ITEM(external, at));
+    }
+    for (size_t at = 0; at < all->count; at++) {
+        size_t ahead = at + ALLOCATIONS_AHEAD;
+        if (ahead < all->count && may_refer(all, all->items + ahead)) {
+            allocation_prefetch(all->items + ahead);
         }
-        const part *one = found->at + at;
-        if (may_refer(found, one)
-            && show_object(under_way, part_object(one), account_for_shown) < 0)
+        const allocation *one = all->items + at;
+        if (may_refer(all, one)
+            && follow_object(under_way, allocation_object(one), visit_subtract_ref) < 0)
         {
             return -1;
         }
     }
-    return finish(under_way, account_for_shown, account_for);
+    return finish_trial(under_way, visit_subtract_ref, subtract_ref);
 }
 
-/* The guest that an object of ``around`` is, if it was wrongly presumed to belong; else NULL. */
-static guest *
-held_guest(const trial *under_way, PyObject *object)
+/* The entry of an object on the external list, if the presumption was wrong; otherwise NULL. */
+static external_object *
+wrongly_presumed(const trial *under_way, PyObject *listed)
 {
-    guest *met = guests_find(&under_way->guests, object);
-    return met && met->is_presumed && !guest_is_ours(met) ? met : NULL;
+    external_object *external = external_find(&under_way->external, listed);
+    return external && external->is_presumed && !external_is_accounted(external) ? external : NULL;
 }
 
 /* Retain what is held from outside, and all that it refers to. -1 with an exception. */
 static int
-retain_held(trial *under_way, PyObject *around)
+retain_reachable(trial *under_way, PyObject *external)
 {
-    parts *found = under_way->found;
+    allocations *all = under_way->all;
     int failed = 0;
-    for (Py_ssize_t at = 0; around && !failed && at < PyList_GET_SIZE(around); at++) {
-        guest *held = held_guest(under_way, PyList_GET_ITEM(around, at));
-        if (held && !held->is_retained) {
-            held->is_retained = true;
-            put_on(under_way, held->object);
-            failed = follow(under_way, retain_shown);
+    for (Py_ssize_t at = 0; external && !failed && at < PyList_GET_SIZE(external); at++) {
+        external_object *held = wrongly_presumed(under_way, PyList_GET_ITEM(external, at));
+        if (held) {
+            retain_external(under_way, held);
+            failed = follow_all_pending(under_way, visit_retain);
         }
     }
-    for (size_t at = 0; !failed && at < found->count; at++) {
-        part *one = found->at + at;
-        if (one->state == PART_OBJECT && one->references > 0) {
+    for (size_t at = 0; !failed && at < all->count; at++) {
+        allocation *one = all->items + at;
+        if (one->state == ALLOCATION_OBJECT && one->gc_refs > 0) {
             retain(under_way, one);
-            failed = follow(under_way, retain_shown);
+            failed = follow_all_pending(under_way, visit_retain);
         }
     }
-    return failed ? -1 : finish(under_way, retain_shown, retain_referent);
+    return failed ? -1 : finish_trial(under_way, visit_retain, retain_referent);
 }
 
 static void
-clear(trial *under_way)
+trial_clear(trial *under_way)
 {
-    guests_clear(&under_way->guests);
-    tally_clear(&under_way->kinds);
-    PyMem_RawFree(under_way->pending.objects);
+    external_clear(&under_way->external);
+    tally_clear(&under_way->types);
+    array_clear(&under_way->pending);
 }
 
 int
-reachability_tell(parts *found, PyObject *around)
+reachability_find(allocations *all, PyObject *external)
 {
-    trial under_way = {.found = found};
-    int failed = parts_index_objects(found) < 0 || account(&under_way, around) < 0
+    trial under_way = {.all = all};
+    int failed = allocations_index_objects(all) < 0 || subtract_refs(&under_way, external) < 0
                      ? -1
-                     : retain_held(&under_way, around);
-    clear(&under_way);
+                     : retain_reachable(&under_way, external);
+    trial_clear(&under_way);
     return failed;
 }
 
 int
-reachability_is_closed(PyObject *around)
+reachability_is_closed(PyObject *external)
 {
-    parts none = {.at = NULL};
-    trial under_way = {.found = &none};
-    int closed = parts_index_objects(&none) < 0 || account(&under_way, around) < 0 ? -1 : 1;
-    for (Py_ssize_t at = 0; closed > 0 && at < PyList_GET_SIZE(around); at++) {
-        closed = !held_guest(&under_way, PyList_GET_ITEM(around, at));
+    allocations none = {.items = NULL};
+    trial under_way = {.all = &none};
+    int is_closed
+        = allocations_index_objects(&none) < 0 || subtract_refs(&under_way, external) < 0 ? -1 : 1;
+    for (Py_ssize_t at = 0; is_closed > 0 && at < PyList_GET_SIZE(external); at++) {
+        is_closed = !wrongly_presumed(&under_way, PyList_GET_ITEM(external, at));
     }
-    clear(&under_way);
-    parts_clear(&none);
-    return closed;
+    trial_clear(&under_way);
+    allocations_clear(&none);
+    return is_closed;
 }

@@ -3,21 +3,22 @@
 #include "analysis/external.h"
 #include "analysis/reachability.h"
 #include "census/roots.h"
+#include "collector.h"
 
 typedef struct {
-    PyObject *around; /* a list of what is known to lead there */
-    Py_ssize_t most;  /* that may be on it */
-    guest_list known; /* the same, and tuples, which are on no list */
-    guest_list alive; /* the dicts of modules */
-    size_t new_tuples;
-    bool leads; /* what is being shown */
-} search;
+    PyObject *objects;  /* a list of the objects, and of the referrers that were found */
+    Py_ssize_t limit;   /* of its length */
+    external_set found; /* the same, and tuples, which are not on the list */
+    external_set alive; /* the dicts of modules */
+    size_t new_tuples;  /* found in this pass */
+    bool is_referrer;   /* of what was found: the object that is traversed */
+} referrer_search;
 
-/* -1 with an exception. */
+/* Add an object to a set, if it is possible. -1 with an exception. */
 static int
-learn(guest_list *known, PyObject *object)
+add_to_set(external_set *set, PyObject *object)
 {
-    if (guest_may_be(object) && !guests_meet(known, object)) {
+    if (external_is_possible(object) && !external_add(set, object)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -25,17 +26,17 @@ learn(guest_list *known, PyObject *object)
 }
 
 static int
-learn_living(PyObject *module, void *arg)
+add_module_dict(PyObject *module, void *arg)
 {
-    search *under_way = arg;
-    return PyModule_Check(module) ? learn(&under_way->alive, PyModule_GetDict(module)) : 0;
+    referrer_search *under_way = arg;
+    return PyModule_Check(module) ? add_to_set(&under_way->alive, PyModule_GetDict(module)) : 0;
 }
 
 static int
-meets(PyObject *referent, void *arg)
+visit_referent_of_listed(PyObject *referent, void *arg)
 {
-    search *under_way = arg;
-    under_way->leads = under_way->leads || guests_find(&under_way->known, referent);
+    referrer_search *under_way = arg;
+    under_way->is_referrer = under_way->is_referrer || external_find(&under_way->found, referent);
     return 0;
 }
 
@@ -46,87 +47,108 @@ is_class_or_module(PyObject *object)
     return type->tp_flags & Py_TPFLAGS_TYPE_SUBCLASS || PyType_IsSubtype(type, &PyModule_Type);
 }
 
-/* Look at one that the collector lists. A reference of ours to a tuple that is still being made
-   would break it: roots.py. */
-static int
-look_at(PyObject *listed, void *arg)
+/* Whether an object that the collector lists is a referrer that was not found yet. */
+static bool
+is_new_referrer(referrer_search *under_way, PyObject *listed)
 {
-    search *under_way = arg;
-    under_way->leads = false;
-    (void)Py_TYPE(listed)->tp_traverse(listed, meets, under_way);
-    if (!under_way->leads || listed == under_way->around || is_class_or_module(listed)
-        || guests_find(&under_way->known, listed) || guests_find(&under_way->alive, listed))
-    {
+    under_way->is_referrer = false;
+    (void)Py_TYPE(listed)->tp_traverse(listed, visit_referent_of_listed, under_way);
+    return under_way->is_referrer && listed != under_way->objects && !is_class_or_module(listed)
+           && !external_find(&under_way->found, listed)
+           && !external_find(&under_way->alive, listed);
+}
+
+/* Add an object that the collector lists if it is a new referrer. A tuple is not put on the list: a
+   reference to a tuple that is being built breaks it (Objects/tupleobject.c: _PyTuple_Resize). 1 if
+   the limit is reached. -1 with an exception. */
+static int
+add_if_referrer(PyObject *listed, void *arg)
+{
+    referrer_search *under_way = arg;
+    if (!is_new_referrer(under_way, listed)) {
         return 0;
     }
     if (PyTuple_CheckExact(listed)) {
         under_way->new_tuples++;
     }
-    else if (PyList_GET_SIZE(under_way->around) >= under_way->most) {
-        return 1; /* ends it */
+    else if (PyList_GET_SIZE(under_way->objects) >= under_way->limit) {
+        return 1;
     }
-    else if (PyList_Append(under_way->around, listed) < 0) {
+    else if (PyList_Append(under_way->objects, listed) < 0) {
         return -1;
     }
-    return learn(&under_way->known, listed);
+    return add_to_set(&under_way->found, listed);
 }
 
-/* Go through the heap once; again for what leads to a tuple met on the way. 1 where it ended
-   early, with too many. -1 with an exception. */
+/* Pass over the heap; again for the referrers of tuples that were found. 1 if the limit was
+   reached. -1 with an exception. */
 static int
-look_everywhere(search *under_way)
+search_heap(referrer_search *under_way)
 {
     int ended;
     do {
         under_way->new_tuples = 0;
-        ended = roots_visit_listed(look_at, under_way);
+        ended = roots_visit_listed(add_if_referrer, under_way);
     } while (!ended && under_way->new_tuples);
     return ended;
+}
+
+/* Add the referrers of the objects on the list to it. 1 if another search may find more, 0 if not.
+   -1 with an exception. */
+static int
+add_referrers(referrer_search *under_way)
+{
+    Py_ssize_t before = PyList_GET_SIZE(under_way->objects);
+    for (Py_ssize_t at = 0; at < before; at++) {
+        if (add_to_set(&under_way->found, PyList_GET_ITEM(under_way->objects, at)) < 0) {
+            return -1;
+        }
+    }
+    if (roots_visit_modules(add_module_dict, under_way) < 0) {
+        return -1;
+    }
+    int ended = search_heap(under_way);
+    if (ended || PyList_GET_SIZE(under_way->objects) == before) {
+        return ended < 0 ? -1 : 0;
+    }
+    int is_closed = reachability_is_closed(under_way->objects);
+    return is_closed < 0 ? -1 : !is_closed;
 }
 
 PyDoc_STRVAR(
     find_referrers_doc,
     "find_referrers(objects, limit, /)\n--\n\n"
-    "Add to a list, up to so many, what the collector knows to refer to the objects on\n"
-    "it. Tell whether to look again may find more: not where all that refers to them is\n"
-    "on the list.\n\n"
-    "Classes, modules and their dicts are left out: they live. So are tuples, but for what\n"
-    "leads through them.");
+    "Append the objects that directly refer to those on a list, until it has limit objects.\n\n"
+    "Returns whether another call may find more: not if the limit is reached, nothing was\n"
+    "found, or only objects on the list refer to these.\n\n"
+    "Only objects that the collector tracks are found. Classes, modules and the dicts of\n"
+    "modules are left out, because they are alive. A tuple is left out as well, and what\n"
+    "refers to the tuple is found in its place.");
 
 static PyObject *
 find_referrers(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    search under_way = {.around = NULL};
-    if (!PyArg_ParseTuple(args, "O!n:find_referrers", &PyList_Type, &under_way.around,
-                          &under_way.most))
+    referrer_search under_way = {.objects = NULL};
+    if (!PyArg_ParseTuple(args, "O!n:find_referrers", &PyList_Type, &under_way.objects,
+                          &under_way.limit))
     {
         return NULL;
     }
-    Py_ssize_t before = PyList_GET_SIZE(under_way.around);
-    int was_enabled = PyGC_Disable();
-    int failed = 0;
-    for (Py_ssize_t at = 0; !failed && at < before; at++) {
-        failed = learn(&under_way.known, PyList_GET_ITEM(under_way.around, at));
-    }
-    failed = failed ? failed : roots_visit_modules(learn_living, &under_way);
-    int ended = failed ? -1 : look_everywhere(&under_way);
-    bool is_more = !ended && PyList_GET_SIZE(under_way.around) > before;
-    int closed = is_more ? reachability_is_closed(under_way.around) : 1;
-    guests_clear(&under_way.known);
-    guests_clear(&under_way.alive);
-    if (was_enabled) {
-        PyGC_Enable();
-    }
-    return ended < 0 || closed < 0 ? NULL : PyBool_FromLong(!closed);
+    int was_enabled = collector_pause();
+    int may_find_more = add_referrers(&under_way);
+    external_clear(&under_way.found);
+    external_clear(&under_way.alive);
+    collector_resume(was_enabled);
+    return may_find_more < 0 ? NULL : PyBool_FromLong(may_find_more);
 }
 
-static PyMethodDef upstream_functions[] = {
+static PyMethodDef referrers_functions[] = {
     {"find_referrers", find_referrers, METH_VARARGS, find_referrers_doc},
     {NULL, NULL, 0, NULL},
 };
 
 int
-upstream_add_to(PyObject *module)
+referrers_add_to(PyObject *module)
 {
-    return PyModule_AddFunctions(module, upstream_functions);
+    return PyModule_AddFunctions(module, referrers_functions);
 }

@@ -1,10 +1,11 @@
-/* What leads to some objects: the way up from them that tp_traverse shows only downwards. */
-#ifndef MEMSIZE_UPSTREAM_H
-#define MEMSIZE_UPSTREAM_H
+/* The function find_referrers() of the module: tp_traverse leads only from an object to its
+   referents; this finds the objects that refer to some. */
+#ifndef MEMSIZE_REFERRERS_H
+#define MEMSIZE_REFERRERS_H
 
 #include "platform.h"
 
 /* Add the function to the module. -1 with an exception. */
-int upstream_add_to(PyObject *module);
+int referrers_add_to(PyObject *module);
 
 #endif

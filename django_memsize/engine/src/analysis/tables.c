@@ -4,14 +4,14 @@
 #include "census/tally.h"
 
 int
-columns_init(columns *made, const parts *of, Py_ssize_t tables)
+tables_init(tables *made, const allocations *all, Py_ssize_t count)
 {
-    *made = (columns){
-        .of = of,
-        .sums = PyMem_RawCalloc((size_t)tables * of->kinds.count, sizeof(meter_total)),
-        .tables = tables,
+    *made = (tables){
+        .all = all,
+        .totals = PyMem_RawCalloc((size_t)count * all->types.count, sizeof(window_total)),
+        .count = count,
     };
-    if (!made->sums) {
+    if (!made->totals) {
         PyErr_NoMemory();
         return -1;
     }
@@ -19,46 +19,46 @@ columns_init(columns *made, const parts *of, Py_ssize_t tables)
 }
 
 void
-columns_clear(columns *cleared)
+tables_clear(tables *cleared)
 {
-    PyMem_RawFree(cleared->sums);
-    *cleared = (columns){.sums = NULL};
+    PyMem_RawFree(cleared->totals);
+    *cleared = (tables){.totals = NULL};
 }
 
 static PyObject *
-name_of(const kinds *met, size_t number)
+row_name(const type_table *types, size_t number)
 {
-    if (number == KIND_OF_BUFFERS) {
+    if (number == TYPE_OF_BUFFERS) {
         return PyUnicode_FromString("(buffers)");
     }
-    return number == KIND_OF_FREE_LISTS ? PyUnicode_FromString("(free lists)")
-                                        : names_full(met->at[number].type);
+    return number == TYPE_OF_FREE_LISTS ? PyUnicode_FromString("(free lists)")
+                                        : names_full(types->infos[number].type);
 }
 
-/* -1 with an exception. */
+/* Fill the dicts of a table. -1 with an exception. */
 static int
-fill(PyObject *objects, PyObject *bytes, const columns *of, Py_ssize_t table)
+fill_dicts(PyObject *objects, PyObject *bytes, const tables *from, Py_ssize_t table)
 {
-    const kinds *met = &of->of->kinds;
-    const meter_total *sums = of->sums + (size_t)table * met->count;
+    const type_table *types = &from->all->types;
+    const window_total *totals = from->totals + (size_t)table * types->count;
     int failed = 0;
-    for (size_t number = 0; !failed && number < met->count; number++) {
-        if (!sums[number].blocks) {
+    for (size_t number = 0; !failed && number < types->count; number++) {
+        if (!totals[number].blocks) {
             continue;
         }
-        PyObject *name = name_of(met, number);
-        failed = !name || tally_add_to(objects, name, sums[number].blocks) < 0
-                 || tally_add_to(bytes, name, sums[number].bytes) < 0;
+        PyObject *name = row_name(types, number);
+        failed = !name || tally_add_to(objects, name, totals[number].blocks) < 0
+                 || tally_add_to(bytes, name, totals[number].bytes) < 0;
         Py_XDECREF(name);
     }
     return failed ? -1 : 0;
 }
 
 static PyObject *
-pair_of(const columns *of, Py_ssize_t table)
+table_as_pair(const tables *from, Py_ssize_t table)
 {
     PyObject *objects = PyDict_New(), *bytes = PyDict_New(), *pair = NULL;
-    if (objects && bytes && fill(objects, bytes, of, table) == 0) {
+    if (objects && bytes && fill_dicts(objects, bytes, from, table) == 0) {
         pair = PyTuple_Pack(2, objects, bytes);
     }
     Py_XDECREF(objects);
@@ -67,16 +67,16 @@ pair_of(const columns *of, Py_ssize_t table)
 }
 
 PyObject *
-columns_told(const columns *of)
+tables_as_tuple(const tables *all_tables)
 {
-    PyObject *told = PyTuple_New(of->tables);
-    for (Py_ssize_t table = 0; told && table < of->tables; table++) {
-        PyObject *pair = pair_of(of, table);
+    PyObject *tuple = PyTuple_New(all_tables->count);
+    for (Py_ssize_t table = 0; tuple && table < all_tables->count; table++) {
+        PyObject *pair = table_as_pair(all_tables, table);
         if (!pair) {
-            Py_CLEAR(told);
+            Py_CLEAR(tuple);
             break;
         }
-        PyTuple_SET_ITEM(told, table, pair);
+        PyTuple_SET_ITEM(tuple, table, pair);
     }
-    return told;
+    return tuple;
 }

@@ -1,31 +1,33 @@
-/* Objects and bytes by name, in several tables at once: what of a window goes into which. */
-#ifndef MEMSIZE_COLUMNS_H
-#define MEMSIZE_COLUMNS_H
+/* Tables of objects and bytes by type name, several at once. */
+#ifndef MEMSIZE_TABLES_H
+#define MEMSIZE_TABLES_H
 
 #include "analysis/allocations.h"
 
 typedef struct {
-    const parts *of;
-    meter_total *sums; /* by table, then by kind */
-    Py_ssize_t tables;
-} columns;
+    const allocations *all;
+    window_total *totals; /* by table, then by type number */
+    Py_ssize_t count;     /* of tables */
+} tables;
 
-/* Make ready for so many tables. -1 with an exception; columns_clear is due either way. */
-int columns_init(columns *made, const parts *of, Py_ssize_t tables);
+/* Make so many empty tables. -1 with an exception; tables_clear() is due either way. */
+int tables_init(tables *made, const allocations *all, Py_ssize_t count);
 
-void columns_clear(columns *cleared);
+void tables_clear(tables *cleared);
 
-/* Add a part to a table. A buffer counts with its owner, or by itself. */
+/* Add an allocation to a table. The bytes of a buffer count with its owner; a buffer without one
+   counts by itself. */
 MEMSIZE_INLINE void
-columns_add(columns *to, Py_ssize_t table, const part *one, const part *owner)
+tables_add(tables *to, Py_ssize_t table, const allocation *added, const allocation *owner)
 {
-    meter_total *sum = to->sums + (size_t)table * to->of->kinds.count + owner->kind;
-    sum->blocks += one == owner;
-    sum->bytes += (Py_ssize_t)one->bytes;
+    window_total *total = to->totals + (size_t)table * to->all->types.count + owner->type;
+    total->blocks += added == owner;
+    total->bytes += (Py_ssize_t)added->bytes;
 }
 
-/* The tables as a tuple, each a pair of new dicts: name -> objects, name -> bytes; what nobody owns
-   as "(buffers)". NULL with an exception. */
-PyObject *columns_told(const columns *of);
+/* The tables as a tuple of pairs of dicts: name -> objects, name -> bytes. Buffers without an owner
+   are "(buffers)", and what is on free lists without its type "(free lists)". NULL with an
+   exception. */
+PyObject *tables_as_tuple(const tables *all_tables);
 
 #endif

@@ -1,52 +1,57 @@
-/* A set of object addresses that fits the processor's cache: one bit for every 16 bytes of each
-   MiB of memory in which there is an object. */
+/* A set of the addresses of objects: one bit for every 16 bytes of each MiB that has an object in
+   it. A set of millions of objects takes 8 KB a MiB of heap, and so stays in the processor's
+   cache; a hash table of addresses would not. */
 #ifndef MEMSIZE_ADDRESSES_H
 #define MEMSIZE_ADDRESSES_H
 
-#include "platform.h"
+#include "hashtable.h"
 
-/* Two objects are never closer than the size of an object's head. */
+/* An object takes at least 16 bytes, and is aligned to as many. */
 #define ADDRESSES_GRAIN_BITS 4
 #define ADDRESSES_PAGE_BITS 20
 #define ADDRESSES_PAGE_WORDS ((size_t)1 << (ADDRESSES_PAGE_BITS - ADDRESSES_GRAIN_BITS - 6))
 
 typedef struct {
-    uintptr_t number; /* of its MiB, plus one: 0 where there is none */
+    uintptr_t number; /* of the MiB, plus 1 */
     uint64_t *bits;
 } address_page;
 
-/* How many pages are found without a look at the hash table: those used last, by the low bits of
-   their numbers. */
+/* The pages that were used last are found without the hash table, by the low bits of their
+   numbers. */
 #define ADDRESSES_RECENT 128
 
 typedef struct {
-    address_page *pages; /* a hash table */
-    unsigned room_bits;
-    size_t used;
+    hashtable pages; /* of address_page */
     address_page recent[ADDRESSES_RECENT];
 } address_set;
 
-/* An empty set, which takes no memory yet. */
+/* Make an empty set, which takes no memory yet. */
 void addresses_init(address_set *set);
 
-/* Give back the memory of the set; it is empty afterwards. */
+/* Free the memory: the set is empty afterwards. */
 void addresses_clear(address_set *set);
 
 /* Whether an address was added. */
-bool addresses_have(const address_set *set, const void *address);
+bool addresses_contain(const address_set *set, const void *address);
 
-/* Have the page of that number among the recent ones, made if need be. False, with no exception,
-   without memory. */
-bool addresses_recall(address_set *set, uintptr_t number);
+/* Make the page of a number one of the recent pages; add the page if there is none. False without
+   memory, with no exception. */
+bool addresses_load_page(address_set *set, uintptr_t number);
 
-/* Add an address. 1 if it is new, 0 if it was there, -1, with no exception, without memory. */
+MEMSIZE_INLINE uintptr_t
+addresses_page_number(const void *address)
+{
+    return ((uintptr_t)address >> ADDRESSES_PAGE_BITS) + 1;
+}
+
+/* Add an address. 1 if it is new, 0 if it was in the set, -1 without memory, with no exception. */
 static inline int
 addresses_add(address_set *set, const void *address)
 {
     uintptr_t grain = (uintptr_t)address >> ADDRESSES_GRAIN_BITS;
-    uintptr_t number = ((uintptr_t)address >> ADDRESSES_PAGE_BITS) + 1;
+    uintptr_t number = addresses_page_number(address);
     const address_page *page = set->recent + number % ADDRESSES_RECENT;
-    if (MEMSIZE_RARELY(page->number != number) && !addresses_recall(set, number)) {
+    if (MEMSIZE_UNLIKELY(page->number != number) && !addresses_load_page(set, number)) {
         return -1;
     }
     uint64_t *word = page->bits + ((grain >> 6) & (ADDRESSES_PAGE_WORDS - 1));

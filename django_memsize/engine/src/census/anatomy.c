@@ -1,29 +1,14 @@
 #include "census/anatomy.h"
 
-#include "census/attributes.h"
 #include "census/names.h"
 
 #include <datetime.h>
 
-/* Two words stand before what the collector tracks, and two more before instances with a dict or
-   a list of weak references: Include/internal/pycore_gc.h, Objects/typeobject.c. */
-#define COLLECTOR_HEADER ((Py_ssize_t)(2 * sizeof(void *)))
-#define PRE_HEADER ((Py_ssize_t)(2 * sizeof(void *)))
-
-#if PY_VERSION_HEX >= 0x030C0000
-#define HAS_PRE_HEADER (Py_TPFLAGS_MANAGED_DICT | Py_TPFLAGS_MANAGED_WEAKREF)
-#else
-#define HAS_PRE_HEADER Py_TPFLAGS_MANAGED_DICT
-#endif
-
-/* What no object takes: sums of such answers would overflow. */
+/* An object does not take more; sums of larger answers of __sizeof__ could overflow. */
 #define MOST_BYTES (PY_SSIZE_T_MAX >> 16)
 
 #define LEAST_KEPT (-5)
 #define MOST_KEPT 256
-
-/* An int of one digit takes 28 bytes or 32, by the function that made it, and says 28. */
-#define ONE_DIGIT_ON_AVERAGE 30
 
 static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
 static uintptr_t lowest_kept, highest_kept;
@@ -31,7 +16,7 @@ static PyObject *sizeof_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
 static PyTypeObject *datetime_type, *time_type, *date_type;
 
-/* The function in C behind a type's own __sizeof__; NULL with an exception. */
+/* The C function of a type's own __sizeof__. NULL with an exception. */
 static PyCFunction
 own_sizeof(PyTypeObject *type)
 {
@@ -45,7 +30,7 @@ own_sizeof(PyTypeObject *type)
     return NULL;
 }
 
-/* The function in C of a type of a module. NULL with an exception. */
+/* The C function of the __sizeof__ of a type in a module. NULL with an exception. */
 static PyCFunction
 sizeof_in_module(const char *module_name, const char *type_name)
 {
@@ -67,13 +52,13 @@ sizeof_in_module(const char *module_name, const char *type_name)
 static int
 prepare_exceptions(void)
 {
-#if PY_VERSION_HEX >= 0x030C0000
+#if CPYTHON_SHOWS_BYTES_IO
     sizeof_of_bytes_io = sizeof_in_module("_io", "BytesIO");
     if (!sizeof_of_bytes_io) {
         return -1;
     }
 #endif
-#if PY_VERSION_HEX < 0x030E0000
+#if CPYTHON_STRUCT_SIZE_CRASHES
     sizeof_of_struct = sizeof_in_module("_struct", "Struct");
     if (!sizeof_of_struct) {
         return -1;
@@ -82,9 +67,10 @@ prepare_exceptions(void)
     return 0;
 }
 
-/* Where datetime is not the one in C, no type is a moment's. -1 with an exception. */
+/* Find the types of datetime; leave them NULL if the module is not the one in C. -1 with an
+   exception. */
 static int
-prepare_moments(void)
+prepare_datetime(void)
 {
     PyDateTime_IMPORT;
     if (!PyDateTimeAPI) {
@@ -94,7 +80,7 @@ prepare_moments(void)
         PyErr_Clear();
         return 0;
     }
-    /* Kept by themselves: a walk may come after the module has gone. */
+    /* The types themselves: a walk may run after the module is gone. */
     datetime_type = PyDateTimeAPI->DateTimeType;
     time_type = PyDateTimeAPI->TimeType;
     date_type = PyDateTimeAPI->DateType;
@@ -115,13 +101,13 @@ anatomy_prepare(void)
         highest_kept = Py_MAX(highest_kept, (uintptr_t)kept);
         Py_DECREF(kept);
     }
-    /* Kept for good. Learnt anew at each import: an interpreter may have ended in between. */
+    /* Never released. Looked up at each import: the interpreter of the last one may have ended. */
     sizeof_name = PyUnicode_InternFromString("__sizeof__");
     if (!sizeof_name) {
         return -1;
     }
     sizeof_of_object = own_sizeof(&PyBaseObject_Type);
-    if (!sizeof_of_object || prepare_exceptions() < 0 || prepare_moments() < 0) {
+    if (!sizeof_of_object || prepare_exceptions() < 0 || prepare_datetime() < 0) {
         return -1;
     }
     return 0;
@@ -129,7 +115,7 @@ anatomy_prepare(void)
 
 /* Whether CPython keeps this int for good. */
 static bool
-is_kept(PyObject *number)
+is_cached_int(PyObject *number)
 {
     if ((uintptr_t)number < lowest_kept || (uintptr_t)number > highest_kept) {
         return false;
@@ -142,18 +128,18 @@ is_kept(PyObject *number)
     return false;
 }
 
-/* Whether a function tells the fixed part, or what is to be had without it. BytesIO's adds its
-   bytes, which a walk of 3.12 and later meets as the object that they are; Struct's, before 3.14,
-   reads what an instance has only once it is initialised. */
+/* Whether a __sizeof__ need not be called, because the fixed part is right. That of BytesIO adds
+   the bytes of an object that the walk counts by itself (CPYTHON_SHOWS_BYTES_IO); that of Struct
+   may crash (CPYTHON_STRUCT_SIZE_CRASHES). */
 static bool
-tells_fixed_part(PyCFunction sizeof_function)
+is_fixed_part_enough(PyCFunction sizeof_function)
 {
     return sizeof_function == sizeof_of_object || sizeof_function == sizeof_of_bytes_io
            || sizeof_function == sizeof_of_struct;
 }
 
-/* The nearest __sizeof__ in C, borrowed: one in Python is never called. NULL without an exception
-   where it tells the fixed part alone, with one for want of memory. */
+/* The nearest __sizeof__ that is in C, borrowed. One in Python is never called. NULL without an
+   exception if the fixed part is enough; with an exception without memory. */
 static PyObject *
 nearest_sizeof(PyTypeObject *type)
 {
@@ -165,8 +151,8 @@ nearest_sizeof(PyTypeObject *type)
         if (found && Py_IS_TYPE(found, &PyMethodDescr_Type)
             && PyType_IsSubtype(type, PyDescr_TYPE(found)))
         {
-            return tells_fixed_part(((PyMethodDescrObject *)found)->d_method->ml_meth) ? NULL
-                                                                                       : found;
+            return is_fixed_part_enough(((PyMethodDescrObject *)found)->d_method->ml_meth) ? NULL
+                                                                                           : found;
         }
         if (!found && PyErr_Occurred()) {
             return NULL;
@@ -223,7 +209,8 @@ shape_rule_of(PyTypeObject *type)
     return type == &PyModule_Type ? SHAPE_MODULE : SHAPE_TRAVERSED;
 }
 
-/* What the functions of int and str leave out: they take every instance for one of theirs. */
+/* Bytes of members that a subclass adds. The __sizeof__ of int and str omit these: they use the
+   basic size of int or str, whatever the type. */
 static Py_ssize_t
 members_left_out(PyTypeObject *type, PyObject *asked)
 {
@@ -239,12 +226,12 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     if (!asked && PyErr_Occurred()) {
         return -1;
     }
-    int is_standards = asked ? names_is_standard(PyDescr_TYPE(asked)) : true;
-    if (is_standards < 0) {
+    int is_standard = asked ? names_is_standard(PyDescr_TYPE(asked)) : true;
+    if (is_standard < 0) {
         return -1;
     }
     bool is_class = type->tp_flags & Py_TPFLAGS_TYPE_SUBCLASS;
-    bool is_of_run_time = is_heap_type(type);
+    bool is_heap = is_heap_type(type);
     Py_ssize_t item = type->tp_itemsize;
     *found = (anatomy){
         .size = size_rule_of(type, asked),
@@ -252,9 +239,9 @@ anatomy_of(PyTypeObject *type, anatomy *found)
         .is_collectable = type->tp_flags & Py_TPFLAGS_HAVE_GC,
         .is_class = is_class,
         .is_method = type == &PyMethod_Type,
-        .is_asked_apart = !is_standards,
+        .is_asked_apart = !is_standard,
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
-        .is_padded = is_of_run_time && item % (Py_ssize_t)sizeof(void *),
+        .is_padded = is_heap && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
         .asked = asked,
     };
@@ -264,22 +251,10 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     else if (found->size == SIZE_ASKED) {
         found->fixed = members_left_out(type, asked);
     }
-    found->fixed += anatomy_front(type);
-    if (is_class || (is_of_run_time && !(type->tp_flags & Py_TPFLAGS_DISALLOW_INSTANTIATION))) {
-        /* One sentinel item stands behind the items: PyType_GenericAlloc. Where only functions in
-           C make instances, as of re.Match, they do it without. */
-        found->fixed += item;
-    }
+    found->fixed += cpython_header_bytes(type) + cpython_sentinel_bytes(type);
     found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes
                       && found->shape != SHAPE_DICT_SUBCLASS;
     return 0;
-}
-
-Py_ssize_t
-anatomy_front(PyTypeObject *type)
-{
-    return (type->tp_flags & Py_TPFLAGS_HAVE_GC ? COLLECTOR_HEADER : 0)
-           + (type->tp_flags & HAS_PRE_HEADER ? PRE_HEADER : 0);
 }
 
 bool
@@ -297,7 +272,7 @@ anatomy_may_own(PyTypeObject *type)
 }
 
 PyObject *
-anatomy_zone(const anatomy *kind, PyObject *measured)
+anatomy_timezone(const anatomy *kind, PyObject *measured)
 {
     PyObject *zone = kind->size == SIZE_OF_DATETIME ? PyDateTime_DATE_GET_TZINFO(measured)
                      : kind->size == SIZE_OF_TIME   ? PyDateTime_TIME_GET_TZINFO(measured)
@@ -324,9 +299,9 @@ anatomy_stops(PyTypeObject *type)
            || type == &PyMemberDescr_Type || PyType_IsSubtype(type, &PyModule_Type);
 }
 
-/* Ask the function in C. Where it fails, the fixed part is all that is known. */
+/* Call __sizeof__. If it fails, return the basic size. */
 static Py_ssize_t
-ask(const anatomy *kind, PyObject *measured)
+call_sizeof(const anatomy *kind, PyObject *measured)
 {
     PyMethodDef *method = ((PyMethodDescrObject *)kind->asked)->d_method;
     PyObject *answer = (method->ml_flags & ~METH_COEXIST) == METH_NOARGS
@@ -365,23 +340,13 @@ bytes_of_text(PyObject *text)
     return bytes + (has_encoded ? compact->utf8_length + 1 : 0);
 }
 
-static bool
-has_one_digit(PyObject *number)
-{
-#if PY_VERSION_HEX >= 0x030C0000
-    return PyUnstable_Long_IsCompact((const PyLongObject *)number);
-#else
-    return Py_ABS(Py_SIZE(number)) <= 1;
-#endif
-}
-
 static Py_ssize_t
 bytes_of_int(const anatomy *kind, PyObject *number)
 {
-    if (is_kept(number)) {
+    if (is_cached_int(number)) {
         return 0;
     }
-    return has_one_digit(number) ? ONE_DIGIT_ON_AVERAGE : ask(kind, number);
+    return cpython_int_has_one_digit(number) ? CPYTHON_INT_OF_ONE_DIGIT : call_sizeof(kind, number);
 }
 
 Py_ssize_t
@@ -395,8 +360,7 @@ anatomy_bytes_of_any(const anatomy *kind, PyObject *measured)
         bytes = Py_ABS(Py_SIZE(measured)) * (Py_ssize_t)kind->item;
         break;
     case SIZE_OF_LIST:
-        /* None are allocated, or -1, while the list is being sorted. */
-        bytes = Py_MAX(((PyListObject *)measured)->allocated, 0) * (Py_ssize_t)sizeof(PyObject *);
+        bytes = cpython_list_capacity(measured) * (Py_ssize_t)sizeof(PyObject *);
         break;
     case SIZE_OF_DATETIME:
         bytes = PyDateTime_DATE_GET_TZINFO(measured) == Py_None
@@ -416,20 +380,20 @@ anatomy_bytes_of_any(const anatomy *kind, PyObject *measured)
         break;
     case SIZE_ASKED:
     default:
-        bytes = ask(kind, measured);
+        bytes = call_sizeof(kind, measured);
         break;
     }
-    if (MEMSIZE_RARELY(bytes < 0)) {
+    if (MEMSIZE_UNLIKELY(bytes < 0)) {
         return -1;
     }
     if (kind->is_class && !is_heap_type((PyTypeObject *)measured)) {
         return bytes;
     }
     if (kind->shape == SHAPE_DICT || kind->shape == SHAPE_DICT_SUBCLASS) {
-        bytes += attributes_left_out(measured);
+        bytes += cpython_dict_sizeof_lacks(measured);
     }
     if (kind->has_attributes) {
-        bytes += attributes_block(measured);
+        bytes += cpython_values_bytes(measured);
     }
-    return kind->is_padded ? whole_words(kind->fixed + bytes) : kind->fixed + bytes;
+    return kind->is_padded ? round_up_to_words(kind->fixed + bytes) : kind->fixed + bytes;
 }

@@ -1,25 +1,25 @@
-/* What can be said of a type, and of the size of its instances, without running a line of its
-   code: from C slots, and from the namespaces of the method resolution order. */
+/* The size of the instances of a type, and how to find what they refer to, without running any of
+   the type's Python code: from C slots, and from the namespaces of its method resolution order. */
 #ifndef MEMSIZE_ANATOMY_H
 #define MEMSIZE_ANATOMY_H
 
-#include "platform.h"
+#include "cpython.h"
 
-/* How the bytes of an instance are told: what comes on top of a fixed part, then all of it. */
+/* How the size of an instance is found. All but the last two kinds add to a fixed part. */
 typedef enum {
     SIZE_FIXED,
     SIZE_OF_ITEMS,
     SIZE_OF_LIST,
-    SIZE_OF_DATETIME, /* without a zone, it has no room for one */
-    SIZE_OF_TIME,     /* as well */
+    SIZE_OF_DATETIME, /* has no room for a time zone unless it has one */
+    SIZE_OF_TIME,     /* as SIZE_OF_DATETIME */
     SIZE_OF_TEXT,
     SIZE_OF_INT,
-    SIZE_ASKED, /* its type's own function in C is asked */
+    SIZE_ASKED, /* by a call of the type's __sizeof__, which is in C */
 } size_rule;
 
-/* How what an instance refers to is found. */
+/* How the referents of an instance are found. */
 typedef enum {
-    SHAPE_LEAF, /* it can refer to nothing */
+    SHAPE_LEAF, /* it cannot refer to anything */
     SHAPE_LIST,
     SHAPE_TUPLE,
     SHAPE_SET,
@@ -34,47 +34,47 @@ typedef enum {
 typedef struct {
     size_rule size : 8;
     shape_rule shape : 8;
-    bool is_collectable; /* its instances have the collector's header, but for static types */
-    bool is_class;       /* its instances are types */
-    bool is_method;      /* its instances are bound to an object */
-    bool is_padded;      /* its instances, items included, take whole words */
-    bool is_asked_apart; /* what tells its size is not CPython's: ask while nothing is traversed */
-    bool has_attributes; /* its instances have a block of values, or a dict, of their own */
-    bool is_fixed;       /* its instances take the bytes of every instance, and no more */
+    bool is_collectable; /* instances have the collector's header (static types have not) */
+    bool is_class;       /* instances are types */
+    bool is_method;      /* instances are bound to an object */
+    bool is_padded;      /* instances, items included, take whole words */
+    bool is_asked_apart; /* __sizeof__ is an extension's: call it only outside any tp_traverse */
+    bool has_attributes; /* instances have a block of values, or a dict, of their own */
+    bool is_fixed;       /* instances take the fixed bytes and no more */
     uint32_t item;       /* bytes of an item */
-    Py_ssize_t fixed;    /* bytes of every instance, the collector's header included */
-    PyObject *asked;     /* a borrowed __sizeof__, of SIZE_ASKED */
+    Py_ssize_t fixed;    /* bytes of every instance, headers included */
+    PyObject *asked;     /* a borrowed __sizeof__, for SIZE_ASKED */
 } anatomy;
 
-/* Learn the addresses of the ints that CPython keeps for good. -1 with an exception. */
+/* Look up what this file needs of the standard library, and the ints that CPython keeps for good.
+   Call once, at import. -1 with an exception. */
 int anatomy_prepare(void);
 
-/* Look at a type. -1 with an exception (MemoryError). */
+/* Describe a type. -1 with an exception (MemoryError). */
 int anatomy_of(PyTypeObject *type, anatomy *found);
-
-/* Bytes of a block in front of an instance. */
-Py_ssize_t anatomy_front(PyTypeObject *type);
 
 /* Whether instances may refer to other objects. */
 bool anatomy_may_refer(PyTypeObject *type);
 
-/* Whether the members of an instance may lead to memory of its own. */
+/* Whether the members of an instance may point to buffers of its own. */
 bool anatomy_may_own(PyTypeObject *type);
 
-/* The zone that a moment refers to, borrowed; NULL where it has none, or is none. */
-PyObject *anatomy_zone(const anatomy *kind, PyObject *measured);
+/* The time zone that a datetime or a time refers to, borrowed; NULL if there is none, or for any
+   other object. Its tp_traverse, if any, does not show it. */
+PyObject *anatomy_timezone(const anatomy *kind, PyObject *measured);
 
-/* What an instance of exactly that type may take without its optional members; 0 where it has none.
- */
+/* The bytes of an instance of exactly this type without its optional members; 0 if it has none. */
 Py_ssize_t anatomy_least_bytes(PyTypeObject *type);
 
-/* Whether a deep size stops at instances of the type: they belong to the program. */
+/* Whether a deep size stops at instances of the type: modules, classes, functions, code and frames
+   belong to the program, not to its data. */
 bool anatomy_stops(PyTypeObject *type);
 
-/* What anatomy_bytes tells, for whatever object. */
+/* The same as anatomy_bytes(), for any object. */
 Py_ssize_t anatomy_bytes_of_any(const anatomy *kind, PyObject *measured);
 
-/* Bytes of an object, buffers of its own included. -1 with an exception (MemoryError). */
+/* The bytes of an object, headers and its own buffers included. -1 with an exception
+   (MemoryError). */
 MEMSIZE_INLINE Py_ssize_t
 anatomy_bytes(const anatomy *kind, PyObject *measured)
 {

@@ -5,7 +5,7 @@ static PyObject *module_name, *standard_modules;
 int
 names_prepare(void)
 {
-    /* Kept for good. Learnt anew at each import: an interpreter may have ended in between. */
+    /* Never released. Looked up at each import: the interpreter of the last one may have ended. */
     module_name = PyUnicode_InternFromString("__module__");
     if (!module_name) {
         return -1;
@@ -19,7 +19,7 @@ names_prepare(void)
     return 0;
 }
 
-/* Whether a key of a namespace is that name, which is interned. */
+/* Whether a key of a namespace equals a name, which is interned. */
 static bool
 is_named(PyObject *key, PyObject *name)
 {
@@ -37,7 +37,8 @@ names_find(PyTypeObject *type, PyObject *name)
     }
     PyObject *found = NULL;
     if (is_heap_type(type)) {
-        /* No look-up: a key may be of a subclass of str, with an __eq__ in Python. */
+        /* Not PyDict_GetItem: a key may be an instance of a subclass of str with an __eq__ in
+           Python. */
         Py_ssize_t at = 0;
         PyObject *key, *value;
         while (!found && PyDict_Next(namespace, &at, &key, &value)) {
@@ -71,7 +72,7 @@ names_is_standard(PyTypeObject *type)
     return found;
 }
 
-/* The text itself, a copy of an instance of a subclass, "?" for all else. */
+/* A str as it is; an instance of a subclass copied as a str; "?" for any other object. */
 static PyObject *
 plain_text(PyObject *value)
 {

@@ -1,20 +1,22 @@
-/* What a type is called, and what it has by a name, without running a line of its code. */
+/* The name of a type, and what is in its namespace, without running any of its Python code. */
 #ifndef MEMSIZE_NAMES_H
 #define MEMSIZE_NAMES_H
 
 #include "platform.h"
 
-/* Learn what the standard library consists of. -1 with an exception. */
+/* Look up the modules of the standard library. Call once, at import. -1 with an exception. */
 int names_prepare(void);
 
-/* What a type itself has by that name, which is interned; borrowed. NULL without an exception where
-   it has nothing, with one for want of memory. */
+/* The value of a name, which is interned, in a type's own namespace; borrowed. NULL without an
+   exception if there is none; with an exception without memory. */
 PyObject *names_find(PyTypeObject *type, PyObject *name);
 
-/* Whether a type is of CPython or of its standard library, by its module. -1 with an exception. */
+/* Whether a type belongs to CPython or its standard library, by its module. -1 with an exception.
+ */
 int names_is_standard(PyTypeObject *type);
 
-/* ``module.qualname``, without ``builtins``; "?" for a part that is no text. A new reference. */
+/* "module.qualname", or "qualname" for builtins; "?" for either if it is not a str. A new
+   reference, or NULL with an exception. */
 PyObject *names_full(PyTypeObject *type);
 
 #endif

@@ -2,15 +2,15 @@
 
 static PyObject *count_frozen, *list_tracked, *list_subclasses, *modules;
 
-/* Set what is kept from now on. What was kept before is not let go of: its interpreter may have
-   ended. */
+/* Store a reference for good. The one stored before is not released: its interpreter may have
+   ended. -1, with the exception of the look-up, if nothing was found. */
 static int
-keep(PyObject **kept, PyObject *found)
+store(PyObject **stored, PyObject *found)
 {
     if (!found) {
         return -1;
     }
-    *kept = found;
+    *stored = found;
     return 0;
 }
 
@@ -19,13 +19,14 @@ roots_prepare(void)
 {
     PyObject *collector = PyImport_ImportModule("gc");
     int failed = -1;
-    if (collector && keep(&count_frozen, PyObject_GetAttrString(collector, "get_freeze_count")) == 0
-        && keep(&list_tracked, PyObject_GetAttrString(collector, "get_objects")) == 0
-        && keep(&list_subclasses,
-                PyObject_GetAttrString((PyObject *)&PyType_Type, "__subclasses__"))
+    if (collector
+        && store(&count_frozen, PyObject_GetAttrString(collector, "get_freeze_count")) == 0
+        && store(&list_tracked, PyObject_GetAttrString(collector, "get_objects")) == 0
+        && store(&list_subclasses,
+                 PyObject_GetAttrString((PyObject *)&PyType_Type, "__subclasses__"))
                == 0
-        /* While the interpreter ends there comes a time when asking for it is a fatal error. */
-        && keep(&modules, Py_XNewRef(PyImport_GetModuleDict())) == 0)
+        /* Looked up now: while the interpreter ends, PyImport_GetModuleDict is a fatal error. */
+        && store(&modules, Py_XNewRef(PyImport_GetModuleDict())) == 0)
     {
         failed = 0;
     }
@@ -33,52 +34,47 @@ roots_prepare(void)
     return failed;
 }
 
+/* Add a class to the list if it is wanted and new. -1 with an exception. */
 static int
-add_class(roots *from, address_set *met, PyObject *found)
+add_class(roots *from, address_set *seen, PyObject *found)
 {
     bool is_wanted
         = PyType_Check(found) && (from->has_frozen || !is_heap_type((PyTypeObject *)found));
-    int is_new = is_wanted ? addresses_add(met, found) : 0;
-    if (is_new > 0 && from->class_count == from->class_room) {
-        size_t more = from->class_room ? 2 * from->class_room : 1024;
-        PyTypeObject **moved = PyMem_RawRealloc(from->classes, more * sizeof(PyTypeObject *));
-        if (moved) {
-            from->classes = moved;
-            from->class_room = more;
-        }
-        is_new = moved ? 1 : -1;
-    }
-    if (is_new > 0) {
-        from->classes[from->class_count++] = (PyTypeObject *)found;
-    }
-    if (is_new < 0) {
+    int is_new = is_wanted ? addresses_add(seen, found) : 0;
+    if (is_new < 0 || (is_new && !array_append(&from->classes, found))) {
         PyErr_NoMemory();
+        return -1;
     }
-    return is_new < 0 ? -1 : 0;
+    return 0;
 }
 
-/* List the type tree, from object on. A metaclass's own __subclasses__ is not asked. Unless some
-   may be frozen, classes made at run time are left out: the collector lists them, and the first
-   base of a static class is static. */
+/* -1 with an exception. */
+static int
+add_subclasses(roots *from, address_set *seen, PyObject *class)
+{
+    PyObject *subclasses = PyObject_CallOneArg(list_subclasses, class);
+    int failed = subclasses ? 0 : -1;
+    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(subclasses); at++) {
+        failed = add_class(from, seen, PyList_GET_ITEM(subclasses, at));
+    }
+    Py_XDECREF(subclasses);
+    return failed;
+}
+
+/* List the tree of classes from object on, by type.__subclasses__: a metaclass's own is not called.
+   Unless some objects may be frozen, classes made at run time are left out: the collector lists
+   them, and the first base of a static class is static. -1 with an exception. */
 static int
 list_classes(roots *from)
 {
-    address_set met;
-    addresses_init(&met);
-    from->class_count = 0;
-    int failed = add_class(from, &met, (PyObject *)&PyBaseObject_Type);
-    for (size_t at = 0; !failed && at < from->class_count; at++) {
-        PyObject *below = PyObject_CallOneArg(list_subclasses, (PyObject *)from->classes[at]);
-        if (!below) {
-            failed = -1;
-            break;
-        }
-        for (Py_ssize_t each = 0; !failed && each < PyList_GET_SIZE(below); each++) {
-            failed = add_class(from, &met, PyList_GET_ITEM(below, each));
-        }
-        Py_DECREF(below);
+    address_set seen;
+    addresses_init(&seen);
+    from->classes.count = 0;
+    int failed = add_class(from, &seen, (PyObject *)&PyBaseObject_Type);
+    for (size_t at = 0; !failed && at < from->classes.count; at++) {
+        failed = add_subclasses(from, &seen, from->classes.items[at]);
     }
-    addresses_clear(&met);
+    addresses_clear(&seen);
     return failed;
 }
 
@@ -89,12 +85,12 @@ roots_list_classes(roots *from)
     return list_classes(from);
 }
 
-/* Add an address. -1 with an exception. */
+/* Add an address, and 1 to the number if it is new. -1 with an exception. */
 static int
-add(address_set *set, PyObject *object, Py_ssize_t *added)
+add_address(address_set *set, PyObject *object, Py_ssize_t *added)
 {
     int is_new = addresses_add(set, object);
-    if (MEMSIZE_RARELY(is_new < 0)) {
+    if (MEMSIZE_UNLIKELY(is_new < 0)) {
         PyErr_NoMemory();
         return -1;
     }
@@ -104,20 +100,20 @@ add(address_set *set, PyObject *object, Py_ssize_t *added)
 
 /* -1 with an exception. */
 static int
-add_own(roots *from, PyObject *held)
+add_type_tuple(roots *from, PyObject *tuple)
 {
-    bool is_own = held && PyObject_GC_IsTracked(held) && walk_is_immortal(held);
-    return is_own ? add(&from->own_tuples, held, &from->own_frozen) : 0;
+    bool is_frozen = tuple && PyObject_GC_IsTracked(tuple) && cpython_is_immortal(tuple);
+    return is_frozen ? add_address(&from->type_tuples, tuple, &from->own_frozen) : 0;
 }
 
 /* Find the immortal tuples of static classes. -1 with an exception. */
 static int
-find_own(roots *from)
+find_type_tuples(roots *from)
 {
-    for (size_t at = 0; at < from->class_count; at++) {
-        PyTypeObject *type = from->classes[at];
+    for (size_t at = 0; at < from->classes.count; at++) {
+        PyTypeObject *type = (PyTypeObject *)from->classes.items[at];
         if (!is_heap_type(type)
-            && (add_own(from, type->tp_bases) < 0 || add_own(from, type->tp_mro) < 0))
+            && (add_type_tuple(from, type->tp_bases) < 0 || add_type_tuple(from, type->tp_mro) < 0))
         {
             return -1;
         }
@@ -125,19 +121,14 @@ find_own(roots *from)
     return 0;
 }
 
-/* Whether there may be mortal objects that the collector tracks and does not list: only these have
-   to be told from the listed. gc.freeze() sets aside all that there is at the time, which is more
-   than built-in classes have tuples. Within a finaliser that the collector calls, the garbage that
-   it holds is on no list, and left out. */
+/* Whether there may be mortal objects that the collector tracks and does not list; only then must
+   a visit tell listed objects from others. gc.freeze() sets aside all tracked objects, which are
+   more than static classes have tuples. The garbage that a running collection holds, inside a
+   finaliser that it calls, is on no list either, and is not counted. */
 static bool
 may_have_frozen(const roots *from)
 {
-#if PY_VERSION_HEX < 0x030E0000
-    return from->frozen > from->own_frozen;
-#else
-    (void)from;
-    return false;
-#endif
+    return !CPYTHON_VISITS_FROZEN && from->frozen > from->own_frozen;
 }
 
 int
@@ -153,7 +144,7 @@ roots_list(roots *from)
     if (from->frozen < 0 && PyErr_Occurred()) {
         return -1;
     }
-#if PY_VERSION_HEX < 0x030C0000
+#if !CPYTHON_VISITS_TRACKED
     from->listed = PyObject_CallNoArgs(list_tracked);
     if (!from->listed || !PyList_CheckExact(from->listed)) {
         if (from->listed) {
@@ -162,7 +153,7 @@ roots_list(roots *from)
         return -1;
     }
 #endif
-    if (list_classes(from) < 0 || find_own(from) < 0) {
+    if (list_classes(from) < 0 || find_type_tuples(from) < 0) {
         return -1;
     }
     from->has_frozen = may_have_frozen(from);
@@ -173,12 +164,11 @@ void
 roots_clear(roots *from)
 {
     Py_CLEAR(from->listed);
-    PyMem_RawFree(from->classes);
-    from->classes = NULL;
-    from->class_count = from->class_room = 0;
-    addresses_clear(&from->own_tuples);
+    array_clear(&from->classes);
+    addresses_clear(&from->type_tuples);
 }
 
+/* One pass over what the collector lists. */
 typedef struct listing listing;
 
 struct listing {
@@ -189,67 +179,47 @@ struct listing {
 };
 
 static void
-strike(roots *from, PyObject *listed)
+discount_if_type_tuple(roots *from, PyObject *listed)
 {
-    if (addresses_have(&from->own_tuples, listed)) {
+    if (addresses_contain(&from->type_tuples, listed)) {
         from->own_frozen--;
     }
 }
 
+/* First of two passes: mark what is listed as seen, so that a visit from elsewhere ignores it. */
 static int
-mark(const listing *under_way, PyObject *listed)
+mark_seen(const listing *under_way, PyObject *listed)
 {
     Py_ssize_t marked = 0;
-    if (walk_is_immortal(listed)) {
-        strike(under_way->from, listed);
+    if (cpython_is_immortal(listed)) {
+        discount_if_type_tuple(under_way->from, listed);
     }
-    return add(under_way->pass->met, listed, &marked);
+    return add_address(under_way->pass->seen, listed, &marked);
 }
 
+/* Second of two passes. */
 static int
-take_marked(const listing *under_way, PyObject *listed)
+count_marked(const listing *under_way, PyObject *listed)
 {
-    return walk_take(under_way->pass, listed);
+    return walk_count(under_way->pass, listed);
 }
 
+/* The only pass, where a visit ignores all tracked objects but immortal ones. */
 static int
-take_unmarked(const listing *under_way, PyObject *listed)
+count_unmarked(const listing *under_way, PyObject *listed)
 {
-    if (MEMSIZE_RARELY(walk_is_immortal(listed))) {
-        /* It was met, or is now, as if it were frozen. */
-        strike(under_way->from, listed);
-        under_way->pass->frozen_met--;
+    if (MEMSIZE_UNLIKELY(cpython_is_immortal(listed))) {
+        /* A visit counts it, now or before, and takes it for frozen. */
+        discount_if_type_tuple(under_way->from, listed);
+        under_way->pass->frozen_seen--;
         return walk_visit(listed, under_way->pass);
     }
-    return walk_take(under_way->pass, listed);
+    return walk_count(under_way->pass, listed);
 }
 
-#if PY_VERSION_HEX < 0x030C0000
-#define AHEAD 8
-
-/* The last pass gives each reference back while its object is in the processor's cache. */
+#if CPYTHON_VISITS_TRACKED
 static int
-for_each_listed(listing *under_way)
-{
-    const roots *from = under_way->from;
-    PyObject **items = ((PyListObject *)from->listed)->ob_item;
-    bool is_last = under_way->with_each != mark;
-    for (Py_ssize_t at = 0, count = PyList_GET_SIZE(from->listed); at < count; at++) {
-        if (is_last && at + AHEAD < count) {
-            MEMSIZE_PREFETCH(items[at + AHEAD]);
-        }
-        if (under_way->with_each(under_way, items[at]) < 0) {
-            return -1;
-        }
-        if (is_last && Py_REFCNT(items[at]) > 1) {
-            Py_CLEAR(items[at]);
-        }
-    }
-    return 0;
-}
-#else
-static int
-next_listed(PyObject *listed, void *arg)
+visit_next_listed(PyObject *listed, void *arg)
 {
     listing *under_way = arg;
     under_way->failed = under_way->with_each(under_way, listed);
@@ -259,8 +229,32 @@ next_listed(PyObject *listed, void *arg)
 static int
 for_each_listed(listing *under_way)
 {
-    PyUnstable_GC_VisitObjects(next_listed, under_way);
+    PyUnstable_GC_VisitObjects(visit_next_listed, under_way);
     return under_way->failed;
+}
+#else
+#define LISTED_AHEAD 8
+
+/* The last pass releases each reference of the list while the object is in the processor's
+   cache. */
+static int
+for_each_listed(listing *under_way)
+{
+    const roots *from = under_way->from;
+    PyObject **items = ((PyListObject *)from->listed)->ob_item;
+    bool is_last = under_way->with_each != mark_seen;
+    for (Py_ssize_t at = 0, count = PyList_GET_SIZE(from->listed); at < count; at++) {
+        if (is_last && at + LISTED_AHEAD < count) {
+            MEMSIZE_PREFETCH(items[at + LISTED_AHEAD]);
+        }
+        if (under_way->with_each(under_way, items[at]) < 0) {
+            return -1;
+        }
+        if (is_last && Py_REFCNT(items[at]) > 1) {
+            Py_CLEAR(items[at]);
+        }
+    }
+    return 0;
 }
 #endif
 
@@ -295,12 +289,12 @@ roots_visit_modules(visitproc visit, void *arg)
     return 0;
 }
 
-/* Visit what leads to what is not listed. */
+/* Visit classes and modules, which lead to objects that are not listed. */
 static int
 visit_unlisted(const roots *from, walk *pass)
 {
-    for (size_t at = 0; at < from->class_count; at++) {
-        if (visit_class(pass, from->classes[at]) < 0) {
+    for (size_t at = 0; at < from->classes.count; at++) {
+        if (visit_class(pass, (PyTypeObject *)from->classes.items[at]) < 0) {
             return -1;
         }
     }
@@ -310,50 +304,36 @@ visit_unlisted(const roots *from, walk *pass)
 int
 roots_walk(roots *from, walk *pass)
 {
-    listing under_way = {.from = from, .pass = pass, .with_each = mark};
+    listing under_way = {.from = from, .pass = pass, .with_each = mark_seen};
     pass->is_census = true;
-#if PY_VERSION_HEX >= 0x030C0000
-    pass->leaves_tracked = !from->has_frozen;
-#endif
-    /* On 3.11 to mark is cheaper, too: it looks at the list and not at what is on it. */
-    if (!pass->leaves_tracked && for_each_listed(&under_way) < 0) {
+    /* On 3.11 two passes are faster as well: the first reads the list, not what is on it. */
+    pass->skips_tracked = CPYTHON_VISITS_TRACKED && !from->has_frozen;
+    if (!pass->skips_tracked && for_each_listed(&under_way) < 0) {
         return -1;
     }
-    under_way.with_each = pass->leaves_tracked ? take_unmarked : take_marked;
+    under_way.with_each = pass->skips_tracked ? count_unmarked : count_marked;
     if (visit_unlisted(from, pass) < 0 || for_each_listed(&under_way) < 0 || walk_finish(pass) < 0)
     {
         return -1;
     }
     from->frozen -= from->own_frozen;
-    pass->frozen_met -= (size_t)from->own_frozen;
+    pass->frozen_seen -= (size_t)from->own_frozen;
     return 0;
 }
 
-#if PY_VERSION_HEX < 0x030C0000
-int
-roots_visit_listed(visitproc visit, void *arg)
-{
-    PyObject *listed = PyObject_CallNoArgs(list_tracked);
-    int failed = listed && PyList_CheckExact(listed) ? 0 : -1;
-    for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(listed); at++) {
-        failed = visit(PyList_GET_ITEM(listed, at), arg);
-    }
-    Py_XDECREF(listed);
-    return failed;
-}
-#else
+#if CPYTHON_VISITS_TRACKED
 typedef struct {
     visitproc visit;
     void *arg;
-    int failed;
+    int ended;
 } visiting;
 
 static int
 visit_listed(PyObject *listed, void *arg)
 {
     visiting *under_way = arg;
-    under_way->failed = under_way->visit(listed, under_way->arg);
-    return !under_way->failed; /* 0 ends it */
+    under_way->ended = under_way->visit(listed, under_way->arg);
+    return !under_way->ended; /* 0 ends it */
 }
 
 int
@@ -361,6 +341,18 @@ roots_visit_listed(visitproc visit, void *arg)
 {
     visiting under_way = {.visit = visit, .arg = arg};
     PyUnstable_GC_VisitObjects(visit_listed, &under_way);
-    return under_way.failed;
+    return under_way.ended;
+}
+#else
+int
+roots_visit_listed(visitproc visit, void *arg)
+{
+    PyObject *listed = PyObject_CallNoArgs(list_tracked);
+    int ended = listed && PyList_CheckExact(listed) ? 0 : -1;
+    for (Py_ssize_t at = 0; !ended && at < PyList_GET_SIZE(listed); at++) {
+        ended = visit(PyList_GET_ITEM(listed, at), arg);
+    }
+    Py_XDECREF(listed);
+    return ended;
 }
 #endif

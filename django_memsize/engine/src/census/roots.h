@@ -1,46 +1,45 @@
-/* Where a walk of the whole heap begins: at what the collector tracks, and at classes and modules,
-   which lead to what was made in C or is frozen. */
+/* The roots of a walk of the whole heap: what the collector tracks, and all classes and modules,
+   which lead to objects that were made in C, that are immortal, or that gc.freeze() set aside. */
 #ifndef MEMSIZE_ROOTS_H
 #define MEMSIZE_ROOTS_H
 
 #include "census/walk.h"
 
-/* Find the functions that list, once and for all: an import, or a look-up that a program may have
-   changed, runs Python code. -1 with an exception. */
+/* Look up the functions that list objects. Call once, at import, because an import, or a look-up in
+   a module that a program may have changed, runs Python code. -1 with an exception. */
 int roots_prepare(void);
 
-/* What a census needs to know before it begins, as no Python code may run while it lasts. */
+/* What a census must know before it begins, as no Python code may run during the walk. */
 typedef struct {
-    PyObject *listed;       /* 3.11: a list of what the collector tracks; later versions: NULL */
-    Py_ssize_t frozen;      /* objects that gc.freeze() set aside */
-    bool has_frozen;        /* some that the collector tracks are on no list, though not immortal */
-    PyTypeObject **classes; /* borrowed; all of them, or the static ones */
-    size_t class_count, class_room;
-    address_set own_tuples; /* the immortal ones of static classes: 3.12 freezes them itself */
-    Py_ssize_t own_frozen;  /* how many of them it set aside, once the others are listed */
+    PyObject *listed;        /* 3.11: a list of what the collector tracks. Later versions: NULL */
+    Py_ssize_t frozen;       /* objects that gc.freeze() set aside */
+    bool has_frozen;         /* some tracked objects that are not immortal are on no list */
+    object_array classes;    /* borrowed; all classes if has_frozen, otherwise the static ones */
+    address_set type_tuples; /* immortal tuples of static classes: CPython 3.12 freezes these */
+    Py_ssize_t own_frozen;   /* how many of these are frozen: those that are listed are not */
 } roots;
 
-/* List them. The collector must be off, and the GIL held until roots_clear. Only before the first
-   is listed may Python code run: on 3.11 an audit hook. -1 with an exception; roots_clear is due
-   either way. */
+/* List the roots. The collector must be off, and the GIL held until roots_clear(). Python code may
+   run only before the first object is listed: on 3.11, an audit hook. -1 with an exception.
+   roots_clear() is due either way. */
 int roots_list(roots *from);
 
-/* List all classes, and nothing else. A metaclass's own __subclasses__ is not asked. -1 with an
- * exception; roots_clear is due either way. */
+/* List all classes, and nothing else. -1 with an exception. roots_clear() is due either way. */
 int roots_list_classes(roots *from);
 
+/* Free the memory and release the list. */
 void roots_clear(roots *from);
 
-/* Walk all that there is. Corrects ``frozen`` by what CPython itself set aside. -1 with an
+/* Walk from the roots. Subtracts from ``frozen`` what CPython itself set aside. -1 with an
    exception. */
 int roots_walk(roots *from, walk *pass);
 
-/* Visit what the collector lists, until a visit returns other than 0; return what that was. The
-   collector must be off. -1 with an exception where there is no list: only 3.11 makes one, and its
-   audit hook is the only Python code that may run. */
+/* Visit what the collector lists until a visit returns other than 0; return that value. The
+   collector must be off. -1 with an exception where there is no list (3.11 alone makes one, and may
+   run an audit hook). */
 int roots_visit_listed(visitproc visit, void *arg);
 
-/* Visit the modules that are imported, in the same manner. */
+/* Visit the imported modules in the same way. */
 int roots_visit_modules(visitproc visit, void *arg);
 
 #endif

@@ -1,39 +1,35 @@
 #include "census/walk.h"
 
-#include "census/attributes.h"
+/* With this many pending objects, they are followed before more are visited: a container of
+   millions of containers must not need an array of millions. */
+#define MOST_PENDING 512
+#define MOST_NESTING 32
 
-/* With so many objects put by, they are followed before more are met: a container of millions of
-   containers does not need a stack of millions. */
-#define PENDING_MOST 512
-#define FIRST_ROOM 1024
-#define NESTING_MOST 32
-
-/* What a walk reads of most objects lies between the collector's header and a text's state: in one
-   cache line, or two. */
+/* A walk reads most objects from the collector's header to the state of a text: in one line of the
+   cache, or two. */
 #define READ_FROM (-16)
-#define READ_UNTIL 32
+#define READ_TO 32
 
 void
 walk_init(walk *pass)
 {
-    *pass = (walk){.pending = NULL};
-    addresses_init(&pass->own_met);
-    pass->met = &pass->own_met;
+    *pass = (walk){.inner = NULL};
+    addresses_init(&pass->own_seen);
+    pass->seen = &pass->own_seen;
     pass->traversing = &pass->own_traversing;
 }
 
 void
 walk_clear(walk *pass)
 {
-    addresses_clear(&pass->own_met);
+    addresses_clear(&pass->own_seen);
     tally_clear(&pass->counts);
-    PyMem_RawFree(pass->pending);
-    PyMem_RawFree(pass->unsized);
-    pass->pending = pass->unsized = NULL;
+    array_clear(&pass->pending);
+    array_clear(&pass->unsized);
 }
 
 MEMSIZE_INLINE int
-follow_dict(PyObject *dict, visitproc visit, void *arg)
+visit_dict(PyObject *dict, visitproc visit, void *arg)
 {
     Py_ssize_t at = 0;
     PyObject *key, *value;
@@ -44,22 +40,9 @@ follow_dict(PyObject *dict, visitproc visit, void *arg)
     return 0;
 }
 
+/* From the last item to the first, as the tp_traverse of list and tuple do. */
 MEMSIZE_INLINE int
-follow_set(PyObject *set, visitproc visit, void *arg)
-{
-    const PySetObject *table = (const PySetObject *)set;
-    for (Py_ssize_t at = 0; at <= table->mask; at++) {
-        /* The mark of a deleted entry has no hash. */
-        if (table->table[at].hash != -1) {
-            Py_VISIT(table->table[at].key);
-        }
-    }
-    return 0;
-}
-
-/* From the end, as lists and tuples themselves show their items. */
-MEMSIZE_INLINE int
-follow_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *arg)
+visit_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *arg)
 {
     while (count--) {
         Py_VISIT(items[count]);
@@ -67,66 +50,53 @@ follow_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *ar
     return 0;
 }
 
-/* On 3.12 this module shows iterators that it has freed: Modules/_asynciomodule.c. */
-bool
-walk_shows_freed(PyObject *module)
-{
-#if PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000
-    const PyModuleDef *definition = PyModule_GetDef(module);
-    return definition && definition->m_name && strcmp(definition->m_name, "_asyncio") == 0;
-#else
-    (void)module;
-    return false;
-#endif
-}
-
-/* Show each referent to a function, of which it is known here whether it can be called inline, or
-   through a pointer. Of untracked objects only exact dicts, tuples and code are followed: others
-   may be half built. */
+/* Visit each referent of an object. The visitproc is passed twice: as a constant, to be inlined,
+   and as a pointer for a tp_traverse. Untracked objects other than exact dicts, tuples and code are
+   not followed: they may be half built. */
 MEMSIZE_INLINE int
-follow(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracked, visitproc visit,
-       visitproc by_pointer, void *arg)
+visit_referents(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracked,
+                visitproc visit, visitproc visit_by_pointer, void *arg)
 {
     switch (shape) {
     case SHAPE_LEAF:
         return 0;
     case SHAPE_TUPLE:
-        return follow_items(((PyTupleObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
+        return visit_items(((PyTupleObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
     case SHAPE_DICT:
-        return follow_dict(measured, visit, arg);
+        return visit_dict(measured, visit, arg);
     case SHAPE_CODE:
-        return walk_follow_code(measured, visit, arg);
+        return cpython_visit_code(measured, visit, arg);
     default:
         break;
     }
     if (has_attributes) {
-        /* On 3.13 the collector need not go from an instance to its dict. */
-        Py_VISIT(attributes_dict(measured));
+        /* On 3.13, tp_traverse of an instance may not show its dict. */
+        Py_VISIT(cpython_instance_dict(measured));
     }
     if (!is_tracked && !PyObject_GC_IsTracked(measured)) {
         return 0;
     }
     switch (shape) {
     case SHAPE_LIST:
-        return follow_items(((PyListObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
+        return visit_items(((PyListObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
     case SHAPE_SET:
-        return follow_set(measured, visit, arg);
+        return cpython_visit_set(measured, visit, arg);
     case SHAPE_DICT_SUBCLASS: {
-        int ended = follow_dict(measured, visit, arg);
+        int ended = visit_dict(measured, visit, arg);
         if (ended) {
             return ended;
         }
         break;
     }
     case SHAPE_MODULE:
-        if (walk_shows_freed(measured)) {
+        if (cpython_shows_freed(measured)) {
             return 0;
         }
         break;
     default:
         break;
     }
-    return Py_TYPE(measured)->tp_traverse(measured, by_pointer, arg);
+    return Py_TYPE(measured)->tp_traverse(measured, visit_by_pointer, arg);
 }
 
 int
@@ -136,51 +106,44 @@ walk_referents(PyObject *measured, visitproc visit, void *arg)
     if (anatomy_of(Py_TYPE(measured), &kind) < 0) {
         return -1;
     }
-    return follow(measured, kind.shape, kind.has_attributes, false, visit, visit, arg);
+    return visit_referents(measured, kind.shape, kind.has_attributes, false, visit, visit, arg);
 }
 
-/* What walk_visit does with an object, once its address was added, or could not be. */
-static int visit_added(walk *pass, PyObject *found, int is_new);
+/* The part of a visit after the address was added, or could not be (-1). */
+static int visit_added(walk *pass, PyObject *visited, int is_new);
 
 MEMSIZE_INLINE int
-visit_inline(PyObject *found, void *arg)
+visit_inline(PyObject *visited, void *arg)
 {
     walk *pass = arg;
-    int is_new = addresses_add(pass->met, found);
-    return is_new ? visit_added(pass, found, is_new) : 0;
+    int is_new = addresses_add(pass->seen, visited);
+    return is_new ? visit_added(pass, visited, is_new) : 0;
 }
 
 int
-walk_visit(PyObject *found, void *arg)
+walk_visit(PyObject *visited, void *pass)
 {
-    return visit_inline(found, arg);
+    return visit_inline(visited, pass);
 }
 
-/* Append to a list of a walk. -1 with an exception. */
+/* -1 with an exception. */
 static int
-append(PyObject ***objects, size_t *count, size_t *room, PyObject *object)
+append_to(object_array *array, PyObject *object)
 {
-    if (*count == *room) {
-        size_t more = *room ? 2 * *room : FIRST_ROOM;
-        PyObject **moved = PyMem_RawRealloc(*objects, more * sizeof(PyObject *));
-        if (!moved) {
-            PyErr_NoMemory();
-            return -1;
-        }
-        *objects = moved;
-        *room = more;
+    if (!array_append(array, object)) {
+        PyErr_NoMemory();
+        return -1;
     }
-    (*objects)[(*count)++] = object;
     return 0;
 }
 
-/* Size what had to wait. An extension may not be asked inside its tp_traverse: PyO3 ends the
-   process that does. */
+/* Add the bytes of the objects that could not be sized inside a tp_traverse: an extension written
+   with PyO3 ends the process if it is called there. */
 static int
-size_waiting(walk *pass)
+size_unsized(walk *pass)
 {
-    while (pass->unsized_count) {
-        PyObject *measured = pass->unsized[--pass->unsized_count];
+    while (pass->unsized.count) {
+        PyObject *measured = pass->unsized.items[--pass->unsized.count];
         tally_row *row = tally_row_of(&pass->counts, Py_TYPE(measured));
         Py_ssize_t bytes = row ? anatomy_bytes(&row->kind, measured) : -1;
         if (bytes < 0) {
@@ -191,30 +154,31 @@ size_waiting(walk *pass)
     return 0;
 }
 
-/* What a tp_traverse returns is not believed: CPython's collector does not look at it, so one may
-   drop what a visit returned. */
+/* The result of a tp_traverse is ignored. CPython's collector ignores it as well, so a tp_traverse
+   may drop what a visit returned. */
 static int
-follow_counted(walk *pass, PyObject *measured, const tally_row *row, bool is_tracked)
+follow(walk *pass, PyObject *measured, const tally_row *row, bool is_tracked)
 {
     shape_rule shape = row->kind.shape;
     bool has_attributes = row->kind.has_attributes;
     bool is_foreign = shape >= SHAPE_MODULE || shape == SHAPE_DICT_SUBCLASS;
     *pass->traversing += is_foreign;
-    (void)follow(measured, shape, has_attributes, is_tracked, visit_inline, walk_visit, pass);
+    (void)visit_referents(measured, shape, has_attributes, is_tracked, visit_inline, walk_visit,
+                          pass);
     *pass->traversing -= is_foreign;
-    if (MEMSIZE_RARELY(pass->has_failed)) {
+    if (MEMSIZE_UNLIKELY(pass->has_failed)) {
         return -1;
     }
-    return pass->unsized_count && !*pass->traversing ? size_waiting(pass) : 0;
+    return pass->unsized.count && !*pass->traversing ? size_unsized(pass) : 0;
 }
 
 static int
 follow_pending(walk *pass)
 {
-    while (pass->pending_count) {
-        PyObject *measured = pass->pending[--pass->pending_count];
+    while (pass->pending.count) {
+        PyObject *measured = pass->pending.items[--pass->pending.count];
         const tally_row *row = tally_row_of(&pass->counts, Py_TYPE(measured));
-        if (!row || follow_counted(pass, measured, row, false) < 0) {
+        if (!row || follow(pass, measured, row, false) < 0) {
             return -1;
         }
     }
@@ -222,12 +186,12 @@ follow_pending(walk *pass)
 }
 
 static int
-put_by(walk *pass, PyObject *measured)
+follow_later(walk *pass, PyObject *measured)
 {
-    if (append(&pass->pending, &pass->pending_count, &pass->pending_room, measured) < 0) {
+    if (append_to(&pass->pending, measured) < 0) {
         return -1;
     }
-    if (pass->pending_count < PENDING_MOST || pass->nesting == NESTING_MOST) {
+    if (pass->pending.count < MOST_PENDING || pass->nesting == MOST_NESTING) {
         return 0;
     }
     pass->nesting++;
@@ -236,14 +200,14 @@ put_by(walk *pass, PyObject *measured)
     return failed;
 }
 
-/* Begin the inner walks of the types that this is an instance of. */
+/* Visit an instance in the inner walk of each wanted type that it belongs to. */
 static int
-visit_inside(walk *pass, PyObject *found)
+visit_inner(walk *pass, PyObject *instance)
 {
     for (Py_ssize_t at = 0; at < pass->counts.wanted_count; at++) {
-        if (PyType_IsSubtype(Py_TYPE(found), pass->counts.wanted[at])) {
+        if (PyType_IsSubtype(Py_TYPE(instance), pass->counts.wanted[at])) {
             pass->inner[at].instances++;
-            if (walk_visit(found, pass->inner + at) < 0) {
+            if (walk_visit(instance, pass->inner + at) < 0) {
                 return -1;
             }
         }
@@ -251,98 +215,98 @@ visit_inside(walk *pass, PyObject *found)
     return 0;
 }
 
-/* Count an object whose type asks for more than to add it up. As count. */
+/* Count an object of an exceptional type. The same contract as count(). */
 static int
-count_with_care(walk *pass, PyObject *found, tally_row *row, tally_row **counted)
+count_exceptional(walk *pass, PyObject *counted, tally_row *row, tally_row **counted_in)
 {
     if (row->kind.is_method && pass->counts.excluded_count) {
-        /* What is bound to an object that is left out is left out with it. */
-        row = tally_row_of(&pass->counts, Py_TYPE(PyMethod_GET_SELF(found)));
-        if (row && !row->is_left_out) {
-            row = tally_row_of(&pass->counts, Py_TYPE(found));
+        /* A method bound to an excluded object is excluded as well. */
+        row = tally_row_of(&pass->counts, Py_TYPE(PyMethod_GET_SELF(counted)));
+        if (row && !row->is_excluded) {
+            row = tally_row_of(&pass->counts, Py_TYPE(counted));
         }
     }
     if (!row) {
         return -1;
     }
-    if (row->is_left_out) {
+    if (row->is_excluded) {
         return 0;
     }
     Py_ssize_t bytes = 0;
     if (row->kind.is_asked_apart && *pass->traversing) {
-        if (append(&pass->unsized, &pass->unsized_count, &pass->unsized_room, found) < 0) {
+        if (append_to(&pass->unsized, counted) < 0) {
             return -1;
         }
     }
     else {
-        bytes = anatomy_bytes(&row->kind, found);
+        bytes = anatomy_bytes(&row->kind, counted);
         if (bytes < 0) {
             return -1;
         }
     }
     row->objects++;
     row->bytes += bytes;
-    *counted = row;
-    return row->is_wanted ? visit_inside(pass, found) : 0;
+    *counted_in = row;
+    return row->is_wanted ? visit_inner(pass, counted) : 0;
 }
 
-/* Count an object in the row of its type, unless it is left out. -1 with an exception; otherwise
-   sets the row, valid until the next call, to NULL where nothing was counted. */
+/* Count an object in the row of its type, unless the type is excluded. Sets the row, or NULL if
+   nothing was counted; it is valid until the next call. -1 with an exception. */
 MEMSIZE_INLINE int
-count(walk *pass, PyObject *found, tally_row **counted)
+count(walk *pass, PyObject *counted, tally_row **counted_in)
 {
-    *counted = NULL;
-    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(found));
-    if (MEMSIZE_RARELY(!row)) {
+    *counted_in = NULL;
+    tally_row *row = tally_row_of(&pass->counts, Py_TYPE(counted));
+    if (MEMSIZE_UNLIKELY(!row)) {
         return -1;
     }
-    if (MEMSIZE_RARELY(row->takes_care)) {
-        return count_with_care(pass, found, row, counted);
+    if (MEMSIZE_UNLIKELY(row->is_exceptional)) {
+        return count_exceptional(pass, counted, row, counted_in);
     }
-    Py_ssize_t bytes = anatomy_bytes(&row->kind, found);
-    if (MEMSIZE_RARELY(bytes < 0)) {
+    Py_ssize_t bytes = anatomy_bytes(&row->kind, counted);
+    if (MEMSIZE_UNLIKELY(bytes < 0)) {
         return -1;
     }
     row->objects++;
     row->bytes += bytes;
-    *counted = row;
+    *counted_in = row;
     return 0;
 }
 
 static int
-arrive(walk *pass, PyObject *found)
+count_visited(walk *pass, PyObject *visited)
 {
-    if (pass->is_census && PyType_HasFeature(Py_TYPE(found), Py_TPFLAGS_HAVE_GC)
-        && PyObject_GC_IsTracked(found))
+    if (pass->is_census && PyType_HasFeature(Py_TYPE(visited), Py_TPFLAGS_HAVE_GC)
+        && PyObject_GC_IsTracked(visited))
     {
-        if (pass->leaves_tracked && !walk_is_immortal(found)) {
+        if (pass->skips_tracked && !cpython_is_immortal(visited)) {
             return 0;
         }
-        pass->frozen_met++;
+        pass->frozen_seen++;
     }
     tally_row *row;
-    if (count(pass, found, &row) < 0) {
+    if (count(pass, visited, &row) < 0) {
         return -1;
     }
-    return row && row->kind.shape != SHAPE_LEAF ? put_by(pass, found) : 0;
+    return row && row->kind.shape != SHAPE_LEAF ? follow_later(pass, visited) : 0;
 }
 
 static int
-visit_added(walk *pass, PyObject *found, int is_new)
+visit_added(walk *pass, PyObject *visited, int is_new)
 {
-    if (MEMSIZE_RARELY(is_new < 0)) {
+    if (MEMSIZE_UNLIKELY(is_new < 0)) {
         PyErr_NoMemory();
         pass->has_failed = true;
     }
-    if (MEMSIZE_RARELY(pass->has_failed)) {
+    if (MEMSIZE_UNLIKELY(pass->has_failed)) {
         return -1;
     }
-    MEMSIZE_PREFETCH((char *)found + READ_FROM);
-    MEMSIZE_PREFETCH((char *)found + READ_UNTIL);
-    PyObject **place = pass->waiting + pass->next_waiting++ % WALK_WAITING;
-    PyObject *arrived = *place;
-    *place = found;
-    if (arrived && arrive(pass, arrived) < 0) {
+    MEMSIZE_PREFETCH((char *)visited + READ_FROM);
+    MEMSIZE_PREFETCH((char *)visited + READ_TO);
+    PyObject **place = pass->prefetched + pass->next_prefetched++ % WALK_AHEAD;
+    PyObject *ready = *place;
+    *place = visited;
+    if (ready && count_visited(pass, ready) < 0) {
         pass->has_failed = true;
         return -1;
     }
@@ -350,13 +314,13 @@ visit_added(walk *pass, PyObject *found, int is_new)
 }
 
 int
-walk_take(walk *pass, PyObject *taken)
+walk_count(walk *pass, PyObject *listed)
 {
     tally_row *row;
-    if (count(pass, taken, &row) < 0 || (row && follow_counted(pass, taken, row, true) < 0)) {
+    if (count(pass, listed, &row) < 0 || (row && follow(pass, listed, row, true) < 0)) {
         return -1;
     }
-    return pass->pending_count ? follow_pending(pass) : 0;
+    return pass->pending.count ? follow_pending(pass) : 0;
 }
 
 int
@@ -368,16 +332,16 @@ walk_finish(walk *pass)
             return -1;
         }
         is_over = true;
-        for (size_t at = 0; at < WALK_WAITING; at++) {
-            PyObject *arrived = pass->waiting[at];
-            pass->waiting[at] = NULL;
-            if (arrived) {
+        for (size_t at = 0; at < WALK_AHEAD; at++) {
+            PyObject *ready = pass->prefetched[at];
+            pass->prefetched[at] = NULL;
+            if (ready) {
                 is_over = false;
-                if (arrive(pass, arrived) < 0) {
+                if (count_visited(pass, ready) < 0) {
                     return -1;
                 }
             }
         }
     } while (!is_over);
-    return size_waiting(pass);
+    return size_unsized(pass);
 }

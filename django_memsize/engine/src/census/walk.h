@@ -1,90 +1,59 @@
-/* One pass over objects and all that they refer to, each counted once.
+/* One pass over objects and all that they refer to, which counts each object once.
 
-   Nothing that is met is referred to, and no code of the program runs, from the first object to the
-   last: the GIL is held throughout, the collector is off, and an object is touched through its
-   type's C slots and through public struct members only. */
+   A walk takes no reference to an object, and runs no code of the program: from the first object to
+   the last the GIL is held, the collector is off, and an object is touched only through the C slots
+   of its type and through public members of its struct. */
 #ifndef MEMSIZE_WALK_H
 #define MEMSIZE_WALK_H
 
+#include "array.h"
 #include "census/addresses.h"
 #include "census/tally.h"
 
-/* Objects met wait a little for their memory to reach the processor's cache. */
-#define WALK_WAITING 8
+/* An object is prefetched when it is visited, and counted so many visits later. */
+#define WALK_AHEAD 8
 
 typedef struct walk walk;
 
 struct walk {
-    address_set own_met;
-    address_set *met; /* own_met, unless several walks are to count each object once together */
+    address_set own_seen;
+    address_set *seen; /* own_seen, or that of several walks that count each object once together */
     tally counts;
-    PyObject *waiting[WALK_WAITING];
-    unsigned next_waiting;
-    PyObject **pending; /* counted, and still to be followed */
-    size_t pending_count, pending_room;
+    PyObject *prefetched[WALK_AHEAD]; /* visited for the first time, not counted yet; or NULL */
+    unsigned next_prefetched;
+    object_array pending; /* counted, not followed yet */
     unsigned nesting;
-    bool has_failed; /* there is an exception, whatever a tp_traverse makes of it */
+    bool has_failed; /* an exception is set, whatever a tp_traverse returned */
     unsigned own_traversing;
-    unsigned
-        *traversing; /* how many foreign functions are on the stack; an inner walk: its outer's */
-    PyObject **unsized; /* counted, and to be asked for their sizes when there are none */
-    size_t unsized_count, unsized_room;
-    bool is_census;      /* what the collector lists is followed by itself, and either met by now */
-    bool leaves_tracked; /* or left alone where it is met, but for the immortal */
-    size_t frozen_met;   /* what it tracks and did not list */
-    walk *inner;         /* for each of the wanted types: a walk from its instances */
-    size_t instances;    /* from how many an inner walk began */
+    unsigned *traversing; /* foreign tp_traverse calls on the C stack; an inner walk uses its outer
+                             walk's number */
+    object_array unsized; /* counted, and to be sized when no tp_traverse is on the stack */
+    bool is_census;       /* each object that the collector lists is given to walk_count() */
+    bool skips_tracked;   /* a visit ignores tracked objects, except immortal ones */
+    size_t frozen_seen;   /* tracked objects that were visited and not listed */
+    walk *inner;          /* for each of the wanted types, a walk that begins at its instances */
+    size_t instances;     /* of an inner walk: the instances that it began at */
 };
 
-/* CPython never counts so many references. */
-#define WALK_IMMORTAL ((Py_ssize_t)1 << 30)
-
-/* Whether CPython, from 3.12 on, keeps an object for good. */
-static inline bool
-walk_is_immortal(PyObject *object)
-{
-    return PY_VERSION_HEX >= 0x030C0000 && Py_REFCNT(object) > WALK_IMMORTAL;
-}
-
-/* Make ready; set what else is wanted in ``counts`` before the first object. */
+/* Make a walk ready. Set what else is wanted in ``counts`` before the first object. */
 void walk_init(walk *pass);
 
-/* Give back all memory. */
+/* Free all memory. */
 void walk_clear(walk *pass);
 
-/* Meet an object: count it, if it is new, and put it by to be followed. A visitproc; -1 with an
+/* Visit an object: if it is new, count it (soon) and follow it (later). A visitproc. -1 with an
    exception. */
-int walk_visit(PyObject *found, void *pass);
+int walk_visit(PyObject *visited, void *pass);
 
-/* Count an object whether or not it was met before, unless its type is left out, and follow it at
-   once. -1 with an exception. */
-int walk_take(walk *pass, PyObject *taken);
+/* Count an object, new or not, unless its type is excluded, and follow it at once. -1 with an
+   exception. */
+int walk_count(walk *pass, PyObject *listed);
 
-/* Follow all that is put by, until nothing is left. Not within a tp_traverse. -1 with an
+/* Follow all pending objects, until none are left. Not inside a tp_traverse. -1 with an
    exception. */
 int walk_finish(walk *pass);
 
-/* Show each referent of an object to a visitproc, as a walk does. Anything but 0 ends it. */
+/* Visit each referent of an object, as a walk does. Anything but 0 from the visitproc ends it. */
 int walk_referents(PyObject *measured, visitproc visit, void *arg);
-
-/* Show the members of a code object, which does not show them to the collector. */
-MEMSIZE_INLINE int
-walk_follow_code(PyObject *measured, visitproc visit, void *arg)
-{
-    const PyCodeObject *code = (const PyCodeObject *)measured;
-    Py_VISIT(code->co_consts);
-    Py_VISIT(code->co_names);
-    Py_VISIT(code->co_localsplusnames);
-    Py_VISIT(code->co_localspluskinds);
-    Py_VISIT(code->co_filename);
-    Py_VISIT(code->co_name);
-    Py_VISIT(code->co_qualname);
-    Py_VISIT(code->co_linetable);
-    Py_VISIT(code->co_exceptiontable);
-    return 0;
-}
-
-/* Whether a module's tp_traverse shows objects that are freed: it is not to be called. */
-bool walk_shows_freed(PyObject *module);
 
 #endif

@@ -1,6 +1,7 @@
 #include "meter/blocks.h"
 
-#define FIRST_ROOM 1024
+#define FIRST_HEADS 1024
+#define FIRST_CHUNKS 16
 #define RUNS_IN_CHUNK (BLOCKS_CHUNK / BLOCKS_RUN)
 
 void
@@ -16,62 +17,63 @@ blocks_clear(block_table *table)
 }
 
 size_t
-blocks_own_bytes(const block_table *table)
+blocks_table_bytes(const block_table *table)
 {
-    return table->room * sizeof(uint32_t) + table->chunk_count * BLOCKS_CHUNK * sizeof(block)
-           + table->chunk_room * (sizeof(block *) + RUNS_IN_CHUNK * sizeof(block_run));
+    return table->capacity * sizeof(uint32_t) + table->chunk_count * BLOCKS_CHUNK * sizeof(block)
+           + table->chunk_capacity * (sizeof(block *) + RUNS_IN_CHUNK * sizeof(block_run));
 }
 
-/* Double the heads, and put all blocks there are into their new chains. */
+/* Double the number of heads, and put all blocks into their new chains. */
 static bool
-make_heads(block_table *table)
+grow_heads(block_table *table)
 {
-    size_t room = table->room ? 2 * table->room : FIRST_ROOM;
-    uint32_t *heads = PyMem_RawCalloc(room, sizeof(uint32_t));
+    size_t capacity = table->capacity ? 2 * table->capacity : FIRST_HEADS;
+    uint32_t *heads = PyMem_RawCalloc(capacity, sizeof(uint32_t));
     if (!heads) {
         return false;
     }
     PyMem_RawFree(table->heads);
     table->heads = heads;
-    table->room = room;
-    uint32_t end = table->never_run << BLOCKS_RUN_BITS;
+    table->capacity = capacity;
+    uint32_t end = table->unused_run << BLOCKS_RUN_BITS;
     for (uint32_t number = BLOCKS_RUN; number < end; number++) {
         block *moved = blocks_at(table, number);
         if (moved->place) {
-            block_chain chain = blocks_chain(table, block_address(moved));
-            moved->link = *chain.head;
-            *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
+            chain into = blocks_chain(table, block_address(moved));
+            moved->link = *into.head;
+            chain_push(into, number);
         }
     }
     return true;
 }
 
-/* Make room for more chunks, and for the runs in them. */
+/* Make room for more chunks, and for the runs in them. Not array.h: both have one capacity, which
+   must hold if only one of them could grow. */
 static bool
-make_chunk_room(block_table *table)
+grow_chunks(block_table *table)
 {
-    size_t more = table->chunk_room ? 2 * table->chunk_room : 16;
-    block **chunks = PyMem_RawRealloc(table->chunks, more * sizeof(block *));
+    size_t capacity = table->chunk_capacity ? 2 * table->chunk_capacity : FIRST_CHUNKS;
+    block **chunks = PyMem_RawRealloc(table->chunks, capacity * sizeof(block *));
     if (!chunks) {
         return false;
     }
     table->chunks = chunks;
-    block_run *runs = PyMem_RawRealloc(table->runs, more * RUNS_IN_CHUNK * sizeof(block_run));
+    block_run *runs = PyMem_RawRealloc(table->runs, capacity * RUNS_IN_CHUNK * sizeof(block_run));
     if (!runs) {
         return false;
     }
     table->runs = runs;
-    table->chunk_room = more;
+    table->chunk_capacity = capacity;
     return true;
 }
 
 static bool
 add_chunk(block_table *table)
 {
-    if (table->chunk_count >> (BLOCK_NUMBER_BITS - BLOCKS_CHUNK_BITS)) {
+    if (table->chunk_count >> (CHAIN_NUMBER_BITS - BLOCKS_CHUNK_BITS)) {
         return false;
     }
-    if (table->chunk_count == table->chunk_room && !make_chunk_room(table)) {
+    if (table->chunk_count == table->chunk_capacity && !grow_chunks(table)) {
         return false;
     }
     block *chunk = PyMem_RawMalloc(BLOCKS_CHUNK * sizeof(block));
@@ -79,40 +81,40 @@ add_chunk(block_table *table)
         return false;
     }
     table->chunks[table->chunk_count++] = chunk;
-    if (!table->never_run) {
-        table->never_run = 1; /* 0 is the number of no block */
+    if (!table->unused_run) {
+        table->unused_run = 1; /* no block has the number 0 */
     }
     return true;
 }
 
-/* Hand a run to the blocks of a window. */
+/* Give a run to a window. */
 static bool
 add_run(block_table *table, block_list *list, uint32_t window)
 {
-    uint32_t run = table->spare_run;
+    uint32_t run = table->free_run;
     if (run) {
-        table->spare_run = table->runs[run].next;
+        table->free_run = table->runs[run].next;
     }
     else {
-        if (table->never_run >= table->chunk_count * RUNS_IN_CHUNK && !add_chunk(table)) {
+        if (table->unused_run >= table->chunk_count * RUNS_IN_CHUNK && !add_chunk(table)) {
             return false;
         }
-        run = table->never_run++;
+        run = table->unused_run++;
     }
     for (uint32_t at = 0; at < BLOCKS_RUN; at++) {
         *blocks_at(table, (run << BLOCKS_RUN_BITS) + at) = (block){.place = 0};
     }
     table->runs[run] = (block_run){.window = window, .next = list->run};
     list->run = run;
-    list->left = BLOCKS_RUN;
+    list->unused = BLOCKS_RUN;
     return true;
 }
 
 bool
-blocks_make_room(block_table *table, block_list *list, uint32_t window)
+blocks_reserve(block_table *table, block_list *list, uint32_t window)
 {
-    bool has_number = list->spare || list->left || add_run(table, list, window);
-    return has_number && (table->used < table->room || make_heads(table));
+    bool has_number = list->free || list->unused || add_run(table, list, window);
+    return has_number && (table->used < table->capacity || grow_heads(table));
 }
 
 uint32_t
@@ -133,21 +135,21 @@ blocks_next(const block_table *table, const block_list *list, uint32_t number)
 }
 
 void
-blocks_give_back(block_table *table, block_list *list)
+blocks_release_numbers(block_table *table, block_list *list)
 {
     for (uint32_t run = list->run, next; run; run = next) {
         next = table->runs[run].next;
-        table->runs[run].next = table->spare_run;
-        table->spare_run = run;
+        table->runs[run].next = table->free_run;
+        table->free_run = run;
     }
     *list = (block_list){.run = 0};
 }
 
 void
-blocks_forget(block_table *table, block_list *list)
+blocks_discard(block_table *table, block_list *list)
 {
     for (uint32_t number = 0; (number = blocks_next(table, list, number));) {
         blocks_remove(table, blocks_find(table, block_address(blocks_at(table, number))), list);
     }
-    blocks_give_back(table, list);
+    blocks_release_numbers(table, list);
 }

@@ -1,41 +1,40 @@
-/* The blocks of memory that were allocated in windows and are not freed yet: where each is, how
-   big, and in which window it was born.
+/* The table of blocks of memory that were allocated in windows and are not freed: the address, the
+   size and the window of each.
 
-   A block has a number that stays the same while it lives. A hash table by address leads to the
-   first of a chain of numbers. Numbers are handed out in runs, each to the blocks of one window:
-   so they need no list. Knows nothing of windows but their numbers. */
+   A block has a number, which stays the same while the block lives. Hash chains lead from an
+   address to a number. Numbers are given out in runs of 16, each run to one window: so a window's
+   blocks are found without a list of them. This file knows windows by their numbers only. */
 #ifndef MEMSIZE_BLOCKS_H
 #define MEMSIZE_BLOCKS_H
 
-#include "platform.h"
+#include "chains.h"
 
 #define BLOCK_SIZE_BITS 36
 #define BLOCK_SIZE_MOST (((size_t)1 << BLOCK_SIZE_BITS) - 1)
 #define BLOCK_ORIGIN_BITS 2
 #define BLOCK_WINDOW_BITS 19
-#define BLOCKS_WINDOWS_MOST (((uint32_t)1 << BLOCK_WINDOW_BITS) - 1)
-#define BLOCK_NUMBER_BITS 28
+#define BLOCKS_MOST_WINDOWS (((uint32_t)1 << BLOCK_WINDOW_BITS) - 1)
 
-/* What asked for a block: it bounds what may be in it. */
+/* Which allocator function returned a block. It limits what may be in the block. */
 typedef enum {
-    BLOCK_OF_MEMORY,  /* of the domain that no object is allocated in */
-    BLOCK_OF_OBJECTS, /* of the other one */
-    BLOCK_RESIZED,    /* of that one too, by a change of its size: few objects ever have theirs */
+    BLOCK_OF_MEMORY,  /* of the domain "mem", which has no objects */
+    BLOCK_OF_OBJECTS, /* of the domain "object" */
+    BLOCK_RESIZED,    /* of the domain "object", by realloc(): see cpython_may_be_resized() */
 } block_origin;
 
-/* A pointer to a block has no more bits in use, nor fewer zeros at its end. */
+/* An address has no more bits in use, and no fewer zero bits at its end. */
 #define BLOCK_ADDRESS_BITS 48
 #define BLOCK_ADDRESS_ZEROS 3
-#define BLOCK_ADDRESS_ODD                                                                          \
+#define BLOCK_ADDRESS_UNUSED                                                                       \
     (~((((uintptr_t)1 << BLOCK_ADDRESS_BITS) - 1) >> BLOCK_ADDRESS_ZEROS << BLOCK_ADDRESS_ZEROS))
 
-/* Packed: there may be millions. */
+/* Packed, because there may be millions. */
 typedef struct {
-    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* block_address(); 0: a spare one */
+    uint64_t place : BLOCK_ADDRESS_BITS - BLOCK_ADDRESS_ZEROS; /* block_address(); 0: not in use */
     uint64_t origin : BLOCK_ORIGIN_BITS;
-    uint64_t size_above : BLOCK_SIZE_BITS - 32; /* block_size() */
-    uint32_t size_below;
-    uint32_t link; /* to the next in its chain; a spare one's, the number of the next spare one */
+    uint64_t size_high : BLOCK_SIZE_BITS - 32; /* block_size() */
+    uint32_t size_low;
+    uint32_t link; /* in its chain; of one not in use, the number of the next free one */
 } block;
 
 #define BLOCKS_CHUNK_BITS 10
@@ -43,52 +42,53 @@ typedef struct {
 #define BLOCKS_RUN_BITS 4
 #define BLOCKS_RUN ((uint32_t)1 << BLOCKS_RUN_BITS)
 
-/* So many numbers of one window. */
+/* 16 numbers of one window. */
 typedef struct {
     uint32_t window;
-    uint32_t next; /* of that window, or of those given back; 0 where there is none */
+    uint32_t next; /* run of the window, or free run; 0 ends the list */
 } block_run;
 
 /* The numbers of a window. */
 typedef struct {
-    uint32_t run;   /* the latest; 0 where there is none */
-    uint32_t left;  /* in that one, never used */
-    uint32_t spare; /* the first of those used before; 0 where there is none */
+    uint32_t run;    /* the latest run; 0 if there is none */
+    uint32_t unused; /* numbers of the latest run that were never used */
+    uint32_t free;   /* the first number that was used and is free again; 0 if there is none */
 } block_list;
 
-/* How many blocks may be on a page of the heap; some pages share a place. Most that are freed and
-   not known are told by it: other requests free a lot, and this the cache has. */
+/* How many blocks may be on a page of the heap. Pages share counters. Most frees are of blocks that
+   are not in the table (other requests free a lot), and the counters, which stay in the processor's
+   cache, tell so. */
 #define BLOCKS_PAGES 4096
-#define BLOCKS_UNCOUNTED UINT16_MAX /* too many to count */
+#define BLOCKS_SATURATED UINT16_MAX /* never counted down again */
 
 typedef struct {
     uint16_t on_page[BLOCKS_PAGES];
-    uint32_t *heads; /* the links to the first of each chain */
-    size_t room;     /* of heads: a power of two, or 0 */
+    uint32_t *heads; /* of the chains */
+    size_t capacity; /* number of heads: a power of two, or 0 */
     size_t used;
     block **chunks;
     block_run *runs;
-    size_t chunk_count, chunk_room;
-    uint32_t spare_run; /* the first of those given back; 0 where there is none */
-    uint32_t never_run; /* the least never handed out */
+    size_t chunk_count, chunk_capacity;
+    uint32_t free_run;   /* the first of the free runs; 0 if there is none */
+    uint32_t unused_run; /* the first of the runs that were never used */
 } block_table;
 
-/* Give back all memory; the table is empty afterwards. */
+/* Free all memory: the table is empty afterwards. */
 void blocks_clear(block_table *table);
 
-/* Bytes that the table itself takes. */
-size_t blocks_own_bytes(const block_table *table);
+/* Bytes that the table takes. */
+size_t blocks_table_bytes(const block_table *table);
 
-/* Make room for another block of a window. False, with no exception, without memory. */
-bool blocks_make_room(block_table *table, block_list *list, uint32_t window);
+/* Make room for one more block of a window. False without memory, with no exception. */
+bool blocks_reserve(block_table *table, block_list *list, uint32_t window);
 
-/* Give back the numbers of a window that has no blocks in the table. */
-void blocks_give_back(block_table *table, block_list *list);
+/* Make the numbers of a window free, which has no blocks in the table. */
+void blocks_release_numbers(block_table *table, block_list *list);
 
-/* Take the blocks of a window out of the table, and give back their numbers. */
-void blocks_forget(block_table *table, block_list *list);
+/* Remove the blocks of a window from the table, and make their numbers free. */
+void blocks_discard(block_table *table, block_list *list);
 
-/* The next of a window's numbers that is in use, 0 for the first; 0 after the last. */
+/* The next number of a window that is in use, from 0 for the first; 0 after the last. */
 uint32_t blocks_next(const block_table *table, const block_list *list, uint32_t number);
 
 MEMSIZE_INLINE block *
@@ -97,7 +97,7 @@ blocks_at(const block_table *table, uint32_t number)
     return table->chunks[number >> BLOCKS_CHUNK_BITS] + (number & (BLOCKS_CHUNK - 1));
 }
 
-/* The number of the window that a block was born in. */
+/* The number of the window in which a block was allocated. */
 MEMSIZE_INLINE uint32_t
 blocks_window(const block_table *table, uint32_t number)
 {
@@ -105,164 +105,143 @@ blocks_window(const block_table *table, uint32_t number)
 }
 
 MEMSIZE_INLINE uintptr_t
-block_address(const block *known)
+block_address(const block *entry)
 {
-    return (uintptr_t)known->place << BLOCK_ADDRESS_ZEROS;
+    return (uintptr_t)entry->place << BLOCK_ADDRESS_ZEROS;
 }
 
 MEMSIZE_INLINE size_t
-block_size(const block *known)
+block_size(const block *entry)
 {
-    return (size_t)known->size_above << 32 | known->size_below;
+    return (size_t)entry->size_high << 32 | entry->size_low;
 }
 
-/* A link in a chain: the number of the next block, and above it one bit of four for each block from
-   there on. So most that are not there are told from it, without a look at any. 0: the end. */
-#define BLOCKS_NUMBER (((uint32_t)1 << BLOCK_NUMBER_BITS) - 1)
-
-typedef struct {
-    uint32_t *head;
-    uint32_t sign; /* the bit */
-} block_chain;
-
-/* The chain of an address. The heads of neighbours share a line of the cache: what is mixed are the
-   pages of the heap, not the places in one. */
-MEMSIZE_INLINE block_chain
-block_chain_of(uint32_t *heads, size_t mask, uintptr_t address)
-{
-    uint64_t page = (uint64_t)(address >> 14) * MEMSIZE_MIXER;
-    return (block_chain){
-        .head = heads + (((page >> 32) ^ (address >> 4)) & mask),
-        .sign = (uint32_t)1 << (BLOCK_NUMBER_BITS + (page >> 62)),
-    };
-}
-
-MEMSIZE_INLINE block_chain
+MEMSIZE_INLINE chain
 blocks_chain(const block_table *table, uintptr_t address)
 {
-    return block_chain_of(table->heads, table->room - 1, address);
+    return chain_of(table->heads, table->capacity - 1, address);
 }
 
 /* The link to the block at an address, if it is in a chain; otherwise NULL. */
 MEMSIZE_INLINE uint32_t *
-blocks_in_chain(const block_table *table, block_chain chain, uintptr_t address)
+blocks_find_in(const block_table *table, chain searched, uintptr_t address)
 {
-    for (uint32_t *link = chain.head; *link & chain.sign;) {
-        block *known = blocks_at(table, *link & BLOCKS_NUMBER);
-        if (block_address(known) == address) {
+    for (uint32_t *link = searched.head; *link & searched.filter_bit;) {
+        block *entry = blocks_at(table, *link & CHAIN_NUMBER);
+        if (block_address(entry) == address) {
             return link;
         }
-        link = &known->link;
+        link = &entry->link;
     }
     return NULL;
 }
 
+/* The link to the block at an address, or NULL. */
+MEMSIZE_INLINE uint32_t *
+blocks_find(const block_table *table, uintptr_t address)
+{
+    return table->capacity ? blocks_find_in(table, blocks_chain(table, address), address) : NULL;
+}
+
 MEMSIZE_INLINE uint16_t *
-blocks_on_page(block_table *table, uintptr_t address)
+blocks_page_counter(block_table *table, uintptr_t address)
 {
     uintptr_t page = address >> 14;
     return table->on_page + ((page ^ (page >> 12)) & (BLOCKS_PAGES - 1));
 }
 
-/* Whether there may be a block at an address. */
+/* Whether there may be a block at an address, in the table or counted. */
 MEMSIZE_INLINE bool
-blocks_may_have(block_table *table, uintptr_t address)
+blocks_may_contain(block_table *table, uintptr_t address)
 {
-    return *blocks_on_page(table, address) != 0;
+    return *blocks_page_counter(table, address) != 0;
 }
 
-/* Say that a block will be added or looked for at an address. */
+/* Count a block on its page, before it is added. */
 MEMSIZE_INLINE void
-blocks_expect(const block_table *table, uintptr_t address)
+blocks_count(block_table *table, uintptr_t address)
 {
-    if (table->room) {
+    uint16_t *counter = blocks_page_counter(table, address);
+    *counter += *counter != BLOCKS_SATURATED;
+}
+
+MEMSIZE_INLINE void
+blocks_uncount(block_table *table, uintptr_t address)
+{
+    uint16_t *counter = blocks_page_counter(table, address);
+    *counter -= *counter != BLOCKS_SATURATED;
+}
+
+/* Prefetch the head of an address's chain: the first of two steps before it is added or found. */
+MEMSIZE_INLINE void
+blocks_prefetch_chain(const block_table *table, uintptr_t address)
+{
+    if (table->capacity) {
         MEMSIZE_PREFETCH(blocks_chain(table, address).head);
     }
 }
 
-/* Say that it will be added or looked for next. */
+/* Prefetch the first block of the chain: the second step. */
 MEMSIZE_INLINE void
-blocks_expect_soon(const block_table *table, uintptr_t address)
+blocks_prefetch_block(const block_table *table, uintptr_t address)
 {
-    if (table->room) {
-        block_chain chain = blocks_chain(table, address);
-        if (*chain.head & chain.sign) {
-            MEMSIZE_PREFETCH(blocks_at(table, *chain.head & BLOCKS_NUMBER));
+    if (table->capacity) {
+        chain fetched = blocks_chain(table, address);
+        if (*fetched.head & fetched.filter_bit) {
+            MEMSIZE_PREFETCH(blocks_at(table, *fetched.head & CHAIN_NUMBER));
         }
     }
 }
 
-/* The link to the block at an address; NULL where none is known. */
-MEMSIZE_INLINE uint32_t *
-blocks_find(const block_table *table, uintptr_t address)
-{
-    return table->room ? blocks_in_chain(table, blocks_chain(table, address), address) : NULL;
-}
+typedef enum { BLOCK_ADDED, BLOCK_EXISTS, BLOCK_NOT_ADDED } block_outcome;
 
-/* Count a block on its page that will be added. */
-MEMSIZE_INLINE void
-blocks_count(block_table *table, uintptr_t address)
-{
-    uint16_t *on_page = blocks_on_page(table, address);
-    *on_page += *on_page != BLOCKS_UNCOUNTED;
-}
-
-MEMSIZE_INLINE void
-blocks_discount(block_table *table, uintptr_t address)
-{
-    uint16_t *on_page = blocks_on_page(table, address);
-    *on_page -= *on_page != BLOCKS_UNCOUNTED;
-}
-
-typedef enum { BLOCK_ADDED, BLOCK_KNOWN, BLOCK_NOT_KEPT } block_outcome;
-
-/* Add a block to those of a window; it was counted. Changes nothing where there is one at that
-   address already, nor, with no exception, without memory. */
+/* Add a block, which was counted on its page, to a window's. Changes nothing if there is a block at
+   that address (BLOCK_EXISTS), or, with no exception, without memory (BLOCK_NOT_ADDED). */
 MEMSIZE_INLINE block_outcome
 blocks_add(block_table *table, uintptr_t address, size_t size, block_origin origin, uint32_t window,
            block_list *list)
 {
-    bool is_full = table->used >= table->room || (!list->spare && !list->left);
-    if (MEMSIZE_RARELY(is_full) && !blocks_make_room(table, list, window)) {
-        return BLOCK_NOT_KEPT;
+    bool is_full = table->used >= table->capacity || (!list->free && !list->unused);
+    if (MEMSIZE_UNLIKELY(is_full) && !blocks_reserve(table, list, window)) {
+        return BLOCK_NOT_ADDED;
     }
-    block_chain chain = blocks_chain(table, address);
-    if (MEMSIZE_RARELY(blocks_in_chain(table, chain, address) != NULL)) {
-        return BLOCK_KNOWN;
+    chain into = blocks_chain(table, address);
+    if (MEMSIZE_UNLIKELY(blocks_find_in(table, into, address) != NULL)) {
+        return BLOCK_EXISTS;
     }
-    uint32_t number = list->spare;
+    uint32_t number = list->free;
     block *added;
     if (number) {
         added = blocks_at(table, number);
-        list->spare = added->link;
+        list->free = added->link;
     }
     else {
-        number = (list->run << BLOCKS_RUN_BITS) + BLOCKS_RUN - list->left--;
+        number = (list->run << BLOCKS_RUN_BITS) + BLOCKS_RUN - list->unused--;
         added = blocks_at(table, number);
     }
     *added = (block){
         .place = address >> BLOCK_ADDRESS_ZEROS,
         .origin = origin,
-        .size_above = size >> 32,
-        .size_below = (uint32_t)size,
-        .link = *chain.head,
+        .size_high = size >> 32,
+        .size_low = (uint32_t)size,
+        .link = *into.head,
     };
-    *chain.head = (*chain.head & ~BLOCKS_NUMBER) | chain.sign | number;
+    chain_push(into, number);
     table->used++;
     return BLOCK_ADDED;
 }
 
-/* Take the block that a link leads to out of the table, and of those of its window. */
+/* Remove the block that a link leads to from the table and from its window's. */
 MEMSIZE_INLINE void
 blocks_remove(block_table *table, uint32_t *link, block_list *list)
 {
-    uint32_t number = *link & BLOCKS_NUMBER;
+    uint32_t number = *link & CHAIN_NUMBER;
     block *removed = blocks_at(table, number);
-    blocks_discount(table, block_address(removed));
+    blocks_uncount(table, block_address(removed));
     *link = removed->link;
     removed->place = 0;
-    removed->link = list->spare;
-    list->spare = number;
+    removed->link = list->free;
+    list->free = number;
     table->used--;
 }
 

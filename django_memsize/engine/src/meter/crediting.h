@@ -1,220 +1,163 @@
-/* What every allocation is credited to, and until when: what the hooks run for each of the
-   program's, made to be a part of them.
+/* Crediting: what every allocation and every free adds to the totals of windows. This runs inside
+   the program's allocator, for each call, and so is inline and has few branches.
 
-   An allocation is credited to the innermost open window of its context. The block is remembered
-   until it is freed: while it is young in a place by its address, afterwards in a table. */
+   An allocation is credited to the current window, which lookup.h finds. The block is stored in the
+   nursery, a direct-mapped cache: most blocks are freed soon, and never get further. A block whose
+   place in the nursery another one takes is promoted to the table of blocks, by way of a queue. A
+   free of a block that is not in the nursery goes through a queue as well. The queues give the
+   processor time to fetch the part of the table that they are about to change. */
 #ifndef MEMSIZE_CREDITING_H
 #define MEMSIZE_CREDITING_H
 
-#include "meter/meter.h"
+#include "meter/windows.h"
 
-/* A class takes no less: below that an allocation is not of one. */
-#define LEAST_CLASS ((size_t)sizeof(PyHeapTypeObject))
+#define NURSERY_BLOCKS 256
+#define QUEUE_LENGTH 16
 
-/* Most blocks are freed before another takes their place here. */
-#define YOUNGEST 256
-
-/* So many wait for the cache, which is told of them, before the table is changed. */
-#define WAITING 16
-
-/* A young block: its size, its origin, and the number of its window. */
-#define YOUNG_WINDOW (BLOCK_SIZE_BITS + BLOCK_ORIGIN_BITS)
-#define YOUNG_ORIGIN(origin) ((uint64_t)(origin) << BLOCK_SIZE_BITS)
+/* A block in the nursery. The value: its size, its origin, and the number of its window. */
+#define NURSERY_WINDOW_SHIFT (BLOCK_SIZE_BITS + BLOCK_ORIGIN_BITS)
+#define NURSERY_ORIGIN(origin) ((uint64_t)(origin) << BLOCK_SIZE_BITS)
 
 typedef struct {
-    uintptr_t address; /* 0: none is here */
-    uint64_t what;
-} young;
+    uintptr_t address; /* 0: none */
+    uint64_t value;
+} nursery_block;
 
-/* What was allocated and freed of one window's blocks, and is not yet in its totals. */
+/* What was allocated and freed since the totals of the current window were brought up to date. The
+   peak is relative to what was alive then. */
 typedef struct {
-    Py_ssize_t births, deaths; /* blocks */
-    Py_ssize_t born_bytes;
-    Py_ssize_t most_blocks, most_bytes; /* more alive than at first, when that was most */
-    Py_ssize_t below;                   /* bytes by which less is alive than then */
-} crediting_pending;
+    Py_ssize_t allocated_blocks, freed_blocks;
+    Py_ssize_t allocated_bytes;
+    Py_ssize_t peak_blocks, peak_bytes;
+    Py_ssize_t below_peak; /* bytes */
+} pending_totals;
 
-/* Blocks that go into the table next. */
+/* Blocks on their way from the nursery to the table. */
 typedef struct {
     size_t count;
-    uint64_t signs; /* a bit of 64 for each */
-    young at[WAITING];
-} crediting_growing;
+    uint64_t filter; /* of their addresses: a bit of 64 for each */
+    nursery_block blocks[QUEUE_LENGTH];
+} promotion_queue;
 
-/* Blocks that were freed and may be in the table. */
+/* Freed blocks that may be in the table. */
 typedef struct {
     size_t count;
-    uintptr_t at[WAITING];
-} crediting_leaving;
+    uintptr_t addresses[QUEUE_LENGTH];
+} free_queue;
 
 extern struct crediting_state {
-    /* Where the window was looked up last, and what was found. Nothing else is found there until
-       the thread has another context, or the variable may have another value, or the windows
-       change. */
-    uint64_t thread, version;
-    window *found;
-    uint64_t number; /* its number, or 0 */
-    uint64_t tag;    /* the same, where a young block has it */
-    crediting_pending pending;
-    /* What CPython allocates last before the variables of a context have other values. Anybody may
-       set ours, as asgiref does with all that it copies. */
-    size_t values_bytes;
-    uintptr_t values; /* the context's, when the window was looked up */
-    /* The latest block of that size, if the context may have it, and whose the window is if not. */
-    uintptr_t doubt;
-    uint64_t doubted_thread;
-    bool saw_a_class;
-    crediting_growing growing;
-    crediting_leaving leaving;
-    young youngest[YOUNGEST];
+    window *current; /* NULL: allocations are not credited */
+    uint64_t number; /* of the current window, or 0 */
+    uint64_t tag;    /* the number as a nursery block has it */
+    pending_totals pending;
+    promotion_queue promotions;
+    free_queue frees;
+    nursery_block nursery[NURSERY_BLOCKS];
     block_table blocks;
 } crediting;
 
-/* Make ready, once there is the ContextVar. -1 with an exception. */
-int crediting_prepare(void);
-
-/* Find the innermost open window of the thread's context, or NULL: without an exception in either
-   case. */
-window *crediting_look_up(const PyThreadState *thread);
-
-/* One window in the place of another: in the thread and the context where it is put there, and as
-   long as the variable has the value that it has then: without a new context's values each time. */
-typedef struct crediting_stand_in {
-    uint64_t thread;
-    const PyObject *context, *value;
-    PyObject *handle; /* of the window; the caller has it */
-    struct crediting_stand_in *below;
-} crediting_stand_in;
-
-/* Put the window of a handle there, until it is taken away. What is written lies with the caller.
- */
-void crediting_put(crediting_stand_in *put, PyObject *handle);
-void crediting_take_away(crediting_stand_in *put);
-
-/* What would be found may have changed. All totals are those of this moment. */
-void crediting_look_anew(void);
+/* Make another window the current one, or none. All totals are up to date afterwards. */
+void crediting_switch(window *current);
 
 /* Bring the totals of all windows up to date. */
-void crediting_sum_up(void);
+void crediting_flush_totals(void);
 
-/* Do not credit what is allocated from now on, by ourselves, until it is resumed. Meanwhile
-   nothing is known. */
-void crediting_pause(void);
-void crediting_resume(void);
+/* Move all blocks to the table, and return it. Totals are up to date. Without memory, blocks are
+   lost and windows incomplete; a window that nothing needs any more is destroyed. */
+const block_table *crediting_flush_blocks(void);
 
-/* Whether something as large as a class was allocated since the last call. */
-bool crediting_saw_a_class(void);
+/* Remove the blocks of a window, or of all windows, from the table and the nursery. There must be
+   no current window. */
+void crediting_discard(window *discarded);
+void crediting_discard_all(void);
 
-/* All blocks that are known, none of them young any more. */
-const block_table *crediting_blocks(void);
+/* Mark a window and all around it as incomplete. */
+void crediting_mark_incomplete(window *innermost);
 
-/* Forget the blocks of a window, or those of all. */
-void crediting_forget(window *left);
-void crediting_forget_all(void);
+/* Destroy a window, and then those around it, as long as nothing needs them. */
+void crediting_destroy_unused(window *innermost);
 
-/* Give back the room for the blocks of a window that has none any more. */
-void crediting_give_back(window *left);
+/* Destroy the windows in a window, and itself, that nothing needs. */
+void crediting_destroy_unused_in(window *outer);
 
-/* Bytes that the table takes. */
-size_t crediting_own_bytes(void);
+/* Bytes that the table of blocks takes. */
+size_t crediting_bytes(void);
 
-/* Credit an allocation, if there is a window, whose size says something else as well. */
-void crediting_notice(const void *block, size_t size, uint64_t origin);
+/* The slow paths of the functions below. */
+void crediting_run_frees(void);
+void crediting_queue_free(uintptr_t address);
+void crediting_free_of_other_window(uint64_t value);
+void crediting_vacate(nursery_block *place, uintptr_t address);
 
-/* Take out of the table what leaves it. */
-void crediting_take_out(void);
-
-/* Give the place to a block at that address: it is somebody's. Returns it. */
-young *crediting_make_way(young *place, uintptr_t address);
-
-/* A block was freed that is not young, if it was one of ours; and a young one, of another window
-   than the one that was found last. */
-void crediting_gone(uintptr_t address);
-void crediting_young_gone(uint64_t what);
-
-/* Something was not seen, or cannot be remembered, of a window and of those around it. */
-void crediting_mark_incomplete(window *born_in);
-
-MEMSIZE_INLINE young *
-young_place(uintptr_t address)
+MEMSIZE_INLINE nursery_block *
+nursery_place(uintptr_t address)
 {
-    return crediting.youngest + (((address >> 4) ^ (address >> 14)) & (YOUNGEST - 1));
+    return crediting.nursery + (((address >> 4) ^ (address >> 14)) & (NURSERY_BLOCKS - 1));
 }
 
 MEMSIZE_INLINE Py_ssize_t
-young_size(uint64_t what)
+nursery_size(uint64_t value)
 {
-    return (Py_ssize_t)(what & BLOCK_SIZE_MOST);
+    return (Py_ssize_t)(value & BLOCK_SIZE_MOST);
 }
 
-/* A block of the window that was found last is freed. */
+/* Add an allocation to the pending totals. */
 MEMSIZE_INLINE void
-debit_found(Py_ssize_t size)
+crediting_add(Py_ssize_t size)
 {
-    crediting.pending.deaths++;
-    crediting.pending.below += size;
-}
-
-MEMSIZE_INLINE void
-credit_found(Py_ssize_t size)
-{
-    crediting_pending *pending = &crediting.pending;
-    if (pending->below < size && crediting.leaving.count) {
-        crediting_take_out(); /* less may be alive than it seems */
+    pending_totals *pending = &crediting.pending;
+    if (pending->below_peak < size && crediting.frees.count) {
+        crediting_run_frees(); /* this may be a new peak, unless a queued free came first */
     }
-    pending->births++;
-    pending->born_bytes += size;
-    pending->below -= size;
-    if (pending->below < 0) {
-        pending->most_bytes -= pending->below;
-        pending->most_blocks = pending->births - pending->deaths;
-        pending->below = 0;
+    pending->allocated_blocks++;
+    pending->allocated_bytes += size;
+    pending->below_peak -= size;
+    if (pending->below_peak < 0) {
+        pending->peak_bytes -= pending->below_peak;
+        pending->peak_blocks = pending->allocated_blocks - pending->freed_blocks;
+        pending->below_peak = 0;
     }
 }
 
-/* A block of the window that was found last is allocated: neither as large as a class, nor as a
-   context's values. */
+/* Add the free of a block of the current window. */
 MEMSIZE_INLINE void
-credit_young(uintptr_t address, size_t size, uint64_t origin)
+crediting_subtract(Py_ssize_t size)
 {
-    young *place = young_place(address);
+    crediting.pending.freed_blocks++;
+    crediting.pending.below_peak += size;
+}
+
+/* Credit an allocation to the current window, which there must be. The size is at most
+   BLOCK_SIZE_MOST. */
+MEMSIZE_INLINE void
+record_alloc(uintptr_t address, size_t size, uint64_t origin)
+{
+    nursery_block *place = nursery_place(address);
     if (place->address) {
-        place = crediting_make_way(place, address);
+        crediting_vacate(place, address);
     }
     place->address = address;
-    place->what = size | origin | crediting.tag;
-    credit_found((Py_ssize_t)size);
+    place->value = size | origin | crediting.tag;
+    crediting_add((Py_ssize_t)size);
 }
 
-/* Credit an allocation to the window that was found last, if any. */
+/* Subtract a freed block from its window, if it was allocated in one. */
 MEMSIZE_INLINE void
-credit_born(const void *block, size_t size, uint64_t origin)
+record_free(uintptr_t address)
 {
-    if (MEMSIZE_RARELY(size >= LEAST_CLASS || size == crediting.values_bytes)) {
-        crediting_notice(block, size, origin);
-    }
-    else if (MEMSIZE_MOSTLY(crediting.number)) {
-        credit_young((uintptr_t)block, size, origin);
-    }
-}
-
-MEMSIZE_INLINE void
-credit_gone(const void *block)
-{
-    uintptr_t address = (uintptr_t)block;
-    young *place = young_place(address);
+    nursery_block *place = nursery_place(address);
     if (place->address == address) {
-        uint64_t what = place->what;
+        uint64_t value = place->value;
         place->address = 0;
-        if (what >> YOUNG_WINDOW == crediting.number) {
-            debit_found(young_size(what));
+        if (value >> NURSERY_WINDOW_SHIFT == crediting.number) {
+            crediting_subtract(nursery_size(value));
         }
         else {
-            crediting_young_gone(what);
+            crediting_free_of_other_window(value);
         }
     }
-    else if (blocks_may_have(&crediting.blocks, address)) {
-        crediting_gone(address);
+    else if (blocks_may_contain(&crediting.blocks, address)) {
+        crediting_queue_free(address);
     }
 }
 

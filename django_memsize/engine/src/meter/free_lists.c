@@ -1,127 +1,119 @@
 #include "meter/free_lists.h"
 
+#include "collector.h"
+#include "cpython.h"
 #include "meter/hooks.h"
 
-#define TUPLES_UP_TO 20
-#define MOST_OF_A_KIND 4000 /* more than any version keeps: an end in any case */
-
-typedef PyObject *(*maker)(Py_ssize_t number);
+typedef PyObject *(*maker)(Py_ssize_t length);
 
 static PyObject *
-made_tuple(Py_ssize_t size)
+make_tuple(Py_ssize_t length)
 {
-    PyObject *made = PyTuple_New(size);
-    for (Py_ssize_t at = 0; made && at < size; at++) {
+    PyObject *made = PyTuple_New(length);
+    for (Py_ssize_t at = 0; made && at < length; at++) {
         PyTuple_SET_ITEM(made, at, Py_NewRef(Py_None));
     }
     return made;
 }
 
 static PyObject *
-made_list(Py_ssize_t Py_UNUSED(number))
+make_list(Py_ssize_t Py_UNUSED(length))
 {
     return PyList_New(0);
 }
 
 static PyObject *
-made_dict(Py_ssize_t Py_UNUSED(number))
+make_dict(Py_ssize_t Py_UNUSED(length))
 {
     return PyDict_New();
 }
 
 static PyObject *
-made_float(Py_ssize_t Py_UNUSED(number))
+make_float(Py_ssize_t Py_UNUSED(length))
 {
     return PyFloat_FromDouble(0.5);
 }
 
 static PyObject *
-made_int(Py_ssize_t Py_UNUSED(number))
+make_int(Py_ssize_t Py_UNUSED(length))
 {
     return PyLong_FromLong(1 << 20);
 }
 
-/* Keep an object until it is given back; no walk of the heap is to find it. */
+/* Store an object, untracked: no walk of the heap is to find it. False without memory. */
 static bool
-hold(free_lists *drained, PyObject *made)
+store_drained(object_array *drained, PyObject *made)
 {
-    if (drained->count == drained->room) {
-        size_t more = drained->room ? 2 * drained->room : 256;
-        PyObject **moved = PyMem_RawRealloc(drained->taken, more * sizeof(PyObject *));
-        if (!moved) {
-            return false;
-        }
-        drained->taken = moved;
-        drained->room = more;
+    if (!array_append(drained, made)) {
+        return false;
     }
-    drained->taken[drained->count++] = made;
     if (PyObject_IS_GC(made)) {
         PyObject_GC_UnTrack(made);
     }
     return true;
 }
 
-/* Make objects until the allocator is asked for one. */
+/* Make objects until one is allocated. That one is stored as well: freed, it would be the first on
+   the free list. */
 static void
-drain(free_lists *drained, maker make, Py_ssize_t number)
+drain_type(object_array *drained, maker make, Py_ssize_t length)
 {
-    bool was_kept = true;
-    for (int most = MOST_OF_A_KIND; most && was_kept; most--) {
-        size_t before = hooks_count();
-        PyObject *made = make(number);
-        was_kept = made && hooks_count() == before;
-        /* The last one as well: let go of, it would be the first on the list. */
-        if (made && !hold(drained, made)) {
+    bool was_free = true;
+    for (int left = CPYTHON_FREE_LIST_MOST; left && was_free; left--) {
+        size_t before = hooks_lookups();
+        PyObject *made = make(length);
+        was_free = made && hooks_lookups() == before;
+        if (made && !store_drained(drained, made)) {
             Py_DECREF(made);
-            was_kept = false;
+            was_free = false;
         }
     }
 }
 
-/* The same for the tables of keys that dicts of text begin with: the dicts from there on, which are
-   empty, take them, and more where these are not enough. */
+/* Drain the tables of keys with which dicts of text begin: give a key to each drained dict, from
+   the first one on, and to new dicts after these. */
 static void
-drain_keys(free_lists *drained, size_t at)
+drain_keys(object_array *drained, size_t first_dict)
 {
     PyObject *key = PyUnicode_InternFromString("key");
-    bool was_kept = key != NULL;
-    for (int most = MOST_OF_A_KIND; most && was_kept; most--, at++) {
+    bool was_free = key != NULL;
+    size_t at = first_dict;
+    for (int left = CPYTHON_FREE_LIST_MOST; left && was_free; left--, at++) {
         if (at == drained->count) {
             PyObject *made = PyDict_New();
-            if (!made || !hold(drained, made)) {
+            if (!made || !store_drained(drained, made)) {
                 Py_XDECREF(made);
                 break;
             }
         }
-        size_t before = hooks_count();
-        was_kept = PyDict_SetItem(drained->taken[at], key, Py_None) == 0 && hooks_count() == before;
+        size_t before = hooks_lookups();
+        was_free
+            = PyDict_SetItem(drained->items[at], key, Py_None) == 0 && hooks_lookups() == before;
     }
     Py_XDECREF(key);
 }
 
 void
-free_lists_drain(free_lists *drained)
+free_lists_drain(object_array *drained)
 {
-    int was_enabled = PyGC_Disable();
-    for (Py_ssize_t size = 1; size <= TUPLES_UP_TO; size++) {
-        drain(drained, made_tuple, size);
+    int was_enabled = collector_pause();
+    for (Py_ssize_t length = 1; length <= CPYTHON_FREE_TUPLES_LENGTH; length++) {
+        drain_type(drained, make_tuple, length);
     }
-    drain(drained, made_list, 0);
-    drain(drained, made_float, 0);
-    drain(drained, made_int, 0);
-    size_t others = drained->count;
-    drain(drained, made_dict, 0);
-    drain_keys(drained, others);
-    if (was_enabled) {
-        PyGC_Enable();
-    }
-    PyErr_Clear(); /* for want of memory: no more is taken */
+    drain_type(drained, make_list, 0);
+    drain_type(drained, make_float, 0);
+    drain_type(drained, make_int, 0);
+    size_t first_dict = drained->count;
+    drain_type(drained, make_dict, 0);
+    drain_keys(drained, first_dict);
+    collector_resume(was_enabled);
+    PyErr_Clear(); /* without memory, objects are left */
 }
 
-/* Let an object of ours go: not to its free list, which may have had thousands, for the next window
-   to take them all again. Nobody else ever had it, and what the collector tracks is untracked. */
+/* Free an object without putting it on its free list, for the next window to drain. That is safe
+   because nothing else ever referred to the object, and it is untracked. */
 static void
-let_go(PyObject *made)
+free_drained(PyObject *made)
 {
 #if !defined(Py_REF_DEBUG) && !defined(Py_TRACE_REFS)
     if (PyTuple_CheckExact(made)) {
@@ -132,7 +124,7 @@ let_go(PyObject *made)
         return;
     }
     if (PyList_CheckExact(made) || (PyDict_CheckExact(made) && !PyDict_GET_SIZE(made))) {
-        PyObject_GC_Del(made); /* they never had anything in them */
+        PyObject_GC_Del(made); /* it was always empty, and has no buffer */
         return;
     }
     if (PyFloat_CheckExact(made)) {
@@ -144,11 +136,10 @@ let_go(PyObject *made)
 }
 
 void
-free_lists_release(free_lists *drained)
+free_lists_release(object_array *drained)
 {
     while (drained->count) {
-        let_go(drained->taken[--drained->count]);
+        free_drained(drained->items[--drained->count]);
     }
-    PyMem_RawFree(drained->taken);
-    *drained = (free_lists){.taken = NULL};
+    array_clear(drained);
 }

@@ -1,20 +1,16 @@
-/* CPython keeps freed objects of some types for the next of the same type. What is taken from there
-   reaches no allocator, so nobody sees it: a window takes all there is when it opens. */
+/* CPython keeps freed objects of some types on free lists, for the next object of the type. An
+   object from a free list is not allocated, and so is not seen. Therefore an outermost window
+   drains the free lists when it opens. */
 #ifndef MEMSIZE_FREE_LISTS_H
 #define MEMSIZE_FREE_LISTS_H
 
-#include "platform.h"
+#include "array.h"
 
-typedef struct {
-    PyObject **taken;
-    size_t count, room;
-} free_lists;
+/* Take objects from the free lists until the next of each type is allocated. The hooks must be
+   installed, and crediting paused. Sets no exception: without memory, objects may be left. */
+void free_lists_drain(object_array *drained);
 
-/* Take what is on them, until each type's next object comes from the allocator; the hooks must be
-   in place. Raises nothing: without memory some may be left. */
-void free_lists_drain(free_lists *drained);
-
-/* Let it go: little of it returns to the lists. */
-void free_lists_release(free_lists *drained);
+/* Free the objects; few of them return to the free lists. */
+void free_lists_release(object_array *drained);
 
 #endif

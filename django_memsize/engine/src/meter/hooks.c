@@ -1,140 +1,159 @@
 #include "meter/hooks.h"
 
-#include "meter/crediting.h"
+#include "meter/lookup.h"
+
+/* A class takes no less: a smaller allocation is not one. */
+#define CLASS_BYTES ((size_t)sizeof(PyHeapTypeObject))
 
 typedef struct installation installation;
 
-/* One domain's hook. */
+/* The hook of one domain. */
 typedef struct {
-    PyMemAllocatorEx below;
-    installation *of;
-    size_t calls;             /* of those that had to look for a window */
-    uint64_t origin, resized; /* of what is allocated there, as young blocks have it */
+    PyMemAllocatorEx next; /* the allocator below */
+    installation *installed_by;
+    size_t lookups;
+    uint64_t origin, resized_origin; /* NURSERY_ORIGIN() of what it allocates and reallocates */
     PyMemAllocatorDomain domain;
-    bool tells; /* only the newest one does */
-} layer;
+    bool is_active; /* only the hooks of the latest installation are */
+} hook;
 
-/* The hooks of one time. Never freed: whoever was on top of them may go on calling them. */
+/* The hooks of one installation. Never freed, as hooks on top of them may go on calling them. */
 struct installation {
-    layer mem, object;
-    bool was_called;     /* while it did not tell */
-    installation *spare; /* the next of those that nobody knows any more */
+    hook mem, object;
+    bool was_called;      /* while inactive */
+    installation *unused; /* the next of those that were on top when they were removed */
 };
 
-static installation *current, *spares, *latest;
+static installation *active, *first_unused, *latest;
 static PyInterpreterState *metered;
+static bool saw_class;
 
-#if PY_VERSION_HEX < 0x030D0000
-#define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
-#endif
-
-/* Whether a hook tells; one that does not says that it is called. */
+/* Whether a hook is active. Notes that an inactive one was called. */
 MEMSIZE_INLINE bool
-tells(const layer *hook)
+is_active(const hook *called)
 {
-    if (MEMSIZE_RARELY(!hook->tells)) {
-        hook->of->was_called = true;
+    if (MEMSIZE_UNLIKELY(!called->is_active)) {
+        called->installed_by->was_called = true;
         return false;
     }
     return true;
 }
 
-/* Whether a block may go that was told of. Before 3.12 interpreters share the GIL, and texts: any
-   of them may free what another one allocated. */
+/* Whether a free may be of a block that was credited. */
 MEMSIZE_INLINE bool
-tells_of_end(const layer *hook)
+is_free_seen(const hook *called)
 {
-#if PY_VERSION_HEX >= 0x030C0000
-    const PyThreadState *thread = tells(hook) ? PyThreadState_GetUnchecked() : NULL;
-    return thread && thread->interp == metered;
+#if CPYTHON_SHARES_OBJECTS
+    return is_active(called); /* another interpreter may free it */
 #else
-    return tells(hook);
+    const PyThreadState *thread = is_active(called) ? PyThreadState_GetUnchecked() : NULL;
+    return thread && thread->interp == metered;
 #endif
 }
 
-/* Find the window of a thread. False where nobody is to be told: another interpreter's memory is no
-   business of ours. */
+/* Look up the window of a thread. False in another interpreter, whose memory is not metered. */
 static bool
-find_window(layer *hook, const PyThreadState *thread)
+find_window(hook *called, const PyThreadState *thread)
 {
     if (thread->interp != metered) {
         return false;
     }
-    hook->calls++;
-    (void)crediting_look_up(thread);
+    called->lookups++;
+    (void)lookup_window(thread);
     return true;
 }
 
-/* As few branches as can be: there is one allocation after the other. A thread without a state, as
-   at the end of the process, tells nothing. */
-MEMSIZE_INLINE void
-tell_born(layer *hook, const void *address, size_t size, uint64_t origin)
+/* Credit an allocation whose size says that it may be a class, or the values of a context. */
+static void
+credit_notable(const void *address, size_t size, uint64_t origin)
 {
-    const PyThreadState *thread = tells(hook) ? PyThreadState_GetUnchecked() : NULL;
-    if (MEMSIZE_RARELY(!thread || !address)) {
-        return;
+    bool is_object = origin == NURSERY_ORIGIN(BLOCK_OF_OBJECTS);
+    saw_class |= is_object && size >= CLASS_BYTES;
+    if (crediting.number) {
+        record_alloc((uintptr_t)address, Py_MIN(size, BLOCK_SIZE_MOST), origin);
     }
-    uint64_t differs = ((uintptr_t)thread->interp ^ (uintptr_t)metered)
-                       | (thread->context_ver ^ crediting.version)
-                       | (thread->id ^ crediting.thread);
-    if (MEMSIZE_RARELY(differs) && !find_window(hook, thread)) {
-        return;
+    if (is_object && size == lookup.values_bytes) {
+        lookup_suspect((uintptr_t)address);
     }
-    credit_born(address, size, origin);
 }
 
-static layer *
-layer_of_none(void)
+/* Credit an allocation. As few branches as can be, because allocations come one after the other. A
+   thread without a state, as at the end of the process, is not metered. */
+MEMSIZE_INLINE void
+credit_alloc(hook *called, const void *address, size_t size, uint64_t origin)
+{
+    const PyThreadState *thread = is_active(called) ? PyThreadState_GetUnchecked() : NULL;
+    if (MEMSIZE_UNLIKELY(!thread || !address)) {
+        return;
+    }
+    /* Combined, to be one branch. */
+    uint64_t differs = ((uintptr_t)thread->interp ^ (uintptr_t)metered)
+                       | (cpython_context_version(thread) ^ lookup.version)
+                       | (thread->id ^ lookup.thread);
+    if (MEMSIZE_UNLIKELY(differs) && !find_window(called, thread)) {
+        return;
+    }
+    if (MEMSIZE_UNLIKELY(size >= CLASS_BYTES || size == lookup.values_bytes)) {
+        credit_notable(address, size, origin);
+    }
+    else if (MEMSIZE_LIKELY(crediting.number)) {
+        record_alloc((uintptr_t)address, size, origin);
+    }
+}
+
+static hook *
+latest_object_hook(void)
 {
     return &latest->object;
 }
 
-/* An interpreter with a GIL of its own may call us as we are put in place, with the context of what
-   was there before: NULL, of CPython's own allocator, which both domains have. */
-MEMSIZE_INLINE layer *
-layer_of(void *context)
+/* The hook of a call. While the hooks are being installed, an interpreter with a GIL of its own may
+   call a new function with the old context: NULL, that of CPython's own allocator, which both
+   domains have. */
+MEMSIZE_INLINE hook *
+hook_of(void *context)
 {
-    return MEMSIZE_RARELY(!context) ? layer_of_none() : context;
+    return MEMSIZE_UNLIKELY(!context) ? latest_object_hook() : context;
 }
 
 static void *
 hooked_malloc(void *context, size_t size)
 {
-    layer *hook = layer_of(context);
-    void *address = hook->below.malloc(hook->below.ctx, size);
-    tell_born(hook, address, size, hook->origin);
+    hook *called = hook_of(context);
+    void *address = called->next.malloc(called->next.ctx, size);
+    credit_alloc(called, address, size, called->origin);
     return address;
 }
 
 static void *
 hooked_calloc(void *context, size_t number, size_t size)
 {
-    layer *hook = layer_of(context);
-    void *address = hook->below.calloc(hook->below.ctx, number, size);
-    tell_born(hook, address, number * size, hook->origin);
+    hook *called = hook_of(context);
+    void *address = called->next.calloc(called->next.ctx, number, size);
+    credit_alloc(called, address, number * size, called->origin);
     return address;
 }
 
 static void *
 hooked_realloc(void *context, void *old, size_t size)
 {
-    layer *hook = layer_of(context);
-    void *address = hook->below.realloc(hook->below.ctx, old, size);
-    if (old && address && tells_of_end(hook)) {
-        credit_gone(old);
+    hook *called = hook_of(context);
+    void *address = called->next.realloc(called->next.ctx, old, size);
+    if (old && address && is_free_seen(called)) {
+        record_free((uintptr_t)old);
     }
-    tell_born(hook, address, size, hook->resized);
+    credit_alloc(called, address, size, called->resized_origin);
     return address;
 }
 
 static void
 hooked_free(void *context, void *address)
 {
-    const layer *hook = layer_of(context);
-    if (address && tells_of_end(hook)) {
-        credit_gone(address);
+    const hook *called = hook_of(context);
+    if (address && is_free_seen(called)) {
+        record_free((uintptr_t)address);
     }
-    hook->below.free(hook->below.ctx, address);
+    called->next.free(called->next.ctx, address);
 }
 
 void
@@ -143,70 +162,78 @@ hooks_prepare(void)
     metered = PyInterpreterState_Get();
 }
 
-/* Whether one of our hooks is on top of a domain: then it, otherwise NULL. */
-static layer *
-on_top(PyMemAllocatorDomain domain)
+/* The hook on top of a domain if it is ours, otherwise NULL. */
+static hook *
+hook_on_top(PyMemAllocatorDomain domain)
 {
     PyMemAllocatorEx top;
     PyMem_GetAllocator(domain, &top);
     return top.malloc == hooked_malloc ? top.ctx : NULL;
 }
 
-/* Take off what is on top of a domain as long as it is ours. */
+/* Remove our hooks from the top of a domain. */
 static void
 uncover(PyMemAllocatorDomain domain)
 {
-    layer *hook;
-    while ((hook = on_top(domain))) {
-        PyMem_SetAllocator(domain, &hook->below);
+    hook *top;
+    while ((top = hook_on_top(domain))) {
+        PyMem_SetAllocator(domain, &top->next);
     }
 }
 
-/* Whoever is in one that is spare, in another thread, must find it whole at any time. */
+/* Fill in a hook. An unused one may be in use in another thread: each member stays valid
+   throughout. */
 static void
-prepare(layer *hook, PyMemAllocatorDomain domain, installation *of)
+prepare_hook(hook *prepared, PyMemAllocatorDomain domain, installation *installed_by)
 {
-    hook->domain = domain;
-    bool is_raw = domain == PYMEM_DOMAIN_MEM; /* of the one that no object is allocated in */
-    hook->origin = YOUNG_ORIGIN(is_raw ? BLOCK_OF_MEMORY : BLOCK_OF_OBJECTS);
-    hook->resized = YOUNG_ORIGIN(is_raw ? BLOCK_OF_MEMORY : BLOCK_RESIZED);
-    hook->of = of;
-    PyMem_GetAllocator(domain, &hook->below);
+    prepared->domain = domain;
+    bool is_mem = domain == PYMEM_DOMAIN_MEM;
+    prepared->origin = NURSERY_ORIGIN(is_mem ? BLOCK_OF_MEMORY : BLOCK_OF_OBJECTS);
+    prepared->resized_origin = NURSERY_ORIGIN(is_mem ? BLOCK_OF_MEMORY : BLOCK_RESIZED);
+    prepared->installed_by = installed_by;
+    PyMem_GetAllocator(domain, &prepared->next);
 }
 
 static void
-put_on_top(layer *hook)
+put_on_top(hook *prepared)
 {
-    PyMemAllocatorEx ours = {
-        .ctx = hook,
+    PyMemAllocatorEx functions = {
+        .ctx = prepared,
         .malloc = hooked_malloc,
         .calloc = hooked_calloc,
         .realloc = hooked_realloc,
         .free = hooked_free,
     };
-    PyMem_SetAllocator(hook->domain, &ours);
+    PyMem_SetAllocator(prepared->domain, &functions);
 }
 
-/* Whether another tool put hooks in place above these and has them still, or again: on top of those
-   they would call themselves. */
-static bool
-are_in_use(installation *spare)
+/* Allocate and free a block in each domain, so that all hooks are called. */
+static void
+try_allocators(void)
 {
-    spare->was_called = false;
     PyMem_Free(PyMem_Malloc(1));
     PyObject_Free(PyObject_Malloc(1));
-    return spare->was_called;
 }
 
-/* NULL where there is none. One that is in use is never spare again. */
+/* Whether another tool has hooks on top of these, still or again: put on top of those, these would
+   call themselves. */
+static bool
+is_called(installation *inactive)
+{
+    inactive->was_called = false;
+    try_allocators();
+    return inactive->was_called;
+}
+
+/* An installation that can be used again, or NULL. One that is called is never used again. */
 static installation *
-take_spare(void)
+take_unused(void)
 {
     installation *taken;
     do {
-        taken = spares;
-        spares = taken ? taken->spare : NULL;
-    } while (taken && are_in_use(taken));
+        taken = first_unused;
+        first_unused = taken ? taken->unused : NULL;
+    } while (taken && is_called(taken));
     return taken;
 }
 
@@ -215,14 +242,15 @@ hooks_install(void)
 {
     uncover(PYMEM_DOMAIN_MEM);
     uncover(PYMEM_DOMAIN_OBJ);
-    installation *made = take_spare();
+    installation *made = take_unused();
     if (!made && !(made = PyMem_RawCalloc(1, sizeof(installation)))) {
         return false;
     }
-    prepare(&made->mem, PYMEM_DOMAIN_MEM, made);
-    prepare(&made->object, PYMEM_DOMAIN_OBJ, made);
-    made->mem.tells = made->object.tells = true;
-    latest = current = made;
+    prepare_hook(&made->mem, PYMEM_DOMAIN_MEM, made);
+    prepare_hook(&made->object, PYMEM_DOMAIN_OBJ, made);
+    made->mem.is_active = made->object.is_active = true;
+    latest = active = made;
+    saw_class = true; /* classes may have been made while no hook saw it */
     put_on_top(&made->mem);
     put_on_top(&made->object);
     return true;
@@ -231,42 +259,49 @@ hooks_install(void)
 void
 hooks_remove(void)
 {
-    installation *left = current;
-    if (!left) {
+    installation *removed = active;
+    if (!removed) {
         return;
     }
-    current = NULL;
-    left->mem.tells = left->object.tells = false;
-    bool is_mem = on_top(PYMEM_DOMAIN_MEM) == &left->mem;
-    bool is_object = on_top(PYMEM_DOMAIN_OBJ) == &left->object;
-    if (is_mem) {
-        PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &left->mem.below);
+    active = NULL;
+    removed->mem.is_active = removed->object.is_active = false;
+    bool is_mem_on_top = hook_on_top(PYMEM_DOMAIN_MEM) == &removed->mem;
+    bool is_object_on_top = hook_on_top(PYMEM_DOMAIN_OBJ) == &removed->object;
+    if (is_mem_on_top) {
+        PyMem_SetAllocator(PYMEM_DOMAIN_MEM, &removed->mem.next);
     }
-    if (is_object) {
-        PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &left->object.below);
+    if (is_object_on_top) {
+        PyMem_SetAllocator(PYMEM_DOMAIN_OBJ, &removed->object.next);
     }
-    if (is_mem && is_object) {
-        left->spare = spares;
-        spares = left;
+    if (is_mem_on_top && is_object_on_top) {
+        removed->unused = first_unused;
+        first_unused = removed;
     }
 }
 
 bool
 hooks_work(void)
 {
-    if (!current) {
+    if (!active) {
         return false;
     }
-    size_t before_mem = current->mem.calls, before_object = current->object.calls;
-    crediting_pause();
-    PyMem_Free(PyMem_Malloc(1));
-    PyObject_Free(PyObject_Malloc(1));
-    crediting_resume();
-    return current->mem.calls != before_mem && current->object.calls != before_object;
+    size_t mem_before = active->mem.lookups, object_before = active->object.lookups;
+    lookup_pause();
+    try_allocators();
+    lookup_resume();
+    return active->mem.lookups != mem_before && active->object.lookups != object_before;
 }
 
 size_t
-hooks_count(void)
+hooks_lookups(void)
 {
-    return current ? current->mem.calls + current->object.calls : 0;
+    return active ? active->mem.lookups + active->object.lookups : 0;
+}
+
+bool
+hooks_saw_class(void)
+{
+    bool saw = saw_class;
+    saw_class = false;
+    return saw;
 }

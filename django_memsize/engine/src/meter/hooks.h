@@ -1,27 +1,32 @@
-/* The hooks on CPython's allocators, of the domains "mem" and "object": in place only while there
-   is somebody to tell, and passing everything through.
+/* The hooks on CPython's allocators, in the domains "mem" and "object". They are installed only
+   while a window is open or not discarded, and pass every call on.
 
-   Another tool may put its own on top of ours, and may take ours off with its own. So ours come off
-   only where they are on top; where not, they stay for good, and tell nobody. */
+   Another tool may install hooks on top of these, and remove these with its own. So they are
+   removed only where they are on top; elsewhere they stay for good, inactive. */
 #ifndef MEMSIZE_HOOKS_H
 #define MEMSIZE_HOOKS_H
 
 #include "platform.h"
 
-/* Remember the interpreter that is metered: this one. */
+/* Set the interpreter that is metered: the current one. */
 void hooks_prepare(void);
 
-/* Put the hooks in place. False, with no exception, without memory. */
+/* Install the hooks. False without memory, with no exception. */
 bool hooks_install(void);
 
-/* Take them off, or have them tell nobody. */
+/* Remove the hooks, or make them inactive. */
 void hooks_remove(void);
 
-/* Whether they are in place and nobody took them off: tried out. */
+/* Whether the hooks are installed and called: an allocation is tried. */
 bool hooks_work(void);
 
-/* How often anything was allocated in the metered interpreter while they told and crediting was
-   paused; of what is credited, only some counts. */
-size_t hooks_count(void);
+/* How many allocations had to look for a window, since the hooks were installed. While crediting is
+   paused this counts every allocation of the metered interpreter, and so tells whether an object
+   came from a free list. */
+size_t hooks_lookups(void);
+
+/* Whether a block as large as a class was allocated since the last call, or no hooks were
+   installed meanwhile: there may be new classes. */
+bool hooks_saw_class(void);
 
 #endif

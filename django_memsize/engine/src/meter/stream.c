@@ -1,19 +1,19 @@
 #include "meter/stream.h"
 
-#include "meter/crediting.h"
+#include "meter/lookup.h"
 
 typedef struct {
     PyObject_HEAD
-    PyObject *rows;     /* NULL once it has ended */
-    PyObject *variable; /* the ContextVar that says whose statements run */
+    PyObject *rows;     /* an iterator; NULL after its end */
+    PyObject *variable; /* the ContextVar of the span whose statements run */
     PyObject *span;     /* its value while a row is made */
-    PyObject *begin;    /* called before the first row: returns the window, or None */
-    PyObject *end;      /* called once, with the number of rows and how many are of which type */
-    PyObject *window;   /* NULL before the first row */
-    PyObject *types;    /* how many are of which type, but for the run; NULL before the first row */
-    PyObject *type;     /* of the last row */
-    Py_ssize_t run;     /* how many rows in a row are of that type */
-    Py_ssize_t count;
+    PyObject *begin;    /* called before the first row; returns the window, or None */
+    PyObject *end;      /* called once, with the number of rows and a dict of type -> rows */
+    PyObject *window;   /* its handle, or None; NULL before the first row */
+    PyObject *types;    /* type -> rows, without the current run; NULL before the first row */
+    PyObject *type;     /* of the current run: rows of one type after one another */
+    Py_ssize_t run;     /* how many rows it has */
+    Py_ssize_t count;   /* of all rows */
 } stream;
 
 static PyObject *
@@ -71,21 +71,23 @@ stream_clear(PyObject *self)
     return 0;
 }
 
-/* A fault of who listens is no business of who iterates; an exit or an interrupt is. */
+/* Clear an exception of a callback, which must not reach the program that iterates. SystemExit and
+   KeyboardInterrupt must. */
 static void
-swallow_fault(void)
+clear_fault(void)
 {
     if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
         PyErr_Clear();
     }
 }
 
-/* Add the run to the types, and begin a new one. What fails is not counted. */
+/* Add the current run to the types, and begin one of the next type. Without memory, the run is not
+   counted. */
 static void
-put_down_run(stream *self, PyObject *next)
+end_run(stream *self, PyObject *next)
 {
-    raised pending = raised_put_by();
-    crediting_pause();
+    saved_error saved = error_save();
+    lookup_pause();
     if (!self->types) {
         self->types = PyDict_New();
     }
@@ -98,20 +100,20 @@ put_down_run(stream *self, PyObject *next)
         }
     }
     PyErr_Clear();
-    crediting_resume();
-    raised_restore(pending);
+    lookup_resume();
+    error_restore(saved);
     Py_XSETREF(self->type, Py_XNewRef(next));
     self->run = 0;
 }
 
-/* Which window it is may be known only once the statement for the first row has run. */
+/* Read the window from the span again: the statement for the first row may have changed it. */
 static void
-ask_for_the_window_again(stream *self)
+update_window(stream *self)
 {
-    crediting_pause();
+    lookup_pause();
     PyObject *window = PyObject_GetAttrString(self->span, "window");
     PyErr_Clear();
-    crediting_resume();
+    lookup_resume();
     if (window) {
         Py_XSETREF(self->window, window);
     }
@@ -121,40 +123,40 @@ static void
 count_row(stream *self, PyObject *row)
 {
     if (!self->count++) {
-        ask_for_the_window_again(self);
+        update_window(self);
     }
     if ((PyObject *)Py_TYPE(row) != self->type) {
-        put_down_run(self, (PyObject *)Py_TYPE(row));
+        end_run(self, (PyObject *)Py_TYPE(row));
     }
     self->run++;
 }
 
-/* Have the end heard of, once. Whatever is pending stays so. */
+/* Call end(), once. Keeps an exception that is set. */
 static void
-say_the_end(stream *self)
+call_end(stream *self)
 {
     PyObject *end = self->end;
     if (!end) {
         return;
     }
     self->end = NULL;
-    raised pending = raised_put_by();
-    put_down_run(self, NULL);
+    saved_error saved = error_save();
+    end_run(self, NULL);
     PyObject *types = self->types ? self->types : Py_None;
-    PyObject *heard = PyObject_CallFunction(end, "nO", self->count, types);
-    swallow_fault();
+    PyObject *result = PyObject_CallFunction(end, "nO", self->count, types);
+    clear_fault();
     if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(end);
     }
-    Py_XDECREF(heard);
+    Py_XDECREF(result);
     Py_DECREF(end);
-    raised_restore(pending);
+    error_restore(saved);
 }
 
-/* Set a variable, unless that is its value already; the token that undoes it, or NULL without an
-   exception: then it stays as it is. */
+/* Set a variable. Returns a token for reset_variable(). Returns NULL, with no exception, if the
+   variable has that value already or cannot be set. */
 static PyObject *
-set(PyObject *variable, PyObject *value)
+set_variable(PyObject *variable, PyObject *value)
 {
     PyObject *before = NULL;
     if (PyContextVar_Get(variable, NULL, &before) == 0 && before == value) {
@@ -169,9 +171,9 @@ set(PyObject *variable, PyObject *value)
     return token;
 }
 
-/* In another context than where it was set there is nothing to undo. */
+/* Undo set_variable(). Does nothing in another context than the one where the variable was set. */
 static void
-undo(PyObject *variable, PyObject *token)
+reset_variable(PyObject *variable, PyObject *token)
 {
     if (token && PyContextVar_Reset(variable, token) < 0) {
         PyErr_Clear();
@@ -179,38 +181,42 @@ undo(PyObject *variable, PyObject *token)
     Py_XDECREF(token);
 }
 
-/* While the first row is made the statement runs, and the window that is set may be changed for
-   that of its line: it is set, and set back afterwards. For all others it only stands in. */
+/* Make the next row, in the context of the span and its window.
+
+   While the first row is made, the statement runs, and may change the window to that of its
+   evaluation: so the ContextVar is set, and reset afterwards. For all other rows an override is
+   enough. */
 static PyObject *
 next_row(stream *self)
 {
     PyObject *rows = Py_NewRef(self->rows);
-    PyObject *window
-        = self->window && Py_IS_TYPE(self->window, meter_handle_type)
-              ? Py_NewRef(self->window) /* of this row: for the next it may be another */
-              : NULL;
-    bool stands_in = window && self->count;
-    crediting_stand_in put;
-    /* The hooks must not look for the window while it changes: where it was not set before, CPython
-       would remember what they find, and not forget it with what is taken away. Nor is it the
-       program that allocates meanwhile. */
-    crediting_pause();
-    PyObject *of_span = set(self->variable, self->span);
-    PyObject *of_window = window && !stands_in ? set(meter_variable, window) : NULL;
-    crediting_resume();
-    if (stands_in) {
-        crediting_put(&put, window);
+    /* For this row: the next may have another window. */
+    PyObject *window = self->window && Py_IS_TYPE(self->window, windows_handle_type)
+                           ? Py_NewRef(self->window)
+                           : NULL;
+    bool is_overridden = window && self->count;
+    lookup_override override;
+    /* Paused, because a look-up while a variable is being set would fill CPython's cache of the
+       ContextVar with the new value, and CPython would not clear the cache when the variable is
+       reset (Python/context.c). Nor does the program allocate this memory. */
+    lookup_pause();
+    PyObject *span_token = set_variable(self->variable, self->span);
+    PyObject *window_token
+        = window && !is_overridden ? set_variable(windows_variable, window) : NULL;
+    lookup_resume();
+    if (is_overridden) {
+        lookup_push(&override, window);
     }
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
-    raised pending = raised_put_by();
-    if (stands_in) {
-        crediting_take_away(&put);
+    saved_error saved = error_save();
+    if (is_overridden) {
+        lookup_pop(&override);
     }
-    crediting_pause();
-    undo(meter_variable, of_window);
-    undo(self->variable, of_span);
-    crediting_resume();
-    raised_restore(pending);
+    lookup_pause();
+    reset_variable(windows_variable, window_token);
+    reset_variable(self->variable, span_token);
+    lookup_resume();
+    error_restore(saved);
     Py_XDECREF(window);
     Py_DECREF(rows);
     return row;
@@ -228,8 +234,8 @@ stream_next(PyObject *object)
         self->begin = NULL;
         self->window = PyObject_CallNoArgs(begin);
         Py_DECREF(begin);
-        swallow_fault();
-        if (PyErr_Occurred() || !self->rows) { /* closed, or at its end by now */
+        clear_fault();
+        if (PyErr_Occurred() || !self->rows) { /* begin() may have closed the stream, or ended it */
             return NULL;
         }
     }
@@ -239,12 +245,12 @@ stream_next(PyObject *object)
         return row;
     }
     Py_CLEAR(self->rows);
-    say_the_end(self);
+    call_end(self);
     return NULL;
 }
 
-/* Close the rows, which may be another's plain iterator without a close(). What has not begun does
-   not end either, as with a generator. -1 with an exception. */
+/* Close the rows, if they have a close(). A stream that has not begun does not end either: like a
+   generator, it calls nothing. -1 with an exception. */
 static int
 close_rows(stream *self)
 {
@@ -271,25 +277,25 @@ close_rows(stream *self)
     return failed;
 }
 
-PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd it, and the rows with it.");
+PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd the stream, and close the rows.");
 
 static PyObject *
 stream_close(PyObject *self, PyObject *Py_UNUSED(none))
 {
     int failed = close_rows((stream *)self);
-    say_the_end((stream *)self);
+    call_end((stream *)self);
     return failed ? NULL : Py_NewRef(Py_None);
 }
 
 static void
 stream_finalize(PyObject *self)
 {
-    raised pending = raised_put_by();
+    saved_error saved = error_save();
     if (close_rows((stream *)self) < 0) {
         PyErr_WriteUnraisable(self);
     }
-    say_the_end((stream *)self);
-    raised_restore(pending);
+    call_end((stream *)self);
+    error_restore(saved);
 }
 
 static void
@@ -297,7 +303,7 @@ stream_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (PyObject_CallFinalizerFromDealloc(self) < 0) {
-        return; /* somebody has it again */
+        return; /* the finaliser made a new reference */
     }
     PyObject_GC_UnTrack(self);
     (void)stream_clear(self);
@@ -313,9 +319,11 @@ static PyMethodDef stream_methods[] = {
 PyDoc_STRVAR(
     stream_doc,
     "Stream(rows, variable, span, begin, end, /)\n--\n\n"
-    "Iterates over rows. While one is made the ContextVar is the span, and the window\n"
-    "that ``begin()`` returns is the innermost; ``end(count, types)`` is called after the\n"
-    "last one, or when no more are wanted, with how many there were of each type.");
+    "Iterate over rows, and measure what makes them.\n\n"
+    "While a row is made, the ContextVar has the span as its value, and the window that\n"
+    "begin() returned is the innermost one. begin() is called before the first row, and\n"
+    "end(count, types) after the last one or on close(): count is the number of rows, and\n"
+    "types a dict of type -> rows, or None.");
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_doc, (void *)stream_doc},   {Py_tp_new, stream_new},

@@ -1,11 +1,11 @@
-/* Rows that come one after another: what makes a row is credited to a window, what is done with it
-   between two rows is not. */
+/* The class Stream of the module: iterates over rows, and credits what makes a row to a window, but
+   not what the program does between two rows. */
 #ifndef MEMSIZE_STREAM_H
 #define MEMSIZE_STREAM_H
 
 #include "platform.h"
 
-/* Add the class Stream to the module. -1 with an exception. */
+/* Add the class to the module. -1 with an exception. */
 int stream_add_to(PyObject *module);
 
 #endif

@@ -1,0 +1,15 @@
+/* Lists the allocations of a window, and tells objects from buffers. */
+#ifndef MEMSIZE_LISTING_H
+#define MEMSIZE_LISTING_H
+
+#include "analysis/allocations.h"
+
+/* List the live blocks of a window and of the windows in it. The collector must be off, and
+   crediting paused. -1 with an exception; allocations_clear() is due either way. */
+int listing_make(allocations *all, window *outer);
+
+/* Mark what is on free lists: buffers that no object owns and that look like it, and objects that
+   other windows drained from free lists. Call once buffers have owners. -1 with an exception. */
+int listing_mark_freed(allocations *all);
+
+#endif

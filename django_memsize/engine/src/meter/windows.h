@@ -1,0 +1,90 @@
+/* Windows: spans of execution whose allocations are measured, as a tree.
+
+   An allocation is credited to the innermost open window of the context in which it happens, and
+   counts in all windows around that one. This file holds the tree, the numbers of windows, and the
+   ContextVar; crediting.h and meter.h change the totals. */
+#ifndef MEMSIZE_WINDOWS_H
+#define MEMSIZE_WINDOWS_H
+
+#include "array.h"
+#include "meter/blocks.h"
+
+typedef struct {
+    Py_ssize_t blocks, bytes;
+} window_total;
+
+typedef struct window window;
+
+struct window {
+    window *parent;          /* the window around it; NULL for an outermost one */
+    window *latest;          /* the latest window in it */
+    window *older, *younger; /* other windows with the same parent */
+    window_total allocated;  /* in it and in the windows in it, as all that follows */
+    window_total peak;       /* the most bytes alive at once while it was open */
+    window_total alive;      /* allocated and not freed */
+    window_total retained;   /* of these, what the last analysis found retained */
+    window_total analysed;   /* alive at the last analysis */
+    object_array drained;    /* of an outermost window: free_lists.h */
+    uint32_t number;         /* by which blocks know it */
+    block_list own;          /* blocks allocated in it, and in no window in it */
+    bool has_handle;         /* Python refers to it */
+    bool was_opened, is_open;
+    bool is_incomplete; /* some allocations or frees were not seen */
+    bool is_discarded;  /* its blocks are not known any more */
+};
+
+/* The Python object of a window, which is the value of the ContextVar: window.c. */
+typedef struct {
+    PyObject_HEAD
+    window *window;
+} window_handle;
+
+extern PyTypeObject *windows_handle_type;
+extern PyObject *windows_variable;
+
+typedef union {
+    window *used;
+    uint32_t next_free;
+} window_slot;
+
+extern window_slot *windows_slots; /* by number; no window has the number 0 */
+
+/* The window of a number that a block has. */
+MEMSIZE_INLINE window *
+windows_at(uint32_t number)
+{
+    return windows_slots[number].used;
+}
+
+/* Make the ContextVar. -1 with an exception. */
+int windows_prepare(PyTypeObject *handle_type);
+
+/* Make a window for a handle. NULL with an exception. */
+window *windows_make(void);
+
+/* Put a window into the tree: the latest in its parent, or the latest of the outermost ones. */
+void windows_insert(window *opened, window *parent);
+
+/* Whether nothing needs a window any more: no handle, no window in it, no block. */
+bool windows_is_unused(const window *one);
+
+/* Remove a window from the tree, and free it. It has no windows in it, and no numbers of blocks. */
+void windows_destroy(window *unused);
+
+/* The window itself, or the innermost window around it, that is open; NULL if none is. */
+window *windows_innermost_open(window *one);
+
+/* The latest outermost window; ``older`` leads to the others. */
+window *windows_latest_outermost(void);
+
+/* The next window in a window, parents first, from the window itself; NULL after the last. */
+window *windows_next_in(window *outer, window *previous);
+
+/* The next window in a window, parents last, from NULL for the first; NULL after the window itself.
+   Ask for the next before one is destroyed. */
+window *windows_next_inside_out(window *outer, window *previous);
+
+/* Bytes that all windows take. */
+size_t windows_bytes(void);
+
+#endif
