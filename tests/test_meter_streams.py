@@ -243,8 +243,9 @@ def test_a_row_that_is_made_in_another_context_is_not_credited_where_nobody_aske
 def test_a_child_that_is_born_while_a_row_is_made_goes_on():
     ended_well(
         in_a_new_thread("""
-import os, threading, time
+import os, threading, time, warnings
 from django_memsize import engine
+warnings.simplefilter("ignore", DeprecationWarning)  # to fork beside another thread
 def child(): compiled.discard_windows()
 os.register_at_fork(after_in_child=child)
 

@@ -45,6 +45,14 @@
 /* Modules/_asynciomodule.c: the module's tp_traverse shows iterators that were freed. */
 #define CPYTHON_ASYNCIO_SHOWS_FREED (PY_VERSION_HEX >= 0x030C0000 && PY_VERSION_HEX < 0x030D0000)
 
+/* Objects/dictobject.c: frozendict is a static type, with the struct of a dict at the start of its
+   instances, and no subclass of dict. */
+#define CPYTHON_HAS_FROZENDICT (PY_VERSION_HEX >= 0x030F0000)
+
+/* Include/cpython/bytearrayobject.h: the buffer of a bytearray is a bytes object, to which only the
+   bytearray refers; bytearray has no tp_traverse, and its __sizeof__ counts the object. */
+#define CPYTHON_BYTEARRAY_HAS_BYTES (PY_VERSION_HEX >= 0x030F0000)
+
 /* Include/internal/pycore_freelist.h: the first word of a freed object links to the next one on its
    free list. Before, that word was its reference count, 0. */
 #define CPYTHON_LINKS_FREED (PY_VERSION_HEX >= 0x030E0000)
@@ -154,9 +162,16 @@ cpython_sentinel_bytes(PyTypeObject *type)
     return is_class || is_allocated_by_type ? type->tp_itemsize : 0;
 }
 
-/* Objects/longobject.c: an int of one digit takes 28 bytes (_PyLong_New: made from text) or 32
-   (_PyLong_FromMedium: made by arithmetic, or by a database driver); __sizeof__ says 28. */
-#define CPYTHON_INT_OF_ONE_DIGIT 30
+/* Objects/longobject.c: an int of one digit takes 32 bytes where _PyLong_FromMedium() allocates it:
+   made by arithmetic, by PyLong_FromLong(), and so by a database driver. Parsed from text it takes
+   the 28 that __sizeof__ says, in a block of 32 of pymalloc. */
+#define CPYTHON_INT_OF_ONE_DIGIT ((Py_ssize_t)sizeof(PyLongObject))
+
+/* Include/internal/pycore_runtime_structs.h, _PY_NSMALLNEGINTS and _PY_NSMALLPOSINTS: ints from
+   this one to 256 are cached, to 1,024 on 3.15. The upper bound is found at import, below a limit.
+ */
+#define CPYTHON_LEAST_CACHED_INT (-5L)
+#define CPYTHON_CACHED_INTS_LIMIT 65536L
 
 static inline bool
 cpython_int_has_one_digit(PyObject *number)
@@ -224,6 +239,42 @@ static inline Py_ssize_t
 cpython_list_capacity(PyObject *list)
 {
     return Py_MAX(((PyListObject *)list)->allocated, 0);
+}
+
+/* The start of the buffer of a bytearray, which is a block of its own. */
+static inline const void *
+cpython_bytearray_block(const PyObject *array)
+{
+#if CPYTHON_BYTEARRAY_HAS_BYTES
+    return ((const PyByteArrayObject *)array)->ob_bytes_object;
+#else
+    return ((const PyByteArrayObject *)array)->ob_bytes;
+#endif
+}
+
+/* Whether instances of a type begin with the struct of a dict: those of dict, of frozendict, and of
+   their subclasses. */
+static inline bool
+cpython_is_dict(PyTypeObject *type)
+{
+#if CPYTHON_HAS_FROZENDICT
+    if (PyType_IsSubtype(type, &PyFrozenDict_Type)) {
+        return true;
+    }
+#endif
+    return type->tp_flags & Py_TPFLAGS_DICT_SUBCLASS;
+}
+
+/* Whether a type is dict or frozendict themselves. */
+static inline bool
+cpython_is_exact_dict(PyTypeObject *type)
+{
+#if CPYTHON_HAS_FROZENDICT
+    if (type == &PyFrozenDict_Type) {
+        return true;
+    }
+#endif
+    return type == &PyDict_Type;
 }
 
 /* ---- References that tp_traverse does not show, or shows wrong. ---- */

@@ -143,7 +143,7 @@ contents_of(const type_info *info, const PyObject *object)
             .utf8 = ((const PyCompactUnicodeObject *)object)->utf8,
         };
     }
-    return (contents){.characters = ((const PyByteArrayObject *)object)->ob_bytes};
+    return (contents){.characters = cpython_bytearray_block(object)};
 }
 
 /* The allocation of the domain "object" whose block begins at an address, or NULL. It may have been

@@ -63,14 +63,15 @@ referents_of_dict(PyObject *dict)
 }
 
 /* Whether an object's tp_traverse can be called and shows anything. Other untracked objects than
-   dicts and tuples may be half built. */
+   dicts, frozendicts, tuples and frozensets may be half built. */
 static bool
 can_be_traversed(const anatomy *kind, PyObject *object)
 {
     if (kind->shape == SHAPE_LEAF || (kind->shape == SHAPE_MODULE && cpython_shows_freed(object))) {
         return false;
     }
-    return kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE || PyObject_GC_IsTracked(object);
+    return kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE || kind->shape == SHAPE_FROZENSET
+           || PyObject_GC_IsTracked(object);
 }
 
 /* Call tp_traverse, and visit the instance's dict if that did not (3.13). Returns how many

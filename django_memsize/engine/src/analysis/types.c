@@ -39,8 +39,7 @@ types_clear(type_table *table)
 }
 
 /* Their buffers hold objects or characters, and no pointers to more buffers. */
-#define OWNS_NO_CHAINS                                                                             \
-    (Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_DICT_SUBCLASS | Py_TPFLAGS_UNICODE_SUBCLASS)
+#define OWNS_NO_CHAINS (Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_UNICODE_SUBCLASS)
 
 static type_info
 describe(PyTypeObject *type)
@@ -54,10 +53,10 @@ describe(PyTypeObject *type)
         .may_be_resized = cpython_may_be_resized(type),
         .is_text = flags & Py_TPFLAGS_UNICODE_SUBCLASS,
         .is_bytearray = PyType_IsSubtype(type, &PyByteArray_Type),
-        .is_dict = flags & Py_TPFLAGS_DICT_SUBCLASS,
+        .is_dict = cpython_is_dict(type),
         .has_attributes = flags & Py_TPFLAGS_MANAGED_DICT,
         .may_own = anatomy_may_own(type),
-        .owns_chains = !(flags & OWNS_NO_CHAINS),
+        .owns_chains = !(flags & OWNS_NO_CHAINS) && !cpython_is_dict(type),
         .may_refer = anatomy_may_refer(type),
     };
 }

@@ -7,11 +7,8 @@
 /* An object does not take more; sums of larger answers of __sizeof__ could overflow. */
 #define MOST_BYTES (PY_SSIZE_T_MAX >> 16)
 
-#define LEAST_KEPT (-5)
-#define MOST_KEPT 256
-
-static PyObject *kept_ints[MOST_KEPT - LEAST_KEPT + 1];
-static uintptr_t lowest_kept, highest_kept;
+static long greatest_cached_int;
+static uintptr_t lowest_cached_int, highest_cached_int; /* addresses */
 static PyObject *sizeof_name;
 static PyCFunction sizeof_of_object, sizeof_of_bytes_io, sizeof_of_struct;
 static PyTypeObject *datetime_type, *time_type, *date_type;
@@ -87,19 +84,43 @@ prepare_datetime(void)
     return 0;
 }
 
+/* Whether CPython caches the int of a value; if so, include it in the range of addresses. -1 with
+   an exception. */
+static int
+learn_cached_int(long value)
+{
+    PyObject *first = PyLong_FromLong(value);
+    PyObject *second = first ? PyLong_FromLong(value) : NULL;
+    int is_cached = second ? first == second : -1;
+    if (is_cached == 1) {
+        lowest_cached_int = Py_MIN(lowest_cached_int, (uintptr_t)first);
+        highest_cached_int = Py_MAX(highest_cached_int, (uintptr_t)first);
+    }
+    Py_XDECREF(first);
+    Py_XDECREF(second);
+    return is_cached;
+}
+
+/* -1 with an exception. */
+static int
+learn_cached_ints(void)
+{
+    lowest_cached_int = UINTPTR_MAX;
+    highest_cached_int = 0;
+    greatest_cached_int = CPYTHON_LEAST_CACHED_INT - 1;
+    int is_cached = 1;
+    while (is_cached == 1 && greatest_cached_int < CPYTHON_CACHED_INTS_LIMIT) {
+        is_cached = learn_cached_int(greatest_cached_int + 1);
+        greatest_cached_int += is_cached == 1;
+    }
+    return is_cached < 0 ? -1 : 0;
+}
+
 int
 anatomy_prepare(void)
 {
-    lowest_kept = UINTPTR_MAX;
-    for (long value = LEAST_KEPT; value <= MOST_KEPT; value++) {
-        PyObject *kept = PyLong_FromLong(value);
-        if (!kept) {
-            return -1;
-        }
-        kept_ints[value - LEAST_KEPT] = kept;
-        lowest_kept = Py_MIN(lowest_kept, (uintptr_t)kept);
-        highest_kept = Py_MAX(highest_kept, (uintptr_t)kept);
-        Py_DECREF(kept);
+    if (learn_cached_ints() < 0) {
+        return -1;
     }
     /* Never released. Looked up at each import: the interpreter of the last one may have ended. */
     sizeof_name = PyUnicode_InternFromString("__sizeof__");
@@ -111,21 +132,6 @@ anatomy_prepare(void)
         return -1;
     }
     return 0;
-}
-
-/* Whether CPython keeps this int for good. */
-static bool
-is_cached_int(PyObject *number)
-{
-    if ((uintptr_t)number < lowest_kept || (uintptr_t)number > highest_kept) {
-        return false;
-    }
-    for (size_t at = 0; at < Py_ARRAY_LENGTH(kept_ints); at++) {
-        if (kept_ints[at] == number) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Whether a __sizeof__ need not be called, because the fixed part is right. That of BytesIO adds
@@ -194,8 +200,8 @@ shape_rule_of(PyTypeObject *type)
     if (!(type->tp_flags & Py_TPFLAGS_HAVE_GC) || !type->tp_traverse) {
         return SHAPE_LEAF;
     }
-    if (type->tp_flags & Py_TPFLAGS_DICT_SUBCLASS) {
-        return type == &PyDict_Type ? SHAPE_DICT : SHAPE_DICT_SUBCLASS;
+    if (cpython_is_dict(type)) {
+        return cpython_is_exact_dict(type) ? SHAPE_DICT : SHAPE_DICT_SUBCLASS;
     }
     if (type == &PyTuple_Type) {
         return SHAPE_TUPLE;
@@ -203,8 +209,11 @@ shape_rule_of(PyTypeObject *type)
     if (type == &PyList_Type) {
         return SHAPE_LIST;
     }
-    if (type == &PySet_Type || type == &PyFrozenSet_Type) {
+    if (type == &PySet_Type) {
         return SHAPE_SET;
+    }
+    if (type == &PyFrozenSet_Type) {
+        return SHAPE_FROZENSET;
     }
     return type == &PyModule_Type ? SHAPE_MODULE : SHAPE_TRAVERSED;
 }
@@ -340,13 +349,29 @@ bytes_of_text(PyObject *text)
     return bytes + (has_encoded ? compact->utf8_length + 1 : 0);
 }
 
+/* Whether an int of one digit is one of those that CPython caches. */
+static bool
+is_cached_int(PyObject *number)
+{
+    if ((uintptr_t)number < lowest_cached_int || (uintptr_t)number > highest_cached_int) {
+        return false;
+    }
+    long value = PyLong_AsLong(number);
+    if (value < CPYTHON_LEAST_CACHED_INT || value > greatest_cached_int) {
+        return false;
+    }
+    PyObject *cached = PyLong_FromLong(value); /* a cached int: allocates nothing */
+    Py_DECREF(cached);
+    return cached == number;
+}
+
 static Py_ssize_t
 bytes_of_int(const anatomy *kind, PyObject *number)
 {
-    if (is_cached_int(number)) {
-        return 0;
+    if (!cpython_int_has_one_digit(number)) {
+        return call_sizeof(kind, number);
     }
-    return cpython_int_has_one_digit(number) ? CPYTHON_INT_OF_ONE_DIGIT : call_sizeof(kind, number);
+    return is_cached_int(number) ? 0 : CPYTHON_INT_OF_ONE_DIGIT;
 }
 
 Py_ssize_t

@@ -23,6 +23,7 @@ typedef enum {
     SHAPE_LIST,
     SHAPE_TUPLE,
     SHAPE_SET,
+    SHAPE_FROZENSET,
     SHAPE_DICT,
     SHAPE_DICT_SUBCLASS,
     SHAPE_CODE,
@@ -46,8 +47,8 @@ typedef struct {
     PyObject *asked;     /* a borrowed __sizeof__, for SIZE_ASKED */
 } anatomy;
 
-/* Look up what this file needs of the standard library, and the ints that CPython keeps for good.
-   Call once, at import. -1 with an exception. */
+/* Look up what this file needs of the standard library, and which ints CPython caches. Call once,
+ * at import. -1 with an exception. */
 int anatomy_prepare(void);
 
 /* Describe a type. -1 with an exception (MemoryError). */

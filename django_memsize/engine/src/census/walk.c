@@ -51,8 +51,9 @@ visit_items(PyObject *const *items, Py_ssize_t count, visitproc visit, void *arg
 }
 
 /* Visit each referent of an object. The visitproc is passed twice: as a constant, to be inlined,
-   and as a pointer for a tp_traverse. Untracked objects other than exact dicts, tuples and code are
-   not followed: they may be half built. */
+   and as a pointer for a tp_traverse. Untracked objects other than exact dicts, frozendicts,
+   tuples, frozensets and code are not followed: they may be half built. A frozenset of untracked
+   items is untracked since 3.15 (Objects/setobject.c); nothing refers to it before it is filled. */
 MEMSIZE_INLINE int
 visit_referents(PyObject *measured, shape_rule shape, bool has_attributes, bool is_tracked,
                 visitproc visit, visitproc visit_by_pointer, void *arg)
@@ -64,6 +65,8 @@ visit_referents(PyObject *measured, shape_rule shape, bool has_attributes, bool 
         return visit_items(((PyTupleObject *)measured)->ob_item, Py_SIZE(measured), visit, arg);
     case SHAPE_DICT:
         return visit_dict(measured, visit, arg);
+    case SHAPE_FROZENSET:
+        return cpython_visit_set(measured, visit, arg);
     case SHAPE_CODE:
         return cpython_visit_code(measured, visit, arg);
     default:
