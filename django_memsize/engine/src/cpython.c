@@ -108,7 +108,7 @@ cpython_values_bytes(PyObject *instance)
     return values ? bytes_of_slots(slots_of_values(values, keys)) : 0;
 }
 
-/* Before 3.13 the byte in front of the values tells how far in front the block begins. */
+/* Before 3.13, the byte in front of the values is the distance to the start of the block. */
 static const void *
 block_of_values(const void *values)
 {

@@ -149,7 +149,7 @@ cpython_state_of(const PyObject *object)
 #endif
 }
 
-/* ---- Sizes that an object does not tell, or tells wrong. ---- */
+/* ---- Sizes for which __sizeof__ is missing or wrong. ---- */
 
 /* Objects/typeobject.c, PyType_GenericAlloc: instances have room for one item more, as a
    sentinel. Where only functions in C make instances, as of re.Match, they have none. */
@@ -183,7 +183,7 @@ cpython_int_has_one_digit(PyObject *number)
 #endif
 }
 
-/* Whether an int at an address may take so many bytes. Objects/longobject.c: up to three digits
+/* Whether an int at an address may have so many bytes. Objects/longobject.c: up to three digits
    more are allocated than are used in the end. */
 static inline bool
 cpython_int_fits(const PyObject *number, Py_ssize_t bytes)
@@ -198,7 +198,7 @@ cpython_int_fits(const PyObject *number, Py_ssize_t bytes)
            && bytes >= head_bytes + 4 * digits;
 }
 
-/* Whether a text at an address may take so many bytes. Include/cpython/unicodeobject.h. */
+/* Whether a text at an address may have so many bytes. Include/cpython/unicodeobject.h. */
 static inline bool
 cpython_text_fits(const PyObject *object, Py_ssize_t bytes)
 {
@@ -218,7 +218,7 @@ cpython_text_fits(const PyObject *object, Py_ssize_t bytes)
 }
 
 /* Include/internal/pycore_frame.h: these end with a frame, whose size depends on the code; ob_size
-   does not tell it. */
+   is not the number of items. */
 static inline bool
 cpython_ends_with_frame(PyTypeObject *type)
 {
@@ -239,17 +239,6 @@ static inline Py_ssize_t
 cpython_list_capacity(PyObject *list)
 {
     return Py_MAX(((PyListObject *)list)->allocated, 0);
-}
-
-/* The start of the buffer of a bytearray, which is a block of its own. */
-static inline const void *
-cpython_bytearray_block(const PyObject *array)
-{
-#if CPYTHON_BYTEARRAY_HAS_BYTES
-    return ((const PyByteArrayObject *)array)->ob_bytes_object;
-#else
-    return ((const PyByteArrayObject *)array)->ob_bytes;
-#endif
 }
 
 /* Whether instances of a type begin with the struct of a dict: those of dict, of frozendict, and of
@@ -275,6 +264,40 @@ cpython_is_exact_dict(PyTypeObject *type)
     }
 #endif
     return type == &PyDict_Type;
+}
+
+/* ---- Buffers of objects that are allocated like objects, in the domain "object". ---- */
+
+/* Where the characters of an object, and their UTF-8, begin if they are in blocks of their own;
+   otherwise NULL. */
+typedef struct {
+    const void *characters, *utf8;
+} cpython_contents;
+
+/* Include/cpython/unicodeobject.h. */
+static inline cpython_contents
+cpython_text_contents(const PyObject *object)
+{
+    const PyASCIIObject *text = (const PyASCIIObject *)object;
+    if (text->state.compact && text->state.ascii) {
+        return (cpython_contents){NULL, NULL};
+    }
+    return (cpython_contents){
+        .characters = text->state.compact ? NULL : ((const PyUnicodeObject *)object)->data.any,
+        .utf8 = ((const PyCompactUnicodeObject *)object)->utf8,
+    };
+}
+
+/* Include/cpython/bytearrayobject.h. */
+static inline cpython_contents
+cpython_bytearray_contents(const PyObject *object)
+{
+    const PyByteArrayObject *array = (const PyByteArrayObject *)object;
+#if CPYTHON_BYTEARRAY_HAS_BYTES
+    return (cpython_contents){.characters = array->ob_bytes_object};
+#else
+    return (cpython_contents){.characters = array->ob_bytes};
+#endif
 }
 
 /* ---- References that tp_traverse does not show, or shows wrong. ---- */
@@ -419,7 +442,9 @@ int cpython_prove_values(void);
    instance has a dict, the block belongs to the dict and counts with it. */
 Py_ssize_t cpython_values_bytes(PyObject *instance);
 
-/* The dict of an instance, borrowed; NULL if none was made yet. Makes none. */
+/* The dict of an instance, borrowed; NULL if none was made yet. Makes none. Objects/dictobject.c,
+   PyObject_VisitManagedDict: on 3.13, tp_traverse of the instance may show the values and not the
+   dict. */
 PyObject *cpython_instance_dict(PyObject *instance);
 
 /* The start of the block with an instance's values, or with a dict's, if it is a block of its own;

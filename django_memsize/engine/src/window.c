@@ -243,7 +243,7 @@ engine_switch_window(PyObject *Py_UNUSED(module), PyObject *handle)
         return NULL;
     }
     if (before == handle) {
-        return before; /* setting it would allocate a token, and the values of the context anew */
+        return before; /* setting it would allocate a token, and copy the values of the context */
     }
     if (!before) {
         before = Py_NewRef(Py_None);

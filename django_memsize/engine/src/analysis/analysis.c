@@ -25,17 +25,21 @@ table_of(const allocation *owner, Py_ssize_t count)
     return is_garbage ? TABLE_GARBAGE : TABLE_RETAINED;
 }
 
-/* Add each allocation to its table. */
-static void
-fill_tables(tables *filled, const allocations *all)
+/* Add an allocation to its table, and return the table. */
+static Py_ssize_t
+add_to_table(tables *filled, const allocation *added)
 {
-    for (size_t at = 0; at < all->count; at++) {
-        size_t ahead = at + ALLOCATIONS_AHEAD;
-        if (ahead < all->count && all->items[ahead].state == ALLOCATION_OWNED) {
-            MEMSIZE_PREFETCH(all->items + all->items[ahead].owner);
-        }
-        const allocation *owner = allocation_owner(all, all->items + at);
-        tables_add(filled, table_of(owner, filled->count), all->items + at, owner);
+    const allocation *owner = allocation_owner(filled->all, added);
+    Py_ssize_t table = table_of(owner, filled->count);
+    tables_add(filled, table, added, owner);
+    return table;
+}
+
+static void
+prefetch_owner(const allocations *all, size_t at)
+{
+    if (at < all->count && all->items[at].state == ALLOCATION_OWNED) {
+        MEMSIZE_PREFETCH(all->items + all->items[at].owner);
     }
 }
 
@@ -44,6 +48,15 @@ add_to_total(window_total *total, const allocation *added)
 {
     total->blocks++;
     total->bytes += (Py_ssize_t)added->bytes;
+}
+
+static void
+clear_retained(window *analysed)
+{
+    window *each = analysed;
+    do {
+        each->retained = (window_total){0, 0};
+    } while ((each = windows_next_in(analysed, each)));
 }
 
 /* Add the retained total of each window to all windows around it, up to the analysed one. */
@@ -61,19 +74,29 @@ add_up_retained(window *analysed)
     }
 }
 
-/* Set the totals of the window and of the windows in it. The analysed total is that of what was
-   listed: making the tables may free what was on free lists. */
 static void
-set_totals(window *analysed, const allocations *all)
+fill_alive(tables *filled)
 {
-    window_total total = {0, 0};
-    for (window *each = analysed; each; each = windows_next_in(analysed, each)) {
-        each->retained = (window_total){0, 0};
-    }
+    const allocations *all = filled->all;
     for (size_t at = 0; at < all->count; at++) {
+        prefetch_owner(all, at + ALLOCATIONS_AHEAD);
+        (void)add_to_table(filled, all->items + at);
+    }
+}
+
+/* Fill the tables, and set the totals. The analysed total is that of what was listed, because
+   making dicts of the tables may free what is on free lists. */
+static void
+fill_retained(tables *filled, window *analysed)
+{
+    const allocations *all = filled->all;
+    window_total total = {0, 0};
+    clear_retained(analysed);
+    for (size_t at = 0; at < all->count; at++) {
+        prefetch_owner(all, at + ALLOCATIONS_AHEAD);
         const allocation *one = all->items + at;
         add_to_total(&total, one);
-        if (table_of(allocation_owner(all, one), TABLES_OF_RETAINED) == TABLE_RETAINED) {
+        if (add_to_table(filled, one) == TABLE_RETAINED) {
             add_to_total(&windows_at(one->window)->retained, one);
         }
     }
@@ -82,27 +105,21 @@ set_totals(window *analysed, const allocations *all)
 }
 
 static PyObject *
-make_tables(const allocations *all, Py_ssize_t count)
+make_tables(const allocations *all, window *analysed, Py_ssize_t count)
 {
     tables made;
     PyObject *tuple = NULL;
     if (tables_init(&made, all, count) == 0) {
-        fill_tables(&made, all);
+        if (count == TABLES_OF_RETAINED) {
+            fill_retained(&made, analysed);
+        }
+        else {
+            fill_alive(&made);
+        }
         tuple = tables_as_tuple(&made);
     }
     tables_clear(&made);
     return tuple;
-}
-
-/* -1 with an exception. */
-static int
-find_retained(window *analysed, allocations *all, PyObject *external)
-{
-    if (reachability_find(all, external) < 0) {
-        return -1;
-    }
-    set_totals(analysed, all);
-    return 0;
 }
 
 static PyObject *
@@ -114,9 +131,9 @@ analyse(window *analysed, Py_ssize_t count, PyObject *external)
     lookup_pause();
     (void)meter_check();
     if (listing_make(&all, analysed) == 0 && owners_find(&all) == 0 && listing_mark_freed(&all) == 0
-        && (count == TABLES_OF_ALIVE || find_retained(analysed, &all, external) == 0))
+        && (count == TABLES_OF_ALIVE || reachability_find(&all, external) == 0))
     {
-        tuple = make_tables(&all, count);
+        tuple = make_tables(&all, analysed, count);
     }
     allocations_clear(&all);
     lookup_resume();

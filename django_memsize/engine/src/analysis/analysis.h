@@ -1,8 +1,8 @@
 /* The analysis of a window: what its live blocks are, by type, and which are retained.
 
-   The passes: list the blocks and tell objects from buffers (listing.h), find the owners of buffers
-   (owners.h), mark what is on free lists (listing.h), find what is retained (reachability.h), add
-   up (tables.h). */
+   The passes: list the blocks and distinguish objects from buffers (listing.h), find the owners of
+   buffers (owners.h), mark what is on free lists (listing.h), find what is retained
+   (reachability.h), add up (tables.h). */
 #ifndef MEMSIZE_ANALYSIS_H
 #define MEMSIZE_ANALYSIS_H
 

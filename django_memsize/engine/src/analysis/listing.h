@@ -1,4 +1,4 @@
-/* Lists the allocations of a window, and tells objects from buffers. */
+/* Lists the allocations of a window, and distinguishes objects from buffers. */
 #ifndef MEMSIZE_LISTING_H
 #define MEMSIZE_LISTING_H
 

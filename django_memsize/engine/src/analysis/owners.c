@@ -79,7 +79,7 @@ follow_pointer(owner_search *under_way, const pointer *to)
 
 /* Add a pointer to those that wait, and follow the one that waited longest. */
 static void
-follow_later(owner_search *under_way, pointer to)
+follow_pointer_later(owner_search *under_way, pointer to)
 {
     const allocations *all = under_way->all;
     unsigned turn = under_way->next_waiting++;
@@ -98,8 +98,8 @@ static void
 add_pointer(owner_search *under_way, const allocation *owner, const void *address, bool owns_chains)
 {
     if (may_point_to_buffer(under_way->all, address)) {
-        follow_later(under_way,
-                     (pointer){.owner = owner, .address = address, .owns_chains = owns_chains});
+        follow_pointer_later(
+            under_way, (pointer){.owner = owner, .address = address, .owns_chains = owns_chains});
     }
 }
 
@@ -125,29 +125,8 @@ add_pointers(owner_search *under_way, const allocation *owner)
     }
 }
 
-/* Where the bytes or characters of an object begin that are in blocks of their own; or NULL. */
-typedef struct {
-    const void *characters, *utf8;
-} contents;
-
-static contents
-contents_of(const type_info *info, const PyObject *object)
-{
-    if (info->is_text) {
-        const PyASCIIObject *text = (const PyASCIIObject *)object;
-        if (text->state.compact && text->state.ascii) {
-            return (contents){NULL, NULL};
-        }
-        return (contents){
-            .characters = text->state.compact ? NULL : ((const PyUnicodeObject *)object)->data.any,
-            .utf8 = ((const PyCompactUnicodeObject *)object)->utf8,
-        };
-    }
-    return (contents){.characters = cpython_bytearray_block(object)};
-}
-
-/* The allocation of the domain "object" whose block begins at an address, or NULL. It may have been
-   taken for an object behind that address. */
+/* The allocation of the domain "object" that begins at an address, or NULL. Recognition may have
+   found an object behind that address. */
 static allocation *
 allocation_from(const allocations *all, const void *start)
 {
@@ -180,7 +159,9 @@ own_contents(const allocations *all)
         if (one->state == ALLOCATION_OBJECT && one->may_own
             && (info->is_text || info->is_bytearray))
         {
-            contents owned = contents_of(info, allocation_object(one));
+            PyObject *object = allocation_object(one);
+            cpython_contents owned = info->is_text ? cpython_text_contents(object)
+                                                   : cpython_bytearray_contents(object);
             own_content(all, one, owned.characters);
             own_content(all, one, owned.utf8);
         }
@@ -201,7 +182,7 @@ follow_all_pointers(owner_search *under_way)
         }
     }
     for (size_t at = 0; at < OWNERS_AHEAD; at++) {
-        follow_later(under_way, (pointer){.owner = NULL});
+        follow_pointer_later(under_way, (pointer){.owner = NULL});
     }
     follow_pointer(under_way, &(pointer){.owner = NULL});
 }

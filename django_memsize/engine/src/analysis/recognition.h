@@ -21,7 +21,7 @@ bool recognition_try(recognition *under_way, allocation *one);
    a float, or a table of keys of a dict. */
 bool recognition_is_freed(const allocation *buffer);
 
-/* List the classes anew, because of a suspect. Remembers a suspect that is not a class. -1 with an
+/* List the classes again, because of a suspect. Remembers a suspect that is not a class. -1 with an
    exception. */
 int recognition_update_classes(const void *suspect);
 

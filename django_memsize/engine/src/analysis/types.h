@@ -6,7 +6,7 @@
 #include "array.h"
 #include "hashtable.h"
 
-/* Numbers that stand for no type. */
+/* Numbers that are not of a type. */
 enum { TYPE_OF_BUFFERS, TYPE_OF_FREE_LISTS, TYPES_RESERVED };
 
 #define TYPE_NUMBER_BITS 19

@@ -4,7 +4,7 @@
 
 #include <datetime.h>
 
-/* An object does not take more; sums of larger answers of __sizeof__ could overflow. */
+/* No object has more; sums of larger answers of __sizeof__ could overflow. */
 #define MOST_BYTES (PY_SSIZE_T_MAX >> 16)
 
 static long greatest_cached_int;

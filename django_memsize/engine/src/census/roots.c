@@ -122,8 +122,8 @@ find_type_tuples(roots *from)
 }
 
 /* Whether there may be mortal objects that the collector tracks and does not list; only then must
-   a visit tell listed objects from others. gc.freeze() sets aside all tracked objects, which are
-   more than static classes have tuples. The garbage that a running collection holds, inside a
+   a visit distinguish them from listed objects. gc.freeze() sets aside all tracked objects, which
+   are more than static classes have tuples. The garbage that a running collection holds, inside a
    finaliser that it calls, is on no list either, and is not counted. */
 static bool
 may_have_frozen(const roots *from)
@@ -209,7 +209,7 @@ static int
 count_unmarked(const listing *under_way, PyObject *listed)
 {
     if (MEMSIZE_UNLIKELY(cpython_is_immortal(listed))) {
-        /* A visit counts it, now or before, and takes it for frozen. */
+        /* A visit counts it, now or before, and counts it as frozen as well. */
         discount_if_type_tuple(under_way->from, listed);
         under_way->pass->frozen_seen--;
         return walk_visit(listed, under_way->pass);

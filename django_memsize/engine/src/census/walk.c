@@ -73,7 +73,6 @@ visit_referents(PyObject *measured, shape_rule shape, bool has_attributes, bool 
         break;
     }
     if (has_attributes) {
-        /* On 3.13, tp_traverse of an instance may not show its dict. */
         Py_VISIT(cpython_instance_dict(measured));
     }
     if (!is_tracked && !PyObject_GC_IsTracked(measured)) {

@@ -57,7 +57,7 @@ typedef struct {
 
 /* How many blocks may be on a page of the heap. Pages share counters. Most frees are of blocks that
    are not in the table (other requests free a lot), and the counters, which stay in the processor's
-   cache, tell so. */
+   cache, show it. */
 #define BLOCKS_PAGES 4096
 #define BLOCKS_SATURATED UINT16_MAX /* never counted down again */
 

@@ -90,10 +90,11 @@ subtract_from(window *allocated_in, Py_ssize_t bytes)
         return;
     }
     flush_pending();
-    for (window *each = allocated_in; each; each = each->parent) {
+    window *each = allocated_in;
+    do {
         each->alive.blocks--;
         each->alive.bytes -= bytes;
-    }
+    } while ((each = each->parent));
     if (MEMSIZE_UNLIKELY(!allocated_in->alive.blocks)) {
         crediting_destroy_unused(allocated_in);
     }

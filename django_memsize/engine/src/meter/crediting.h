@@ -2,10 +2,10 @@
    the program's allocator, for each call, and so is inline and has few branches.
 
    An allocation is credited to the current window, which lookup.h finds. The block is stored in the
-   nursery, a direct-mapped cache: most blocks are freed soon, and never get further. A block whose
-   place in the nursery another one takes is promoted to the table of blocks, by way of a queue. A
-   free of a block that is not in the nursery goes through a queue as well. The queues give the
-   processor time to fetch the part of the table that they are about to change. */
+   nursery, a direct-mapped cache: most blocks are freed while they are there. A block that collides
+   with a new one is promoted to the table of blocks, through a queue. The free of a block that is
+   not in the nursery goes through a queue as well. The queues give the processor time to fetch what
+   they will change in the table. */
 #ifndef MEMSIZE_CREDITING_H
 #define MEMSIZE_CREDITING_H
 

@@ -2,7 +2,7 @@
 
 #include "meter/lookup.h"
 
-/* A class takes no less: a smaller allocation is not one. */
+/* A smaller allocation is not a class. */
 #define CLASS_BYTES ((size_t)sizeof(PyHeapTypeObject))
 
 typedef struct installation installation;
@@ -215,8 +215,8 @@ try_allocators(void)
     PyObject_Free(PyObject_Malloc(1));
 }
 
-/* Whether another tool has hooks on top of these, still or again: put on top of those, these would
-   call themselves. */
+/* Whether another tool has hooks on top of an inactive installation, still or again. Installed on
+   top of that tool's, it would call itself. */
 static bool
 is_called(installation *inactive)
 {

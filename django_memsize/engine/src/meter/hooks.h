@@ -21,7 +21,7 @@ void hooks_remove(void);
 bool hooks_work(void);
 
 /* How many allocations had to look for a window, since the hooks were installed. While crediting is
-   paused this counts every allocation of the metered interpreter, and so tells whether an object
+   paused this counts every allocation of the metered interpreter, and so shows whether an object
    came from a free list. */
 size_t hooks_lookups(void);
 

@@ -13,10 +13,10 @@ meter_prepare(PyTypeObject *handle_type)
     return windows_prepare(handle_type) < 0 ? -1 : lookup_prepare();
 }
 
-/* Forget what is known of an outermost window, whose blocks are in the table no more, and of the
-   windows in it. Destroys those that nothing refers to. */
+/* Close and empty an outermost window and the windows in it. Their blocks must be out of the table.
+   Destroys the windows that nothing refers to. */
 static void
-forget(window *outermost)
+close_discarded(window *outermost)
 {
     lookup_invalidate();
     for (window *each = outermost; each; each = windows_next_in(outermost, each)) {
@@ -39,7 +39,7 @@ meter_discard_all(void)
     for (window *each = windows_latest_outermost(), *older; each; each = older) {
         older = each->older;
         if (!each->is_discarded) {
-            forget(each);
+            close_discarded(each);
         }
     }
 }
@@ -114,7 +114,7 @@ meter_discard(window *outermost)
     for (window *each = outermost; each; each = windows_next_in(outermost, each)) {
         crediting_discard(each);
     }
-    forget(outermost);
+    close_discarded(outermost);
 }
 
 void

@@ -21,7 +21,8 @@ void meter_close(window *closed);
    hooks. */
 void meter_discard(window *outermost);
 
-/* The handle of a window is gone: close the window, and discard it if it is an outermost one. */
+/* The handle of a window is being freed: close the window, and discard it if it is an outermost
+   one. */
 void meter_release(window *released);
 
 /* Discard every window, and remove the hooks: in a child process, or where frees were missed. */

@@ -12,7 +12,7 @@ static window *latest_outermost;
 int
 windows_prepare(PyTypeObject *handle_type)
 {
-    /* Never released. Made anew at each import: the interpreter of the last one may have ended. */
+    /* Never released. Made again at each import: the interpreter of the last one may have ended. */
     windows_handle_type = (PyTypeObject *)Py_NewRef(handle_type);
     windows_variable = PyContextVar_New("memsize_window", NULL);
     return windows_variable ? 0 : -1;
