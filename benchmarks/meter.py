@@ -73,7 +73,7 @@ def requests(rounds):
         "plain": plain,
         "plain, again": plain,
         "in a window": armed,
-        "in a window, settled": analysed,
+        "in a window, analysed": analysed,
         "while another is in a window": beside(kept),
         "tracemalloc": traced,
         "memray": tracked(),
@@ -121,7 +121,7 @@ def allocated(answer, path):
 
 
 def entered():
-    """Open a window around what follows."""
+    """Open a window, and make it the innermost of this context."""
     window = compiled.Window()
     window.open()
     compiled.switch_window(window)
@@ -129,7 +129,7 @@ def entered():
 
 
 def left(window):
-    """Close it."""
+    """Close a window, and leave it."""
     window.close()
     compiled.switch_window(None)
 
@@ -142,14 +142,14 @@ def plain(answer, path, times):
     return time.process_time() - began
 
 
-def armed(answer, path, times, is_told=False):
+def armed(answer, path, times, is_analysed=False):
     """Time requests with a window around each, its opening and closing included."""
     began = time.process_time()
     for _ in range(times):
         window = entered()
         answer(path)
         left(window)
-        if is_told:
+        if is_analysed:
             window.alive_by_type()
             window.analyse()
         else:
@@ -158,8 +158,8 @@ def armed(answer, path, times, is_told=False):
 
 
 def analysed(answer, path, times):
-    """Time the same, told what is left after each, too."""
-    return armed(answer, path, times, is_told=True)
+    """Time the same, with an analysis of each window."""
+    return armed(answer, path, times, is_analysed=True)
 
 
 def beside(kept):
@@ -218,7 +218,7 @@ def closing(most, rounds):
     """Return a table for windows of several sizes."""
     rows = []
     (outer, alive), kept = filled(1000, 1)
-    outer.alive_by_type()  # the classes are learnt once
+    outer.alive_by_type()  # lists the classes, which is done once
     blocks_of_one = alive / 1000
     del kept, outer
     for blocks in sorted({most // 100, most // 10, most}):
@@ -230,33 +230,37 @@ def closing(most, rounds):
         (outer, _), accounts = filled(3090, 1, loaded)
         took.append(timed(outer.analyse)[0] * 1000)
         del accounts
-    rows.append(("3,090 accounts, settling", statistics.median(took), "ms"))
+    rows.append(("3,090 accounts, `analyse()`", statistics.median(took), "ms"))
     rows.append(("an allocation in a window", allocation(max(rounds, 9)), "ns"))
     return rows
 
 
 def sized(blocks, blocks_of_one, inner, rounds):
     """Return rows for windows of about so many blocks, in so many windows inside."""
-    found = {"closing and `held()`, a block": [], "settling, a block": [], "own bytes, a block": []}
+    found = {
+        "closing and `alive_by_type()`, a block": [],
+        "`analyse()`, a block": [],
+        "overhead, a block": [],
+    }
     for _ in range(rounds):
         (outer, alive), kept = filled(round(blocks / blocks_of_one), inner)
-        bytes_a_block = compiled.overhead_bytes() / alive
+        bytes_a_block = compiled.meter_bytes() / alive
         closed, _ = timed(outer.close)
-        held, _ = timed(outer.alive_by_type)
-        settling, _ = timed(outer.analyse)
-        found["closing and `held()`, a block"].append((closed + held) / alive * 1e9)
-        found["settling, a block"].append(settling / alive * 1e9)
-        found["own bytes, a block"].append(bytes_a_block)
+        by_type, _ = timed(outer.alive_by_type)
+        analysed_in, _ = timed(outer.analyse)
+        found["closing and `alive_by_type()`, a block"].append((closed + by_type) / alive * 1e9)
+        found["`analyse()`, a block"].append(analysed_in / alive * 1e9)
+        found["overhead, a block"].append(bytes_a_block)
         del kept, outer
-    after = compiled.overhead_bytes()
+    after = compiled.meter_bytes()
     title = f"{blocks:,} blocks" + (f", {inner:,} windows inside" if inner > 1 else "")
-    units = {"own bytes, a block": "bytes"}
+    units = {"overhead, a block": "bytes"}
     return [
         *(
             (f"{title}: {name}", statistics.median(each), units.get(name, "ns"))
             for name, each in found.items()
         ),
-        (f"{title}: own bytes afterwards", after, "bytes"),
+        (f"{title}: overhead afterwards", after, "bytes"),
     ]
 
 

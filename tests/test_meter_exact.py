@@ -26,15 +26,15 @@ LOADINGS = PROGRAM.partition("def measured(load)")[0]
 MEASURED = """
 from tests.windows import inside, metered, total
 
-def told(load):
+def metered_figures(load):
     with metered() as window:
         kept = load()
         found = [*window.alive, window.peak[1]]
-    # To read anything is to use, and to free, what was parked in it.
-    alive, held = window.alive[1], window.alive_by_type()
-    assert total(*held) == alive
-    settled = window.analyse()
-    assert total(*settled) == window.alive[1] > 0
+    # In this order: an analysis may free what is on free lists.
+    alive, by_type = window.alive[1], window.alive_by_type()
+    assert total(*by_type) == alive
+    analysed = window.analyse()
+    assert total(*analysed) == window.alive[1] > 0
     assert not window.incomplete
     return found
 
@@ -56,7 +56,7 @@ def measured(load):
     gc.collect()
     gc.freeze()
     gc.disable()
-    figures = told(load)
+    figures = metered_figures(load)
     gc.collect()
     expected = traced(load)
     gc.enable()

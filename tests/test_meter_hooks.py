@@ -43,9 +43,9 @@ def begin():
 def end(window):
     window.close()
     switch_window(None)
-    told = window.alive_by_type()
+    by_type = window.alive_by_type()
     tables = window.analyse()
-    assert total(*told) == total(*tables)
+    assert total(*by_type) == total(*tables)
     return tables[0][0].get("__main__.Plain", 0)
 
 def works_again():
@@ -68,7 +68,7 @@ tracemalloc.start()
 window = begin()
 kept = make(300_000)
 tracemalloc.stop()
-del kept  # and nobody saw it
+del kept  # unseen
 gc.collect()
 window.close()
 assert window.incomplete
@@ -156,9 +156,9 @@ def run(steps):
             window = windows.pop(name)
             window.close()
             switch_window(None)
-            told = window.alive_by_type()
+            by_type = window.alive_by_type()
             if window.incomplete:
-                assert told == (({}, {}),) * 2, told
+                assert by_type == (({}, {}),) * 2, by_type
             if window.is_outermost:
                 alive, tables = window.alive[1], window.analyse()
                 assert total(*tables) == alive
@@ -314,8 +314,8 @@ else:
         return interpreters.create(isolated=is_alone)
 
 def run_in(interpreter, source):
-    told = interpreters.run_string(interpreter, source)
-    assert told is None, told
+    failure = interpreters.run_string(interpreter, source)
+    assert failure is None, failure
 """
 
 

@@ -89,7 +89,7 @@ def use(number):
             with metered() as lost:
                 tracemalloc.stop()
 
-def settled():
+def steady_state():
     gc.collect()
     with open("/proc/self/statm") as memory:
         pages = int(memory.read().split()[1])
@@ -97,9 +97,9 @@ def settled():
 
 number = int(sys.argv[1])
 use(1000)
-blocks, memory, own = settled()
+blocks, memory, own = steady_state()
 use(number)
-blocks_after, memory_after, own_after = settled()
+blocks_after, memory_after, own_after = steady_state()
 assert not compiled.hooks_installed()
 assert abs(blocks_after - blocks) < 100, blocks_after - blocks
 assert own_after == own, (own, own_after)

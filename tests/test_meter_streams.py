@@ -163,7 +163,7 @@ def sized(number):
 
 
 def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
-    outer, inner, around = opened(3)
+    outer, inner, beside = opened(3)
 
     def nested():
         for _ in range(4):
@@ -172,7 +172,7 @@ def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
             next(rows)
             next(rows)
             made += bytes(1)
-            before = compiled.switch_window(around)  # as a recording inside would do
+            before = compiled.switch_window(beside)  # as a recording inside would do
             bytearray(BIG)
             list(rows)
             compiled.switch_window(before)
@@ -186,10 +186,10 @@ def test_rows_that_are_made_inside_of_others_are_each_credited_to_their_own():
         assert len(kept) == 4
 
     contextvars.copy_context().run(run)
-    for window in (outer, inner, around):
+    for window in (outer, inner, beside):
         window.close()
     # A bytearray that grows is allocated once more.
-    assert [big(window) for window in (outer, inner, around)] == [8, 12, 4]
+    assert [big(window) for window in (outer, inner, beside)] == [8, 12, 4]
 
 
 def test_rows_that_take_turns_are_each_credited_to_their_own():

@@ -95,14 +95,14 @@ def load():
     return list(Account.objects.all())
 
 
-def settled(window):
+def analysed(window):
     """Return the three tables, once they were found to sum to what was alive."""
     alive = window.alive
     assert not window.incomplete
-    (held, parked), tables = window.alive_by_type(), window.analyse()
-    assert total(held, parked) == total(*tables) == alive[1]
+    (in_use, free_lists), tables = window.alive_by_type(), window.analyse()
+    assert total(in_use, free_lists) == total(*tables) == alive[1]
     assert window.alive == alive
-    for counts, sizes in (held, parked, *tables):
+    for counts, sizes in (in_use, free_lists, *tables):
         assert counts.keys() == sizes.keys()
     return tables
 
@@ -120,10 +120,10 @@ def test_each_instance_of_a_loading_is_told_with_its_parts(accounts, are_warm):
         del warm
     with metered() as window:
         kept = load()
-    retained, dead, parked = settled(window)
+    retained, garbage, free_lists = analysed(window)
 
     assert len(kept) == NUMBER
-    for table in (dead, parked):
+    for table in (garbage, free_lists):
         assert ACCOUNT not in table[0]
     counts, sizes = retained
     assert counts[ACCOUNT] == counts["django.db.models.base.ModelState"] == NUMBER
@@ -139,10 +139,10 @@ def test_a_loading_that_is_dropped_retains_none_of_it(accounts):
     load()
     with metered() as window:
         load()
-    retained, dead, _ = settled(window)
+    retained, garbage, _ = analysed(window)
 
     assert ACCOUNT not in retained[0]
-    assert ACCOUNT not in dead[0]
+    assert ACCOUNT not in garbage[0]
     assert buffers(retained) < 16 * 1024
 
 
@@ -154,11 +154,11 @@ def test_dropped_circles_are_dead_and_not_retained(accounts):
     load_circles()
     with metered() as window:
         load_circles()
-    retained, dead, _ = settled(window)
+    retained, garbage, _ = analysed(window)
 
-    assert dead[0][ACCOUNT] == NUMBER
+    assert garbage[0][ACCOUNT] == NUMBER
     assert ACCOUNT not in retained[0]
-    assert dead[0]["datetime.datetime"] == 2 * NUMBER
+    assert garbage[0]["datetime.datetime"] == 2 * NUMBER
     gc.collect()
 
 
@@ -200,23 +200,23 @@ def test_every_object_that_is_kept_is_told(name):
     kept = [make(n) for n in range(3)]
     with metered() as window:
         kept = [make(n) for n in range(1000)]
-    retained, _, parked = settled(window)
+    retained, _, free_lists = analysed(window)
 
-    told = retained[0][kind.__name__ if kind.__module__ == "builtins" else named(kind)]
+    objects = retained[0][kind.__name__ if kind.__module__ == "builtins" else named(kind)]
     # One more is the list that keeps them; each frame but its own has one behind.
     more = 1001 if kind is types.FrameType else kind in (list, int)
-    assert len(kept) == 1000 <= told <= 1000 + more
+    assert len(kept) == 1000 <= objects <= 1000 + more
     assert buffers(retained) < 16 * 1024
-    assert total(parked) < 1024
+    assert total(free_lists) < 1024
 
 
 def test_what_an_array_of_bytes_has_is_its_own_whatever_it_looks_like():
     with metered() as window:
         kept = [bytearray(23) for _ in range(1000)]
-    retained, _, parked = settled(window)
+    retained, _, free_lists = analysed(window)
 
     assert retained[1]["bytearray"] >= sum(map(len, kept)) + 1000 * bytearray.__basicsize__
-    assert "(free lists)" not in parked[0]
+    assert "(free lists)" not in free_lists[0]
 
 
 # What looks like an instance: a class where one stands in an object, behind what may be a count.
@@ -293,11 +293,11 @@ def test_what_looks_like_an_instance_is_not_told_as_one(name):
     with metered() as window:
         kept = [make() for _ in range(3000 if "lists" in name else 100)]
         del make
-    retained, dead, parked = settled(window)
+    retained, garbage, free_lists = analysed(window)
 
     assert kept
     for kind in (Account, Plain, Slotted):
-        for table in (retained, dead, parked):
+        for table in (retained, garbage, free_lists):
             assert named(kind) not in table[0]
 
 
@@ -309,9 +309,9 @@ def test_an_older_array_of_bytes_that_grows_is_not_told_as_an_instance(kind):
         for number, grown in enumerate(older):
             before = (0, 16, 32)[number % 3]
             grown.extend(memory_of(instance, before, 160)[: number // 3 + 16])
-    retained, dead, parked = settled(window)
+    retained, garbage, free_lists = analysed(window)
 
-    for table in (retained, dead, parked):
+    for table in (retained, garbage, free_lists):
         assert named(kind) not in table[0]
     assert retained[0][CONTENT_OF_AN_OLDER_BYTEARRAY] >= 390
 
@@ -345,7 +345,7 @@ def test_instances_of_a_class_made_in_the_window_are_named():
     with metered() as window:
         made = type("Made", (), {"__module__": "some.module"})
         kept = [made() for _ in range(500)]
-    retained, _, _ = settled(window)
+    retained, _, _ = analysed(window)
 
     assert retained[0]["some.module.Made"] == len(kept)
     assert retained[0]["type"] == 1
@@ -356,7 +356,7 @@ def test_instances_of_a_class_made_between_windows_are_named():
         made = type(f"Made{number}", (), {"__module__": "some.module"})
         with metered() as window:
             kept = [made() for _ in range(100)]
-        retained, _, _ = settled(window)
+        retained, _, _ = analysed(window)
 
         assert retained[0][f"some.module.Made{number}"] == len(kept)
 
@@ -387,11 +387,11 @@ def test_classes_and_their_instances_stay_collectable():
     class Meta(type):
         pass
 
-    gone = []
+    freed = []
 
     class Last:
         def __del__(self):
-            gone.append(self)
+            freed.append(self)
 
     for _ in range(5):
         with metered() as window:
@@ -402,7 +402,7 @@ def test_classes_and_their_instances_stay_collectable():
         del made, kept
         gc.collect()
 
-    assert len(gone) == 5
+    assert len(freed) == 5
     assert type.__subclasses__(Meta) == []
 
 

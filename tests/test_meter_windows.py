@@ -86,7 +86,7 @@ def test_what_is_taken_back_without_a_new_value_is_missed_soon():
 
 
 class Last:
-    """Allocates when it is found to be dead."""
+    """Allocates when it is finalised."""
 
     def __del__(self):
         bytes(SIZE)
@@ -159,7 +159,7 @@ def test_what_takes_the_place_of_what_is_freed_does_not_add_to_the_peak():
 
 
 def test_a_peak_is_that_of_the_moment_when_most_is_alive():
-    """After the old blocks have gone, so much as never before."""
+    """A new peak after the old blocks were freed."""
     with metered() as window:
         kept = [bytes(1000) for _ in range(600)]
         most = window.alive
@@ -322,11 +322,11 @@ def test_a_thread_with_a_copied_context_is_credited_and_others_are_not():
 def test_a_window_is_closed_and_settled_by_another_thread():
     with metered() as window:
         kept = [bytes(SIZE) for _ in range(5)]
-        told = []
+        tables = []
 
         def close():
             window.close()
-            told.append(window.analyse())
+            tables.append(window.analyse())
 
         thread = threading.Thread(target=close)
         thread.start()
@@ -334,7 +334,7 @@ def test_a_window_is_closed_and_settled_by_another_thread():
         more = bytes(SIZE)
 
     assert more
-    assert told[0][0][0]["bytes"] == len(kept)
+    assert tables[0][0][0]["bytes"] == len(kept)
     assert blocks(window.allocated[1]) == 5
 
 
@@ -487,7 +487,7 @@ class Model:
             found = self.parents[found]
         return found
 
-    def around(self, window):
+    def enclosing(self, window):
         while window is not None:
             yield window
             window = self.parents[window]
@@ -502,28 +502,28 @@ class Model:
 
     def close(self, number):
         for each in range(len(self.windows)):
-            if number in self.around(each):
+            if number in self.enclosing(each):
                 self.is_open[each] = False
 
-    def born(self):
-        for each in self.around(self.innermost()):
+    def allocate(self):
+        for each in self.enclosing(self.innermost()):
             self.allocated[each] += 1
             self.alive[each] += 1
             self.peak[each] = max(self.peak[each], self.alive[each])
         return self.innermost()
 
-    def gone(self, born_in):
-        for each in self.around(born_in):
+    def free(self, allocated_in):
+        for each in self.enclosing(allocated_in):
             self.alive[each] -= 1
 
 
 @given(steps=STEPS)
 @settings(max_examples=150, deadline=None)
-def test_any_program_is_told_as_a_simple_model_tells_it(steps):
+def test_any_program_gives_the_figures_of_a_simple_model(steps):
     model, made = Model(), []
 
     def make():
-        made.append((bytes(SIZE), model.born()))
+        made.append((bytes(SIZE), model.allocate()))
 
     with inside(None):
         for step, number in steps:
@@ -541,15 +541,15 @@ def test_any_program_is_told_as_a_simple_model_tells_it(steps):
                     None if model.current is None else model.windows[model.current]
                 )
             elif step == "drop" and made:
-                model.gone(made.pop(number % len(made))[1])
+                model.free(made.pop(number % len(made))[1])
             elif step == "thread":
                 thread = threading.Thread(target=contextvars.copy_context().run, args=(make,))
                 thread.start()
                 thread.join()
             elif step == "raise":
                 with pytest.raises(ZeroDivisionError):
-                    made.append((bytes(SIZE), model.born(), 1 / 0))
-                model.gone(model.innermost())
+                    made.append((bytes(SIZE), model.allocate(), 1 / 0))
+                model.free(model.innermost())
             elif step in ("make", "grow"):
                 make()
     for number, window in enumerate(model.windows):
@@ -579,10 +579,10 @@ def test_what_a_window_takes_from_lists_that_another_filled_is_all_that_it_misse
         with metered() as inner:
             made.clear()  # CPython keeps some of these for later
             kept = [[] for _ in range(1000)]
-        told = inner.alive_by_type()[0][0].get("list", 0)
+        tables = inner.alive_by_type()[0][0].get("list", 0)
     assert second
     # Never more than there are, and fewer by no more than CPython keeps of a kind.
-    assert 1000 - 80 <= told <= len(kept) + 1
+    assert 1000 - 80 <= tables <= len(kept) + 1
     assert outer.alive_by_type()[0][0]["list"] >= len(kept)
     outer.discard()
 

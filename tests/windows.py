@@ -1,4 +1,4 @@
-"""Windows of the meter as tests like to use them."""
+"""Windows of the meter, for tests."""
 
 import gc
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from django_memsize.engine import compiled
 
 @contextmanager
 def inside(window):
-    """Credit the block to a window that somebody else opens and closes."""
+    """Credit the allocations of the block to a window, which the caller opens and closes."""
     before = compiled.switch_window(window)
     try:
         yield window
@@ -17,15 +17,15 @@ def inside(window):
 
 
 class metered:  # noqa: N801 - a statement, to read
-    """Open a window around the block; afterwards it is closed, and not settled.
+    """Open a window for the block, and close it afterwards, without an analysis.
 
-    A class, and not a generator: between the opening and the block nothing goes to a free list,
-    from where the block would take it unseen.
+    A class and not a generator, which would put objects on free lists between the opening and the
+    block; the block would take them from there unseen.
     """
 
     def __enter__(self):
         self.window = compiled.Window()
-        self.window.open()  # in the one that this context is in now
+        self.window.open()  # inside the innermost window of this context
         self.before = compiled.switch_window(self.window)
         return self.window
 
@@ -36,7 +36,7 @@ class metered:  # noqa: N801 - a statement, to read
 
 @contextmanager
 def no_collector():
-    """Have the collector come only when it is called."""
+    """Disable the collector for the block, which may call it."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -48,10 +48,10 @@ def no_collector():
 
 
 def names(table):
-    """Return the objects of each type of a table."""
+    """Return type name -> objects of a table."""
     return table[0]
 
 
 def total(*tables):
-    """Return the bytes of tables together."""
+    """Return the bytes of all tables together."""
     return sum(sum(sizes.values()) for _, sizes in tables)

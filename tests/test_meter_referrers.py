@@ -1,4 +1,4 @@
-"""What leads to a window's objects from outside: dead, it holds nothing; held, it retains them."""
+"""External objects that refer to a window's objects: garbage holds nothing, a held one retains."""
 
 import asyncio
 import ctypes
@@ -20,7 +20,7 @@ compiled = pytest.importorskip(
     exc_type=ImportError,
 )
 
-from tests import test_meter_reachability as graphs  # noqa: E402
+from tests import graphs  # noqa: E402
 from tests.windows import inside, metered, no_collector  # noqa: E402
 
 HELD = []
@@ -40,21 +40,21 @@ class Node:
     pass
 
 
-def settle(window, around):
-    """Settle with all that leads to some objects; the list is then empty."""
+def analyse(window, external):
+    """Analyse with all referrers of some external objects; the list is empty afterwards."""
     for _ in range(ROUNDS):
-        if not compiled.find_referrers(around, MOST):
+        if not compiled.find_referrers(external, MOST):
             break
     try:
-        return window.analyse(around)
+        return window.analyse(external)
     finally:
-        around.clear()
+        external.clear()
 
 
-def told(tables):
-    """Return how many nodes are retained and dead."""
-    retained, dead, _ = tables
-    return retained[0].get(NODE, 0), dead[0].get(NODE, 0)
+def nodes_in(tables):
+    """Return how many nodes are retained, and how many are garbage."""
+    retained, garbage, _ = tables
+    return retained[0].get(NODE, 0), garbage[0].get(NODE, 0)
 
 
 def much():
@@ -198,11 +198,11 @@ def test_what_a_dead_circle_from_outside_holds_is_dead(name):
         responses = [much(), much()]
     for give, response in zip(gives, responses, strict=True):
         give(response)
-    around = responses[:]
+    external = responses[:]
     give = response = None
     del gives, responses[:]
 
-    assert told(settle(window, around)) == (0, 200)
+    assert nodes_in(analyse(window, external)) == (0, 200)
 
 
 @pytest.mark.parametrize("name", CIRCLES)
@@ -213,21 +213,21 @@ def test_without_a_search_it_looks_retained(name):
     give(response)
     del give, response
 
-    assert told(window.analyse()) in [(100, 0), (0, 100)]
+    assert nodes_in(window.analyse()) in [(100, 0), (0, 100)]
 
 
 @pytest.mark.parametrize("name", CIRCLES)
 def test_what_a_held_circle_holds_is_retained(name):
     give, other = CIRCLES[name](), CIRCLES[name]()
     with metered() as window:
-        response, dead = much(), much()
+        response, garbage = much(), much()
     give(response)
-    other(dead)
+    other(garbage)
     HELD.append({"here": [response]} if name == "through_a_traceback" else give)
-    around = [response, dead]
-    del give, other, response, dead
+    external = [response, garbage]
+    del give, other, response, garbage
 
-    assert told(settle(window, around)) == (100, 100)
+    assert nodes_in(analyse(window, external)) == (100, 100)
 
 
 # Ways to hold something. Each calls a function while that is held.
@@ -411,7 +411,7 @@ class Hand:
 def test_what_anything_holds_is_retained(name, between):
     with metered() as window:
         response = much()
-    around, held = [response], Hand(response)
+    external, held = [response], Hand(response)
     if between == "through a circle":
         circle = Node()
         circle.itself = [circle, response]
@@ -422,7 +422,7 @@ def test_what_anything_holds_is_retained(name, between):
 
     def tell():
         if not found:
-            found.append(told(settle(window, around)))
+            found.append(nodes_in(analyse(window, external)))
 
     WAYS[name](held.take(), tell)
 
@@ -433,19 +433,19 @@ def test_the_list_that_is_given_holds_nothing():
     with metered() as window:
         response = much()
         response.itself = response
-    around = [response, response, None, Node, sys, 1]
+    external = [response, response, None, Node, sys, 1]
     del response
 
-    assert told(window.analyse(around)) == (0, 100)
+    assert nodes_in(window.analyse(external)) == (0, 100)
 
 
 def test_a_search_ends_where_there_are_too_many():
     target = Node()
     HELD.extend([target] for _ in range(100))
-    around = [target]
+    external = [target]
 
-    assert compiled.find_referrers(around, 50) is False
-    assert len(around) == 50
+    assert compiled.find_referrers(external, 50) is False
+    assert len(external) == 50
 
 
 def test_a_search_finds_no_tuple_nor_what_lives():
@@ -453,18 +453,18 @@ def test_a_search_finds_no_tuple_nor_what_lives():
     Node.held = target
     HELD.append((target,))
     holder = [(target,)]
-    around = [target]
-    while compiled.find_referrers(around, MOST):
+    external = [target]
+    while compiled.find_referrers(external, MOST):
         pass
     del Node.held
 
-    found = [*map(type, around)]
+    found = [*map(type, external)]
     assert tuple not in found
     assert type not in found
     assert types.ModuleType not in found
-    assert any(each is holder for each in around)
-    assert any(each is HELD for each in around)
-    assert not any(each is globals() for each in around)
+    assert any(each is holder for each in external)
+    assert any(each is HELD for each in external)
+    assert not any(each is globals() for each in external)
 
 
 def test_a_search_changes_no_count_of_references():
@@ -473,9 +473,9 @@ def test_a_search_changes_no_count_of_references():
     shared = object()
     HELD.append((target, shared))
     counts = [*map(sys.getrefcount, (target, target.circle, shared, HELD))]
-    around = [target]
-    compiled.find_referrers(around, MOST)
-    around.clear()
+    external = [target]
+    compiled.find_referrers(external, MOST)
+    external.clear()
 
     assert [*map(sys.getrefcount, (target, target.circle, shared, HELD))] == counts
 
@@ -492,7 +492,7 @@ CLASSES = {"a_class", "an_instance_of_its_own_class"}
 
 
 def ours():
-    """Return address -> name of what was made of the classes of graphs."""
+    """Return address -> type name of the objects of the classes of graphs."""
     return {
         id(each): graphs.named(type(each))
         for each in gc.get_objects()
@@ -503,24 +503,24 @@ def ours():
 @given(steps=steps_of(*sorted(graphs.MAKERS.keys() - CLASSES)))
 @settings(max_examples=100, deadline=None)
 def test_among_circles_of_both_kinds_what_the_collector_leaves_is_retained(steps):
-    retained, dead, left, gone = run(steps)
+    retained, garbage, left, freed = run(steps)
 
     assert retained == left
-    assert dead == gone
+    assert garbage == freed
 
 
 @given(steps=steps_of(*graphs.MAKERS))
 @settings(max_examples=100, deadline=None)
 def test_among_circles_of_both_kinds_and_classes_nothing_that_is_held_is_dead(steps):
-    retained, dead, left, gone = run(steps)
+    retained, garbage, left, freed = run(steps)
 
-    assert dead <= gone
+    assert garbage <= freed
     assert left <= retained
 
 
 def run(steps):
-    """Return what is told to be retained and dead, and what the collector leaves and frees."""
-    kept, made, around, in_it = [], [], [], {}
+    """Return what is retained and garbage, by the analysis and then by the collector."""
+    kept, made, external, in_it = [], [], [], {}
     for make in graphs.MAKERS.values():
         make(None, None)
     gc.freeze()  # or each search goes through all that the tests have imported
@@ -529,15 +529,20 @@ def run(steps):
     for is_inside, step, *which in steps:
         before, number = ours(), len(made)
         with inside(window if is_inside else None):
-            graphs.take(step, *which, made, kept)
+            graphs.run_step(step, *which, made, kept)
         if is_inside:
-            around += made[number:]
+            external += made[number:]
             in_it |= {id: name for id, name in ours().items() if id not in before}
     window.close()
     made.clear()
-    retained, dead, _ = settle(window, around)
+    retained, garbage, _ = analyse(window, external)
     gc.collect()
     alive = ours()
     gc.unfreeze()
     left = Counter(in_it[id] for id in in_it if id in alive)
-    return graphs.told(retained), graphs.told(dead), left, Counter(in_it.values()) - left
+    return (
+        graphs.objects_of_graphs(retained),
+        graphs.objects_of_graphs(garbage),
+        left,
+        Counter(in_it.values()) - left,
+    )
