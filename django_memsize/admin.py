@@ -1,4 +1,4 @@
-"""Read-only pages: the reports, and one report laid out for reading."""
+"""The admin's pages of reports: a list, and a page for each report. All are read-only."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from django.utils.timezone import is_aware, localtime
 from . import conf
 from .formatting import human_duration, human_size, signed_size
 from .models import Report
+from .screens import figures
 from .screens.pages import ReportPage, title
 
 if TYPE_CHECKING:
@@ -33,14 +34,14 @@ else:
     _Admin = admin.ModelAdmin
     _Paginator = Paginator
 
-COUNTED: Final = 10_000
-"""Reports are counted, and pages offered, up to here: a full count reads the whole table."""
+COUNT_LIMIT: Final = 10_000
+"""Reports are counted, and pages offered, up to this number: a full count reads the whole table."""
 
-LISTED: Final = 100_000
-"""The list is of this many of the newest reports: most ways to filter and sort read them all."""
+LIST_LIMIT: Final = 100_000
+"""The list has this many of the newest reports: most filters and orders read all of them."""
 
-RECENT: Final = 1_000
-"""A filter offers the values met among this many of the newest reports, for the same reason."""
+FILTER_LIMIT: Final = 1_000
+"""A filter offers the values of this many of the newest reports, for the same reason."""
 
 _STYLES: Final = forms.Media(css={"all": ["django_memsize/report.css"]})
 
@@ -64,31 +65,31 @@ _LOOKUPS: Final = frozenset(
         "started_at__year",
     }
 )
-"""What a URL may filter by. Others, a regular expression say, can make a database fail."""
+"""Lookups allowed in a URL. Others, such as a regular expression, can make a database fail."""
 
 
 class BoundedPaginator(_Paginator):
-    """Counts to ``COUNTED`` and no further."""
+    """Counts up to ``COUNT_LIMIT`` reports."""
 
     object_list: QuerySet[Report]
 
     @cached_property
     def count(self) -> int:
-        """How many reports can be paged through."""
-        return min(self._found, COUNTED)
+        """The number of reports on all pages together."""
+        return min(self._found, COUNT_LIMIT)
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are more."""
-        return self._found > COUNTED
+        """Whether more reports match than ``COUNT_LIMIT``."""
+        return self._found > COUNT_LIMIT
 
     @cached_property
     def _found(self) -> int:
-        return self.object_list.order_by()[: COUNTED + 1].count()
+        return self.object_list.order_by()[: COUNT_LIMIT + 1].count()
 
 
 class RecentValuesFilter(admin.AllValuesFieldListFilter):
-    """Offers the values that a field has among the newest reports."""
+    """Offers the values of a field in the newest reports, and the one that is selected."""
 
     def __init__(
         self,
@@ -100,27 +101,27 @@ class RecentValuesFilter(admin.AllValuesFieldListFilter):
         field_path: str,
     ) -> None:
         super().__init__(field, request, params, model, model_admin, field_path)
-        newest = model_admin.get_queryset(request).order_by("-pk")[:RECENT]
+        newest = model_admin.get_queryset(request).order_by("-pk")[:FILTER_LIMIT]
         values = set(newest.values_list(field.name, flat=True))
         self.lookup_choices = sorted(values.union(self.lookup_val or ()) - {""})  # type: ignore[assignment]
 
     def has_output(self) -> bool:
-        """Tell whether there is something to choose."""
+        """Return whether there is a choice."""
         return len(self.lookup_choices) > 1 or self.lookup_val is not None
 
 
 class AloneFilter(admin.SimpleListFilter):
-    """Sets apart what ran alone: there a census is exact as well."""
+    """Separates the reports of requests that ran alone: for these a census is exact, too."""
 
-    title = "in_flight"
+    title = figures.IN_FLIGHT.name
     parameter_name = "alone"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Offer both sides."""
-        return [("yes", "Ran alone"), ("no", "Ran beside others")]
+        """Return the two choices."""
+        return [("yes", "Ran alone"), ("no", "Ran with others")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the side asked for; both for a value that is none."""
+        """Return the reports selected; all of them for an unknown value."""
         if self.value() == "yes":
             return queryset.filter(in_flight=0)
         if self.value() == "no":
@@ -129,10 +130,10 @@ class AloneFilter(admin.SimpleListFilter):
 
 
 class ReportChangeList(ChangeList):
-    """Reads no tables of types, and refuses numbers and dates that no database can hold."""
+    """Reads no documents, and rejects numbers and dates that a database cannot hold."""
 
     def get_queryset(self, *args: Any, **options: Any) -> QuerySet[Any]:
-        """Return the reports asked for among the newest, without their documents."""
+        """Return the selected reports among the newest, without their documents."""
         try:
             found = super().get_queryset(*args, **options)
         except (OverflowError, ValueError) as error:
@@ -140,47 +141,47 @@ class ReportChangeList(ChangeList):
         return found.filter(pk__gt=self._last_unlisted).defer("document")
 
     def get_results(self, request: HttpRequest) -> None:
-        """Read one page."""
+        """Read one page. The date hierarchy is left out where it would be slow or fail."""
         try:
             super().get_results(request)
         except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
         database = connections[self.queryset.db]
         if not self.is_counted_whole or not database.features.has_zoneinfo_database:
-            # Its months and days come from reading the date of every report, in local time: a
-            # MariaDB without its tables of time zones would fail.
+            # It reads the date of each report in local time, which fails on a MariaDB without
+            # time zone tables.
             self.date_hierarchy = None
 
     @property
     def is_counted_whole(self) -> bool:
-        """Whether ``result_count`` is the number of all that were asked for."""
+        """Whether ``result_count`` is the number of all reports that match."""
         return not self.paginator.is_cut
 
     @cached_property
     def is_listed_whole(self) -> bool:
-        """Whether there are no older reports than those that can be asked for."""
+        """Whether the list has the oldest report."""
         return not self.root_queryset.filter(pk__lte=self._last_unlisted).exists()
 
     @cached_property
     def _last_unlisted(self) -> int:
         newest = self.root_queryset.order_by("-pk").values_list("pk", flat=True).first()
-        return (newest or 0) - LISTED
+        return (newest or 0) - LIST_LIMIT
 
 
 @admin.register(Report)
 class ReportAdmin(_Admin):
-    """Lists reports and shows one; nothing can be added or changed."""
+    """Lists reports and shows one. Nothing can be added or changed."""
 
     list_display = (
         "route_and_method",
-        "when",
+        "started_text",
         "peak",
         "retained",
         "garbage",
-        "rows_loaded",
-        "took",
-        "ran_beside",
-        "is_first_request",
+        "rows_text",
+        "duration_text",
+        "in_flight_text",
+        "first_request_text",
         "instrument",
     )
     list_filter = (
@@ -206,104 +207,108 @@ class ReportAdmin(_Admin):
 
     @property
     def media(self) -> forms.Media:
-        """Our style beside the admin's own."""
+        """The style sheet of these pages, in addition to the admin's."""
         return super().media + _STYLES
 
     @admin.display(description="Route", ordering="route")
     def route_and_method(self, report: Report) -> str:
-        """Return what was measured."""
+        """Return the method and the route."""
         return title(report, _ROUTE_SHOWN)
 
-    @admin.display(description="When", ordering="started_at")
-    def when(self, report: Report) -> str:
-        """Return its beginning, to the second."""
-        began = report.started_at
-        return f"{localtime(began) if is_aware(began) else began:%Y-%m-%d %H:%M:%S}"
+    @admin.display(description="Started", ordering="started_at")
+    def started_text(self, report: Report) -> str:
+        """Return the start in local time, to the second."""
+        start = report.started_at
+        return f"{localtime(start) if is_aware(start) else start:%Y-%m-%d %H:%M:%S}"
 
     @admin.display(
-        description="Peak",
+        description=figures.PEAK.heading,
         ordering=Coalesce("peak_bytes", "largest_evaluation_bytes", Value(0)),
     )
     def peak(self, report: Report) -> str | None:
-        """Return the most that was alive at once, or where a census counted the largest load."""
+        """Return the peak; of a report without one, the size of the largest evaluation."""
         if report.peak_bytes is not None:
             return human_size(report.peak_bytes)
         size = report.largest_evaluation_bytes
-        return None if size is None else f"{human_size(size)} load"
+        return None if size is None else f"{human_size(size)} evaluation"
 
     @admin.display(
-        description="Retained", ordering=Coalesce("retained_bytes", "net_bytes", Value(0))
+        description=figures.RETAINED.heading,
+        ordering=Coalesce("retained_bytes", "net_bytes", Value(0)),
     )
     def retained(self, report: Report) -> str | None:
-        """Return what is retained, or where a census counted what there was more of: the net."""
+        """Return the retained bytes; of a report without them, the net."""
         if report.retained_bytes is not None:
             return human_size(report.retained_bytes)
-        return None if report.net_bytes is None else f"{signed_size(report.net_bytes)} net"
+        size = report.net_bytes
+        return None if size is None else f"{signed_size(size)} {figures.NET.name}"
 
-    @admin.display(description="Garbage", ordering=Coalesce("garbage_bytes", Value(0)))
+    @admin.display(
+        description=figures.GARBAGE.heading, ordering=Coalesce("garbage_bytes", Value(0))
+    )
     def garbage(self, report: Report) -> str | None:
-        """Return what waits for Python's collector."""
+        """Return the bytes of garbage."""
         return None if report.garbage_bytes is None else human_size(report.garbage_bytes)
 
-    @admin.display(description="Rows", ordering="rows")
-    def rows_loaded(self, report: Report) -> str:
-        """Return how many rows came from the database."""
+    @admin.display(description=figures.ROWS.heading, ordering="rows")
+    def rows_text(self, report: Report) -> str:
+        """Return the number of rows."""
         return f"{report.rows:,}"
 
-    @admin.display(description="Duration", ordering="duration")
-    def took(self, report: Report) -> str:
-        """Return how long it took."""
+    @admin.display(description=figures.DURATION.heading, ordering="duration")
+    def duration_text(self, report: Report) -> str:
+        """Return the duration."""
         return human_duration(report.duration)
 
-    @admin.display(description="Over\N{SOFT HYPHEN}lapping", ordering="in_flight")
-    def ran_beside(self, report: Report) -> str | None:
-        """Return how many other requests were under way."""
+    @admin.display(description=figures.IN_FLIGHT.heading, ordering="in_flight")
+    def in_flight_text(self, report: Report) -> str | None:
+        """Return the number of other requests in flight; None for none."""
         return f"{report.in_flight:,}" if report.in_flight else None
 
-    @admin.display(description="First request", ordering="first_request")
-    def is_first_request(self, report: Report) -> str | None:
-        """Say so if it was the first of its route in its process."""
+    @admin.display(description=figures.FIRST_REQUEST.heading, ordering="first_request")
+    def first_request_text(self, report: Report) -> str | None:
+        """Return a word if the request was the first of its route in its process."""
         return "first" if report.first_request else None
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Reports come from measuring only."""
+        """Return False: only a measurement makes a report."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Report | None = None) -> bool:
-        """Reports stay as they were measured."""
+        """Return False: a report stays as it was measured."""
         return False
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Allow what the pages link to."""
+        """Return whether a page links to this lookup."""
         return lookup in _LOOKUPS and "\0" not in value
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
-        """Return the reports, from the database that has them."""
+        """Return the reports of the database that ``MEMSIZE`` names."""
         config = conf.active()
         return super().get_queryset(request).using(config.database if config else None)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Search for no more text than a route can have: each word is a condition."""
+        """Search for at most the length of a route, because each word is a condition."""
         return super().get_search_results(request, queryset, search_term[:255])
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        """Return the list that reads no tables of types."""
+        """Return the class of the list, which reads no documents."""
         return ReportChangeList
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the list under its own title: there is nothing to select for changing."""
+        """Show the list with its own title, because no report can be changed."""
         return super().changelist_view(request, {"title": "Memory reports"} | (extra_context or {}))
 
     def response_action(
         self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **options: Any
     ) -> HttpResponse | None:
-        """Run an action on reports; ids that cannot be are a bad request."""
+        """Run an action. A value that is no id makes a bad request."""
         ids = request.POST.getlist(ACTION_CHECKBOX_NAME)
-        if not all(re.fullmatch("[0-9]{1,18}", one) for one in ids):
+        if not all(re.fullmatch("[0-9]{1,18}", each) for each in ids):
             raise BadRequest("Not the id of a report.")
         return super().response_action(request, queryset, *args, **options)
 
@@ -316,7 +321,7 @@ class ReportAdmin(_Admin):
         form_url: str = "",
         obj: Report | None = None,
     ) -> HttpResponse:
-        """Show one report."""
+        """Show the page of one report."""
         if obj is not None:
             route = urlencode({"route": obj.route})
             name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"

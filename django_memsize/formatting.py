@@ -1,4 +1,4 @@
-"""Units and columns: how numbers and rows become text. Knows nothing of what they mean."""
+"""Sizes, durations, numbers and tables as text."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ _UNITS = ("B", "KB", "MB", "GB", "TB", "PB", "EB")
 
 
 def aligned_size(size: float) -> str:
-    """Return bytes as ten right-aligned characters or more: ``"    48     B"``, ``" 289.69 KB"``.
+    """Return bytes, right-aligned in ten characters: ``"  48     B"``, ``" 289.69 KB"``.
 
-    1 KB is 1,024 bytes. Wider only for numbers that do not fit.
+    1 KB is 1,024 bytes. A number that does not fit makes the text longer.
     """
     number, unit = _scaled(size)
     return f"{number:4.0f}     B" if unit == "B" else f"{number:7.2f} {unit}"
 
 
 def human_size(size: float) -> str:
-    """Return bytes as a sentence has them: ``"48 B"``, ``"289.7 KB"``, ``"-4.1 MB"``."""
+    """Return bytes for use in a sentence: ``"48 B"``, ``"289.7 KB"``, ``"-4.1 MB"``."""
     number, unit = _scaled(size)
     return f"{number:.0f} B" if unit == "B" else f"{number:,.1f} {unit}"
 
 
 def signed_size(size: float) -> str:
-    """Return bytes as a change has them: ``"+289.7 KB"``, ``"-4.1 MB"``, ``"0 B"``."""
+    """Return a change in bytes: ``"+289.7 KB"``, ``"-4.1 MB"``, ``"0 B"``."""
     return ("+" if size > 0 else "") + human_size(size)
 
 
 def human_duration(seconds: float) -> str:
-    """Return seconds as ``"12.3 ms"`` below one second and ``"1.23 s"`` from there."""
+    """Return seconds as ``"12.3 ms"`` below one second, and as ``"1.23 s"`` otherwise."""
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
 def counted(number: int, noun: str) -> str:
-    """Return ``"1 row"``, ``"3,090 rows"``. Nouns that do not take an ``s`` are not for here."""
+    """Return ``"1 row"`` or ``"3,090 rows"``. The plural of the noun must end in ``s``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def plain(text: str, longest: int) -> str:
-    """Return the text fit to store and to print, cut to ``longest`` characters.
+    """Return the text safe to store and to print, cut to ``longest`` characters.
 
-    Control characters, the marks that turn the direction of text, and halves of characters become
+    A control character, a mark that changes the direction of text, or a lone surrogate becomes
     ``\N{REPLACEMENT CHARACTER}``.
     """
     cut = text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
@@ -49,10 +49,10 @@ def plain(text: str, longest: int) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the rows under their header, right-aligned, without a newline at the end.
+    """Return the rows below their header, right-aligned, without a newline at the end.
 
-    One blank stands around the widest cell of each column, ``|`` between columns, and a rule of
-    ``=`` under the header.
+    ``|`` separates columns, a line of ``=`` the header from the rows. A column is two characters
+    wider than its widest cell.
     """
     lines = [tuple(header), *map(tuple, rows)]
     widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
@@ -63,8 +63,14 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown, without a newline at the end. A cell must not contain ``|``."""
+    rule = ["---"] * len(header)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
 def type_table(rows: Iterable[tuple[str, int, int]]) -> str:
-    """Return rows of (type name, number of objects, bytes) as the table of types."""
+    """Return rows of (type name, number of objects, bytes) as a table, as pympler prints it."""
     cells = ((name, str(count), aligned_size(size)) for name, count, size in rows)
     return table(("types", "# objects", "total size"), cells)
 

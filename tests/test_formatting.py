@@ -68,3 +68,9 @@ def test_long_text_is_cut_to_the_length_asked_for():
 
 def test_letters_of_any_script_stay():
     assert formatting.plain("Überweisung 口座", 100) == "Überweisung 口座"
+
+
+def test_a_table_in_markdown():
+    assert formatting.markdown_table(("a", "b"), [("1", "2"), ("3", "4")]) == (
+        "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
+    )

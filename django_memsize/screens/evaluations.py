@@ -1,0 +1,168 @@
+"""The figures of an evaluation, each declared once, and evaluations as lines of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..formatting import counted, human_duration, human_size, markdown_table
+from ..reports.findings import RetainedAt, findings
+from ..values import Amount, Evaluation, Summary
+from .figure import Instrument
+from .figures import ALLOCATED, DURATION, PEAK, REACHABLE, RETAINED
+from .phrases import evaluation_phrase, related_phrase
+
+_NOT_MEASURED: Final = "not measured"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationFigure:
+    """One figure of an evaluation, which is a column of the table of evaluations.
+
+    ``value`` returns the number, or None if it is not known, which a cell shows as ``unknown``.
+    ``combined`` combines the known numbers of several evaluations of the same statement.
+    """
+
+    name: str
+    value: Callable[[Evaluation], Any]
+    meaning: str
+    shown_by: Instrument
+    text: Callable[[Any], str] = human_size
+    combined: Callable[[Iterable[Any]], Any] = sum
+    unknown: str = "\N{EN DASH}"
+
+    @property
+    def heading(self) -> str:
+        """The name as the heading of a column."""
+        return self.name[:1].upper() + self.name[1:]
+
+    def cell(self, evaluations: Sequence[Evaluation]) -> str:
+        """Return the figure of several evaluations of the same statement.
+
+        If it is known of only some of them, the text says of how many.
+        """
+        values = [self.value(evaluation) for evaluation in evaluations]
+        known = [value for value in values if value is not None]
+        if not known:
+            return self.unknown
+        text = self.text(self.combined(known))
+        if len(known) == len(values):
+            return text
+        return f"{text} ({len(known):,} of {len(values):,} measured)"
+
+
+def _bytes(amount: Amount | None) -> int | None:
+    return None if amount is None else amount.bytes
+
+
+FIGURES: Final = (
+    EvaluationFigure(
+        name=ALLOCATED.name,
+        value=lambda evaluation: _bytes(evaluation.allocated),
+        meaning=ALLOCATED.meaning.format(thing="evaluation"),
+        shown_by=Instrument.METER,
+    ),
+    EvaluationFigure(
+        name=PEAK.name,
+        value=lambda evaluation: _bytes(evaluation.peak),
+        meaning=PEAK.meaning.format(thing="evaluation"),
+        shown_by=Instrument.METER,
+        combined=max,
+    ),
+    EvaluationFigure(
+        name="alive at the end",
+        value=lambda evaluation: evaluation.size_at_end,
+        meaning="memory alive when the evaluation ended. A census gives the change of the heap",
+        shown_by=Instrument.METER | Instrument.CENSUS,
+        unknown=_NOT_MEASURED,
+    ),
+    EvaluationFigure(
+        name=RETAINED.name,
+        value=lambda evaluation: _bytes(evaluation.retained),
+        meaning=REACHABLE.format(thing="request"),
+        shown_by=Instrument.METER,
+    ),
+    EvaluationFigure(
+        name=DURATION.name,
+        value=lambda evaluation: evaluation.duration,
+        meaning=DURATION.meaning.format(thing="evaluation"),
+        shown_by=Instrument.ANY,
+        text=human_duration,
+    ),
+)
+"""The figures of an evaluation that are columns, in their order. Duration is the last."""
+
+_DESCRIPTION: Final = (
+    ("rows", "loaded from the database"),
+    (
+        "kind",
+        (
+            "what the rows became: `instances`, `values`, `values_list`, `raw`. Or why Django "
+            "itself loaded them: `prefetch`, `lazy` (a relation that was not loaded before), "
+            "`deferred` fields, `refresh` (`refresh_from_db()`), `update` (keys that `update()` "
+            "selects first), `delete` (objects deleted by cascade). `dates()` is a `values_list`"
+        ),
+    ),
+    ("instances", "built, by model. `select_related()` builds several for one row"),
+    (
+        "call site",
+        (
+            "the first frame outside Django and installed packages. While a template is rendered, "
+            "its line as well: `bank/list.html:12, rendered by bank/views.py:24`"
+        ),
+    ),
+    (
+        "SQL",
+        (
+            "the statement with placeholders. A loop over one statement at one call site is one "
+            "evaluation with its sums, `\N{MULTIPLICATION SIGN}300`"
+        ),
+    ),
+)
+"""(name, meaning in Markdown) of what describes an evaluation in addition to its figures."""
+
+
+def shown_figures(instrument: Instrument) -> list[EvaluationFigure]:
+    """Return the figures of an evaluation that a report of this instrument has."""
+    return [figure for figure in FIGURES if instrument & figure.shown_by]
+
+
+def evaluation_lines(summary: Summary, others: Sequence[RetainedAt] = ()) -> list[str]:
+    """Return a line for each evaluation, and below it a line for each of its findings.
+
+    ``others`` is what other requests of the route retain, as ``findings()`` takes it.
+    """
+    instrument = Instrument.of(summary)
+    lines = []
+    found_in_each = findings(summary, others)
+    for evaluation, found in zip(summary.evaluations, found_in_each, strict=True):
+        lines.append("  " * evaluation.depth + _line(evaluation, instrument))
+        indent = "  " * (evaluation.depth + 1)
+        lines += [f"{indent}{finding.label} {finding.sentence}" for finding in found]
+    if summary.evaluations_omitted:
+        lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
+    return lines
+
+
+def readme_table() -> str:
+    """Return the figures of an evaluation as a table in Markdown."""
+    rows = [*_DESCRIPTION, *((figure.name, figure.meaning) for figure in FIGURES)]
+    return markdown_table(("figure of an evaluation", "meaning"), rows)
+
+
+def _line(evaluation: Evaluation, instrument: Instrument) -> str:
+    function = evaluation.site.function if evaluation.site else ""
+    inside = f" in {function}" if function else ""
+    related = related_phrase(evaluation)
+    built = f", {related}" if related else ""
+    *sizes, duration = shown_figures(instrument)
+    texts = [
+        f"{figure.text(value)} {figure.name}"
+        for figure in sizes
+        if (value := figure.value(evaluation)) is not None
+    ]
+    if sizes and not texts:
+        texts = [_NOT_MEASURED]
+    texts.append(duration.text(duration.value(evaluation)))
+    return f"{evaluation_phrase(evaluation)}{inside}{built}: {', '.join(texts)}"

@@ -1,0 +1,162 @@
+"""What a reader should know about the figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..formatting import counted
+from ..reports import thresholds
+from ..values import Diff, Summary
+from .figure import Instrument
+from .phrases import is_notable, thing
+
+_COLLECTED_NOTED: Final = 100
+"""A census is noted as blurred if Python's collector freed more objects than this meanwhile."""
+
+_BUFFERS: Final = "(buffers)"
+_FREE_LISTS: Final = "(free lists)"
+
+
+def notes(summary: Summary) -> list[str]:
+    """Return what limits the figures of this report, the most serious first."""
+    notes_by_instrument = {
+        Instrument.METER: _meter_notes,
+        Instrument.CENSUS: _census_notes,
+        Instrument.COUNTED: _counted_notes,
+    }
+    return list(notes_by_instrument[Instrument.of(summary)](summary))
+
+
+def explanations(summary: Summary) -> list[str]:
+    """Return what the words of a metered report mean, if this report has them."""
+    return list(_explanations(summary)) if summary.is_metered else []
+
+
+def _meter_notes(summary: Summary) -> Iterator[str]:
+    if summary.incomplete:
+        yield (
+            "Incomplete: the meter's hooks on Python's allocators were removed before the "
+            f"{thing(summary)} ended, as tracemalloc and memray do when they stop. The retained "
+            "bytes are not known, and the peak may have been higher."
+        )
+    yield from _first_request_note(summary)
+    yield from _code_note(summary)
+    yield from _without_types_note(summary)
+
+
+def _census_notes(summary: Summary) -> Iterator[str]:
+    if summary.incomplete:
+        yield "Incomplete: the measurement was cut short, and its figures are too low."
+    if summary.in_flight:
+        yield (
+            f"{counted(summary.in_flight, 'other request')} ran at the same time. A census counts "
+            "the whole process, so part of these figures may belong to them. Only the figures of "
+            "requests that ran alone are exact."
+        )
+    if summary.net is not None and not summary.net.comparable:
+        yield "gc.freeze() or gc.unfreeze() ran meanwhile: the net figures are not comparable."
+    yield from _first_request_note(summary)
+    if summary.collected_objects > _COLLECTED_NOTED:
+        yield (
+            f"Python's collector ran meanwhile and freed {summary.collected_objects:,} objects. "
+            "Some of them may be garbage of earlier requests. The net is lower by their bytes, and "
+            "can be negative although the request retained memory."
+        )
+    yield from _code_note(summary)
+    if summary.kind == "request":
+        yield (
+            "The net is measured after the last byte of the response. Rows alive then have one of "
+            "three reasons. The response still holds them, and is freed right after. Or they are "
+            "garbage in a cycle (rendering a template creates one). Or the program retains them: "
+            "only this is growth. A census cannot distinguish the three. If the net stays high, "
+            "call gc.collect() and use memsize.Tracker(Model)."
+        )
+    yield from _without_types_note(summary)
+    if any(evaluation.streamed for evaluation in summary.evaluations):
+        yield (
+            "An evaluation by iterator() has no table by type: a census cannot distinguish its "
+            "rows from the work of the code that consumes them."
+        )
+
+
+def _counted_notes(summary: Summary) -> Iterator[str]:
+    yield (
+        "This request was counted, not metered: its rows and RSS are known, its bytes are not. The "
+        "report was stored because the request loaded more rows, or the process grew more, than in "
+        "any request of this route in the hour before. To measure the bytes, make the request "
+        "again with memprofile run, or raise SAMPLE_RATE."
+    )
+    if summary.in_flight:
+        yield (
+            f"{counted(summary.in_flight, 'other request')} ran at the same time, and the process "
+            "may have grown by their memory. The rows are this request's own."
+        )
+    yield from _first_request_note(summary)
+
+
+def _first_request_note(summary: Summary) -> Iterator[str]:
+    if summary.first_request:
+        yield (
+            f"The first {thing(summary)} of its kind in this process: it fills caches, and most of "
+            "its growth belongs to them."
+        )
+
+
+def _code_note(summary: Summary) -> Iterator[str]:
+    if summary.kind == "code":
+        yield (
+            "The value of the last expression is still referenced at the end, and counts as growth."
+        )
+
+
+def _without_types_note(summary: Summary) -> Iterator[str]:
+    if summary.evaluations_without_types:
+        yield (
+            f"No table by type for {counted(summary.evaluations_without_types, 'evaluation')}: "
+            "measuring it would have exceeded MAX_OVERHEAD."
+        )
+
+
+def _explanations(summary: Summary) -> Iterator[str]:
+    what = thing(summary)
+    if is_notable(summary, summary.retained) and summary.kind != "code":
+        yield (
+            f"Retained: an object outside this {what} refers to this memory, such as a list or a "
+            "cache of the program. With DEBUG, so does the connection's log of queries, which the "
+            "next request empties. A cache is filled once. Memory that grows with each request is "
+            "a leak."
+        )
+    garbage = summary.garbage
+    if garbage is not None and garbage.bytes >= thresholds.counts_as_nothing("request"):
+        yield (
+            "Garbage: objects that refer to each other in a cycle (rendering a template creates "
+            "one), and that Python's collector frees later. Garbage is no leak, but the garbage of "
+            f"one {what} adds to that of the next until the collector runs."
+        )
+    names = _type_names(summary)
+    if _BUFFERS in names:
+        yield (
+            f"{_BUFFERS}: memory that no object of this {what} owns. It belongs to C code, or to "
+            "an older object, such as a list that grows. It counts as retained."
+        )
+    if _FREE_LISTS in names:
+        yield (
+            f"{_FREE_LISTS}: freed objects of a few types that Python keeps for the next objects "
+            "of these types. They are no growth."
+        )
+
+
+def _type_names(summary: Summary) -> set[str]:
+    return {name for table in _types_of(summary) for name in table}
+
+
+def _types_of(summary: Summary) -> Iterator[Diff]:
+    for amount in (summary.retained, summary.garbage, summary.free_lists):
+        if amount is not None:
+            yield amount.types
+    for evaluation in summary.evaluations:
+        if evaluation.diff is not None:
+            yield evaluation.diff
+    if summary.near_peak is not None:
+        yield summary.near_peak.diff

@@ -1,0 +1,63 @@
+"""The tables by type of a report: title, caption, and which of them are shown at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..formatting import human_size
+from ..reports import thresholds
+from ..values import Amount, Diff, NearPeak, Summary
+from .figures import FREE_LISTS, GARBAGE, NET, REACHABLE, RETAINED
+from .phrases import is_notable, thing
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table by type. The terminal leaves a folded table out; a page shows it on demand.
+
+    The numbers of a table that ``is_change`` have a sign.
+    """
+
+    title: str
+    caption: str
+    types: Diff
+    folded_as: str = ""
+    is_change: bool = False
+
+
+def tables(summary: Summary) -> list[Table]:
+    """Return the tables of a report that have rows, in the order in which they are shown."""
+    return [table for table in _tables(summary) if table.types.rows(1)]
+
+
+def _tables(summary: Summary) -> Iterator[Table]:
+    if summary.near_peak is not None:
+        yield _near_peak(summary, summary.near_peak)
+    if summary.retained is not None:
+        meaning = REACHABLE.format(thing=thing(summary))
+        is_folded = not is_notable(summary, summary.retained)
+        yield _of_amount(RETAINED.heading, meaning, summary.retained, is_folded)
+    if summary.garbage is not None:
+        is_folded = summary.garbage.bytes < thresholds.counts_as_nothing("request")
+        yield _of_amount(GARBAGE.heading, GARBAGE.meaning, summary.garbage, is_folded)
+    if summary.free_lists is not None:
+        yield _of_amount(FREE_LISTS.heading, FREE_LISTS.meaning, summary.free_lists, True)
+    if summary.net is not None:
+        caption = NET.meaning.format(thing=thing(summary))
+        yield Table(NET.heading, caption, summary.net, is_change=True)
+
+
+def _near_peak(summary: Summary, moment: NearPeak) -> Table:
+    place = f" at {moment.site}" if moment.site else ""
+    size = human_size(moment.diff.total.size)
+    caption = (
+        f"{size} of this {thing(summary)} alive near its peak, after loading "
+        f"{moment.rows:,} {moment.model}{place}"
+    )
+    return Table("Near the peak", caption, moment.diff)
+
+
+def _of_amount(title: str, meaning: str, amount: Amount, is_folded: bool) -> Table:
+    size = human_size(amount.bytes)
+    return Table(title, f"{size}, {meaning}", amount.types, f"{size} by type" if is_folded else "")

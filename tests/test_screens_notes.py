@@ -1,0 +1,74 @@
+import dataclasses
+
+import pytest
+
+from django_memsize.screens import notes
+from django_memsize.values import Diff
+from tests.summaries import (
+    ACCOUNTS,
+    CENSUS,
+    METERED,
+    amount,
+    census,
+    counted,
+    diff,
+    metered,
+    retaining,
+)
+
+
+def test_a_census_of_a_block_that_ran_alone_has_no_notes():
+    assert notes.notes(census(kind="block")) == []
+
+
+def test_a_metered_report_has_no_notes_on_what_does_not_blur_it():
+    quiet = retaining(100, in_flight=3, collected_objects=9000)
+
+    assert notes.notes(quiet) == notes.explanations(quiet) == []
+
+
+INCOMPARABLE = Diff({}, {}, comparable=False)
+STREAMED = dataclasses.replace(ACCOUNTS, streamed=True, diff=None)
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("Incomplete: ", census(incomplete=True)),
+        ("2 other requests ran at the same time. A census", census(in_flight=2)),
+        ("1 other request ran at the same time. A census", census(in_flight=1)),
+        ("gc.freeze()", census(net=INCOMPARABLE)),
+        ("The first request of its kind", census(first_request=True)),
+        ("after the last byte", CENSUS),
+        ("No table by type for 3 evaluations", census(evaluations_without_types=3)),
+        ("freed 5,000 objects", census(collected_objects=5000)),
+        ("value of the last expression", census(kind="code")),
+        ("iterator()", census(evaluations=(STREAMED,))),
+        ("as tracemalloc and memray do", metered(incomplete=True)),
+        ("The first request of its kind", metered(first_request=True)),
+        ("value of the last expression", metered(kind="code")),
+        ("No table by type for 2 evaluations", metered(evaluations_without_types=2)),
+        ("counted, not metered", counted()),
+        ("1 other request ran at the same time, and", counted(in_flight=1)),
+        ("The first request of its kind", counted(first_request=True)),
+    ],
+)
+def test_each_limit_of_a_figure_has_a_note(text, summary):
+    assert [note for note in notes.notes(summary) if text in note]
+
+
+@pytest.mark.parametrize(
+    ("text", "summary"),
+    [
+        ("Retained: an object outside this request", retaining(20_000)),
+        ("Garbage: objects that refer to each other", METERED),
+        ("(buffers): ", metered(retained=amount(100, diff(100, "(buffers)", 1)))),
+        ("(free lists): ", metered(free_lists=amount(100, diff(100, "(free lists)", 1)))),
+    ],
+)
+def test_a_word_is_explained_where_the_report_has_it(text, summary):
+    assert [each for each in notes.explanations(summary) if each.startswith(text)]
+
+
+def test_the_words_of_the_meter_are_not_explained_in_other_reports():
+    assert notes.explanations(CENSUS) == notes.explanations(counted()) == []
