@@ -278,5 +278,5 @@ def _explained(figure: Figure) -> str:
 
 
 def _filled(text: str, summary: Summary) -> str:
-    nothing = f"{thresholds.counts_as_nothing(summary.kind) // 1024:,} KB"
+    nothing = f"{thresholds.nothing_for(summary.kind) // 1024:,} KB"
     return text.format(thing=thing(summary), nothing=nothing)

@@ -11,9 +11,6 @@ from ..values import Diff, Summary
 from .figure import Instrument
 from .phrases import is_notable, thing
 
-_COLLECTED_NOTED: Final = 100
-"""A census is noted as blurred if Python's collector freed more objects than this meanwhile."""
-
 _BUFFERS: Final = "(buffers)"
 _FREE_LISTS: Final = "(free lists)"
 
@@ -57,7 +54,7 @@ def _census_notes(summary: Summary) -> Iterator[str]:
     if summary.net is not None and not summary.net.comparable:
         yield "gc.freeze() or gc.unfreeze() ran meanwhile: the net figures are not comparable."
     yield from _first_request_note(summary)
-    if summary.collected_objects > _COLLECTED_NOTED:
+    if summary.collected_objects > thresholds.COLLECTED:
         yield (
             f"Python's collector ran meanwhile and freed {summary.collected_objects:,} objects. "
             "Some of them may be garbage of earlier requests. The net is lower by their bytes, and "
@@ -128,7 +125,7 @@ def _explanations(summary: Summary) -> Iterator[str]:
             "a leak."
         )
     garbage = summary.garbage
-    if garbage is not None and garbage.bytes >= thresholds.counts_as_nothing("request"):
+    if garbage is not None and garbage.bytes >= thresholds.NOTHING_FOR_A_REQUEST:
         yield (
             "Garbage: objects that refer to each other in a cycle (rendering a template creates "
             "one), and that Python's collector frees later. Garbage is no leak, but the garbage of "

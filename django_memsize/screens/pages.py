@@ -153,6 +153,7 @@ class TableSection:
 class ReportPage:
     """All that the page of a report shows."""
 
+    facts: list[str]
     sentence: str
     figures: list[ShownFigure]
     notes: list[str]
@@ -169,6 +170,7 @@ class ReportPage:
         instrument = Instrument.of(summary)
         omitted = summary.evaluations_omitted
         return cls(
+            facts=_facts(summary),
             sentence=sentence(summary),
             figures=shown_figures(summary),
             notes=notes(summary),
@@ -188,6 +190,18 @@ class ReportPage:
     def is_wide(self) -> bool:
         """Whether the table of evaluations has too many columns for a narrow window."""
         return len(self.headings) > len(("Alive at the end", "Duration"))
+
+
+def _facts(summary: Summary) -> list[str]:
+    """Return what identifies a report beside its route and its time."""
+    facts = (
+        ("status", summary.status),
+        ("release", summary.release),
+        ("host", summary.host),
+        ("process", summary.pid),
+        ("thread", summary.thread),
+    )
+    return [f"{name} {value}" for name, value in facts if value]
 
 
 def _evaluation_rows(

@@ -8,9 +8,6 @@ from ..formatting import counted, human_size, signed_size
 from ..reports import thresholds
 from ..values import Amount, Evaluation, Summary
 
-_MOST_OF_THE_PEAK: Final = 0.75
-"""An evaluation whose own peak is at least this share of the report's peak caused that peak."""
-
 _HOW: Final = {
     "instances": "",
     "prefetch": " by prefetch_related()",
@@ -31,7 +28,7 @@ def thing(summary: Summary) -> str:
 
 def is_notable(summary: Summary, amount: Amount | None) -> bool:
     """Return whether an amount is known and counts as something in a report of this kind."""
-    return amount is not None and amount.bytes >= thresholds.counts_as_nothing(summary.kind)
+    return amount is not None and amount.bytes >= thresholds.nothing_for(summary.kind)
 
 
 def sentence(summary: Summary) -> str:
@@ -83,7 +80,7 @@ def _peak(summary: Summary, peak: Amount) -> str:
         return f"{size}, no rows loaded"
     phrase = f"{evaluation_phrase(largest)}{_other_rows(summary, largest)}"
     own_peak = largest.size_at_peak
-    if own_peak is None or own_peak >= _MOST_OF_THE_PEAK * peak.bytes:
+    if own_peak is None or own_peak >= thresholds.MOST * peak.bytes:
         return f"{size} loading {phrase}"
     return f"{size}; loading {phrase} had a peak of {human_size(own_peak)}"
 
@@ -94,7 +91,7 @@ def _remainder(summary: Summary) -> str:
     is_retained = is_notable(summary, summary.retained)
     retained = human_size(summary.retained.bytes) if is_retained else "nothing"
     garbage = summary.garbage
-    if garbage is None or garbage.bytes < thresholds.counts_as_nothing("request"):
+    if garbage is None or garbage.bytes < thresholds.NOTHING_FOR_A_REQUEST:
         return f"{retained} retained"
     size = human_size(garbage.bytes)
     return f"{size} of garbage, waiting for Python's collector; {retained} retained"
@@ -140,7 +137,7 @@ def _heap_change(summary: Summary) -> str:
         return "the change of the heap is not known"
     change = summary.net.total.size
     during = f"during the {thing(summary)}"
-    if abs(change) < thresholds.counts_as_nothing("request"):
+    if abs(change) < thresholds.NOTHING_FOR_A_REQUEST:
         return f"the heap did not grow {during} (net {signed_size(change)})"
     verb = "grew" if change > 0 else "shrank"
     return f"the heap {verb} by {human_size(abs(change))} {during}"

@@ -39,7 +39,7 @@ def _tables(summary: Summary) -> Iterator[Table]:
         is_folded = not is_notable(summary, summary.retained)
         yield _of_amount(RETAINED.heading, meaning, summary.retained, is_folded)
     if summary.garbage is not None:
-        is_folded = summary.garbage.bytes < thresholds.counts_as_nothing("request")
+        is_folded = summary.garbage.bytes < thresholds.NOTHING_FOR_A_REQUEST
         yield _of_amount(GARBAGE.heading, GARBAGE.meaning, summary.garbage, is_folded)
     if summary.free_lists is not None:
         yield _of_amount(FREE_LISTS.heading, FREE_LISTS.meaning, summary.free_lists, True)
