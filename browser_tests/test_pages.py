@@ -1,5 +1,6 @@
-"""The pages of the admin as a person sees them. Needs Chromium and its driver."""
+"""The pages of the admin in a browser. Needs Chromium and its driver."""
 
+import dataclasses
 import shutil
 
 import pytest
@@ -8,9 +9,16 @@ from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.test import Client
 from selenium import webdriver
 
-from django_memsize.models import Report
-from django_memsize.reports import serialization
-from django_memsize.values import CallSite, Diff, Evaluation, NearPeak, TypeTotal
+from django_memsize.reports.build import report_of
+from django_memsize.values import (
+    Amount,
+    CallSite,
+    Diff,
+    Evaluation,
+    NearPeak,
+    Summary,
+    TypeTotal,
+)
 
 WIDE, NARROW = 1400, 400
 
@@ -49,62 +57,68 @@ def server(transactional_db):
     Server.tearDownClass()
 
 
-@pytest.fixture(params=["census", "meter"])
+SITE = CallSite("bank/views.py", 41, "accounts")
+NAME = "bank.models.a_module_with_a_long_name.Model"
+TYPES = Diff.of(
+    (
+        *((f"{NAME}{number}", TypeTotal(3090, 300_000 // number)) for number in range(1, 30)),
+        ("decreased", TypeTotal(-5, -250_000)),
+    ),
+    others=12,
+    other=TypeTotal(40, 4000),
+)
+AMOUNT = Amount(50_000, 3_000_000, TYPES)
+EVALUATION = Evaluation(
+    "bank.Account",
+    "instances",
+    3090,
+    0.03,
+    site=SITE,
+    sql="SELECT " + ", ".join(f'"bank_account"."column_{number}"' for number in range(20)),
+    database="default",
+    diff=TYPES,
+)
+CENSUS = Summary(
+    kind="request",
+    name="/accounts/<int:pk>/",
+    method="GET",
+    status=200,
+    duration=0.1,
+    engine="python",
+    instrument="census",
+    net=TYPES,
+    rss_before=10**8,
+    rss_after=10**8 + 10**6,
+    rows=9270,
+    in_flight=2,
+    evaluations=tuple(dataclasses.replace(EVALUATION, depth=depth) for depth in range(3)),
+    evaluations_omitted=3,
+    evaluations_without_types=4,
+)
+_AMOUNTS = dict.fromkeys(("allocated", "peak", "alive", "retained"), AMOUNT)
+METERED = dataclasses.replace(
+    CENSUS,
+    instrument="meter",
+    net=None,
+    garbage=AMOUNT,
+    free_lists=AMOUNT,
+    near_peak=NearPeak(TYPES, "bank.Account", 3090, SITE),
+    evaluations=tuple(dataclasses.replace(each, **_AMOUNTS) for each in CENSUS.evaluations),
+    **_AMOUNTS,
+)
+COUNTED = dataclasses.replace(
+    CENSUS,
+    instrument="counted",
+    net=None,
+    evaluations=(dataclasses.replace(EVALUATION, diff=None, times=300),),
+)
+
+
+@pytest.fixture(params=[CENSUS, METERED, COUNTED], ids=lambda summary: summary.instrument)
 def report(request, transactional_db):
-    name = "bank.models.a_module_with_a_long_name.Model"
-    rows = [(f"{name}{number}", TypeTotal(3090, 300_000 // number)) for number in range(1, 30)]
-    types = Diff.of(
-        (*rows, ("gone", TypeTotal(-5, -500))),
-        others=12,
-        other=TypeTotal(40, 4000),
-    )
-    metered = request.param == "meter"
-    measures = (
-        ("allocated", "peak", "alive", "retained", "garbage", "free_lists") if metered else ()
-    )
-    columns = {f"{name}_{unit}": 3_000_000 for name in measures for unit in ("bytes", "blocks")}
-    site = CallSite("bank/views.py", 41, "accounts")
-    moment = NearPeak("bank.Account", 3090, site, types)
-    left = {"garbage": types, "free_lists": types, "moment": moment}
-    loadings = [
-        Evaluation(
-            "bank.Account",
-            "instances",
-            3090,
-            0.03,
-            site,
-            sql="SELECT " + ", ".join(f'"bank_account"."column_{n}"' for n in range(20)),
-            database="default",
-            depth=depth,
-            types=types,
-            **dict.fromkeys(
-                ("allocated", "peak", "alive", "retained") if metered else (), 3_000_000
-            ),
-        )
-        for depth in range(3)
-    ]
-    return Report.objects.create(
-        kind="request",
-        route="/accounts/<int:pk>/",
-        method="GET",
-        status=200,
-        started_at="2026-01-01T00:00:00Z",
-        duration=0.1,
-        engine="python",
-        instrument=request.param,
-        net_bytes=3_000_000,
-        net_objects=3090,
-        rss_before=10**8,
-        rss_after=10**8 + 10**6,
-        rows=9270,
-        in_flight=2,
-        largest_evaluation_bytes=3_000_000,
-        types=serialization.tables_document(types, **left)
-        if metered
-        else serialization.types_document(types),
-        **columns,
-        evaluations=serialization.loadings_document(loadings, omitted=3, unmeasured=4),
-    )
+    report = report_of(request.param)
+    report.save()
+    return report
 
 
 @pytest.fixture
@@ -136,7 +150,7 @@ PATHS = ["/admin/django_memsize/report/", "/admin/django_memsize/report/{pk}/cha
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("scheme", ["counted", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_page_fits_its_window_and_reports_no_error(opened, report, path, width, scheme):
     page = opened(path.format(pk=report.pk), width, scheme)
 
@@ -145,7 +159,7 @@ def test_a_page_fits_its_window_and_reports_no_error(opened, report, path, width
     assert [line for line in page.get_log("browser") if "favicon" not in line["message"]] == []
 
 
-@pytest.mark.parametrize("scheme", ["counted", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_what_is_behind_it(opened, report, scheme):
     page = opened(PATHS[1].format(pk=report.pk), WIDE, scheme)
 
@@ -156,11 +170,12 @@ def test_text_stands_out_from_what_is_behind_it(opened, report, scheme):
 
 
 def test_nothing_is_hidden_from_who_has_no_javascript(opened, report):
-    page = opened(PATHS[1].format(pk=report.pk), WIDE, "counted")
+    page = opened(PATHS[1].format(pk=report.pk), WIDE, "light")
     text = page.find_element("tag name", "main").text
 
-    for part in ("3,090 bank.Account at bank/views.py:41", "other requests", "other types)"):
+    for part in ("3,090 bank.Account", "bank/views.py:41", "other requests"):
         assert part in text
+    assert ("(27 other types)" in text) is (report.instrument != "counted")
 
 
 # The contrast of each piece of text in the main part with the first opaque background behind it,

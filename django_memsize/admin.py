@@ -182,7 +182,7 @@ class ReportAdmin(_Admin):
         "duration_text",
         "in_flight_text",
         "first_request_text",
-        "instrument",
+        "instrument_text",
     )
     list_filter = (
         "started_at",
@@ -230,7 +230,7 @@ class ReportAdmin(_Admin):
         if report.peak_bytes is not None:
             return human_size(report.peak_bytes)
         size = report.largest_evaluation_bytes
-        return None if size is None else f"{human_size(size)} evaluation"
+        return None if size is None else f"{_unbroken(human_size(size))} evaluation"
 
     @admin.display(
         description=figures.RETAINED.heading,
@@ -241,7 +241,7 @@ class ReportAdmin(_Admin):
         if report.retained_bytes is not None:
             return human_size(report.retained_bytes)
         size = report.net_bytes
-        return None if size is None else f"{signed_size(size)} {figures.NET.name}"
+        return None if size is None else f"{_unbroken(signed_size(size))} {figures.NET.name}"
 
     @admin.display(
         description=figures.GARBAGE.heading, ordering=Coalesce("garbage_bytes", Value(0))
@@ -269,6 +269,11 @@ class ReportAdmin(_Admin):
     def first_request_text(self, report: Report) -> str | None:
         """Return a word if the request was the first of its route in its process."""
         return "first" if report.first_request else None
+
+    @admin.display(description="Instru\N{SOFT HYPHEN}ment", ordering="instrument")
+    def instrument_text(self, report: Report) -> str:
+        """Return the instrument."""
+        return report.instrument
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: only a measurement makes a report."""
@@ -334,3 +339,8 @@ class ReportAdmin(_Admin):
                 "media": _STYLES,
             }
         return super().render_change_form(request, context, add, change, form_url, obj)
+
+
+def _unbroken(text: str) -> str:
+    """Return the text with spaces at which a line is not broken."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")

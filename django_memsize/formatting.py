@@ -38,6 +38,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def capitalized(text: str) -> str:
+    """Return the text with its first letter as a capital, and all others as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def plain(text: str, longest: int) -> str:
     """Return the text safe to store and to print, cut to ``longest`` characters.
 

@@ -297,7 +297,10 @@ def test_routes_are_found_by_a_part(admin_client):
         ({"instrument": "meter"}, {"instrument": "meter"}),
         ({"release": "2.0"}, {"release": "2.0"}),
         ({"route": "/found/"}, {}),
-        ({"started_at__year": "2019"}, {"started_at": datetime(2019, 5, 5, tzinfo=UTC).timestamp()}),
+        (
+            {"started_at__year": "2019"},
+            {"started_at": datetime(2019, 5, 5, tzinfo=UTC).timestamp()},
+        ),
     ],
 )
 def test_the_list_can_be_narrowed(admin_client, query, values):
@@ -553,9 +556,9 @@ def test_the_page_leads_to_the_other_reports_of_its_route(admin_client):
 
 
 def test_the_page_of_a_meter_begins_with_peak_and_retained_bytes(admin_client, metered):
-    assert ("Peak 4.1 MB loading 3,090 app.Account at app/views.py:41; 2.4 MB retained.") in text_of(
-        admin_client.get(page_of(metered))
-    )
+    text = text_of(admin_client.get(page_of(metered)))
+
+    assert "Peak 4.1 MB loading 3,090 app.Account at app/views.py:41; 2.4 MB retained." in text
 
 
 def test_an_evaluation_of_a_meter_has_its_figures_and_findings(admin_client, metered):
@@ -660,9 +663,7 @@ def test_the_page_of_a_meter_has_a_table_for_all_that_remains(admin_client, mete
     assert "What the words mean Retained: an object outside this request refers to this" in text
 
 
-def test_the_table_near_the_peak_is_open_and_no_evaluation_repeats_it(
-    admin_client, metered
-):
+def test_the_table_near_the_peak_is_open_and_no_evaluation_repeats_it(admin_client, metered):
     response = admin_client.get(page_of(metered))
 
     assert "<details open>" not in response.content.decode()
@@ -812,7 +813,8 @@ def test_an_id_that_is_none_leads_nowhere(admin_client, report, place):
         "q=" + "a+" * 3000, "q=%22", "q=%ED%A0%80", "q=" + "a" * 100_000, "nonsense=1",
         "rows__gt=" + "9" * 40, "route__regex=(", "rows__in=" + "9" * 40, "id__in=abc",
         "document__name=1", "kind__exact=nonsense", "kind__exact=%00", "method=%00", "method=",
-        "method=" + "x" * 10_000, "method__isnull=1", "first_request__exact=maybe", "first_request__exact=2",
+        "method=" + "x" * 10_000, "method__isnull=1", "first_request__exact=maybe",
+        "first_request__exact=2",
         "alone=maybe", "engine=%3Cscript%3E", "release=%27", "started_at__year=abc",
         "started_at__year=0", "started_at__year=1", "started_at__year=9999",
         "started_at__year=99999", "started_at__year=9999&started_at__month=12",

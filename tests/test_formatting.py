@@ -70,6 +70,11 @@ def test_letters_of_any_script_stay():
     assert formatting.plain("Überweisung 口座", 100) == "Überweisung 口座"
 
 
+def test_only_the_first_letter_becomes_a_capital():
+    assert formatting.capitalized("outside Python") == "Outside Python"
+    assert formatting.capitalized("") == ""
+
+
 def test_a_table_in_markdown():
     assert formatting.markdown_table(("a", "b"), [("1", "2"), ("3", "4")]) == (
         "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"

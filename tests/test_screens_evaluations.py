@@ -102,10 +102,3 @@ def test_a_cell_says_of_how_many_evaluations_it_is():
 )
 def test_columns_follow_the_instrument(instrument, headings):
     assert [figure.heading for figure in evaluations.shown_figures(instrument)] == headings
-
-
-def test_the_readme_has_each_figure_of_an_evaluation():
-    table = evaluations.readme_table()
-
-    assert all(f"\n| {figure.name} | " in table for figure in evaluations.FIGURES)
-    assert all(line.count("|") == 3 for line in table.splitlines())

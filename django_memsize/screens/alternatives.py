@@ -14,8 +14,8 @@ from .figures import PEAK, RETAINED, ROWS
 _INSTANCES: Final = "instances"
 
 _NOTHING: Final = 4 * 1024
-"""Fewer bytes that a stream retains count as nothing: building and sending a statement adds names of
-methods to Python's caches."""
+"""Fewer bytes that a stream retains count as nothing: a statement adds names of methods to Python's
+caches."""
 
 
 def sentence(found: Alternatives) -> str:

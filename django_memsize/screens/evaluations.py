@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..formatting import counted, human_duration, human_size, markdown_table
+from ..formatting import capitalized, counted, human_duration, human_size
 from ..reports.findings import RetainedAt, findings
 from ..values import Amount, Evaluation, Summary
 from .figure import Instrument
-from .figures import ALLOCATED, DURATION, PEAK, REACHABLE, RETAINED
+from .figures import ALLOCATED, DURATION, PEAK, RETAINED
 from .phrases import evaluation_phrase, related_phrase
 
 _NOT_MEASURED: Final = "not measured"
@@ -26,7 +26,6 @@ class EvaluationFigure:
 
     name: str
     value: Callable[[Evaluation], Any]
-    meaning: str
     shown_by: Instrument
     text: Callable[[Any], str] = human_size
     combined: Callable[[Iterable[Any]], Any] = sum
@@ -35,7 +34,7 @@ class EvaluationFigure:
     @property
     def heading(self) -> str:
         """The name as the heading of a column."""
-        return self.name[:1].upper() + self.name[1:]
+        return capitalized(self.name)
 
     def cell(self, evaluations: Sequence[Evaluation]) -> str:
         """Return the figure of several evaluations of the same statement.
@@ -60,67 +59,33 @@ FIGURES: Final = (
     EvaluationFigure(
         name=ALLOCATED.name,
         value=lambda evaluation: _bytes(evaluation.allocated),
-        meaning=ALLOCATED.meaning.format(thing="evaluation"),
         shown_by=Instrument.METER,
     ),
     EvaluationFigure(
         name=PEAK.name,
         value=lambda evaluation: _bytes(evaluation.peak),
-        meaning=PEAK.meaning.format(thing="evaluation"),
         shown_by=Instrument.METER,
         combined=max,
     ),
     EvaluationFigure(
         name="alive at the end",
         value=lambda evaluation: evaluation.size_at_end,
-        meaning="memory alive when the evaluation ended. A census gives the change of the heap",
         shown_by=Instrument.METER | Instrument.CENSUS,
         unknown=_NOT_MEASURED,
     ),
     EvaluationFigure(
         name=RETAINED.name,
         value=lambda evaluation: _bytes(evaluation.retained),
-        meaning=REACHABLE.format(thing="request"),
         shown_by=Instrument.METER,
     ),
     EvaluationFigure(
         name=DURATION.name,
         value=lambda evaluation: evaluation.duration,
-        meaning=DURATION.meaning.format(thing="evaluation"),
         shown_by=Instrument.ANY,
         text=human_duration,
     ),
 )
 """The figures of an evaluation that are columns, in their order. Duration is the last."""
-
-_DESCRIPTION: Final = (
-    ("rows", "loaded from the database"),
-    (
-        "kind",
-        (
-            "what the rows became: `instances`, `values`, `values_list`, `raw`. Or why Django "
-            "itself loaded them: `prefetch`, `lazy` (a relation that was not loaded before), "
-            "`deferred` fields, `refresh` (`refresh_from_db()`), `update` (keys that `update()` "
-            "selects first), `delete` (objects deleted by cascade). `dates()` is a `values_list`"
-        ),
-    ),
-    ("instances", "built, by model. `select_related()` builds several for one row"),
-    (
-        "call site",
-        (
-            "the first frame outside Django and installed packages. While a template is rendered, "
-            "its line as well: `bank/list.html:12, rendered by bank/views.py:24`"
-        ),
-    ),
-    (
-        "SQL",
-        (
-            "the statement with placeholders. A loop over one statement at one call site is one "
-            "evaluation with its sums, `\N{MULTIPLICATION SIGN}300`"
-        ),
-    ),
-)
-"""(name, meaning in Markdown) of what describes an evaluation in addition to its figures."""
 
 
 def shown_figures(instrument: Instrument) -> list[EvaluationFigure]:
@@ -143,12 +108,6 @@ def evaluation_lines(summary: Summary, others: Sequence[RetainedAt] = ()) -> lis
     if summary.evaluations_omitted:
         lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
     return lines
-
-
-def readme_table() -> str:
-    """Return the figures of an evaluation as a table in Markdown."""
-    rows = [*_DESCRIPTION, *((figure.name, figure.meaning) for figure in FIGURES)]
-    return markdown_table(("figure of an evaluation", "meaning"), rows)
 
 
 def _line(evaluation: Evaluation, instrument: Instrument) -> str:

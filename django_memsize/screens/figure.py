@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any, Final
 
-from ..formatting import counted, human_duration, human_size, signed_size
+from ..formatting import capitalized, counted, human_duration, human_size, signed_size
 from ..values import Amount, Diff, Summary
 
 UNKNOWN: Final = "-"
@@ -80,7 +80,7 @@ class Figure:
     @property
     def heading(self) -> str:
         """The name as the heading of a column: ``"Free lists"``."""
-        return self.name[:1].upper() + self.name[1:]
+        return capitalized(self.name)
 
     def value_of(self, summary: Summary) -> Any:
         """Return the value in a report; None if it is not known."""

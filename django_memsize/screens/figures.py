@@ -168,7 +168,7 @@ RSS_CHANGE: Final = Figure(
     name="RSS change",
     value="rss_change",
     unit=CHANGE_IN_BYTES,
-    meaning="change of RSS from start to end; other requests contribute to it",
+    meaning="from start to end of the {thing}; other requests contribute to it",
 )
 OUTSIDE_PYTHON: Final = Figure(
     name="outside Python",

@@ -8,7 +8,7 @@ from itertools import chain, groupby
 from typing import Any, Final
 
 from .. import formatting
-from ..formatting import counted, human_size, signed_size
+from ..formatting import capitalized, counted, human_size, signed_size
 from ..models import Report
 from ..reports.findings import Finding, RetainedAt, findings
 from ..values import Diff, Evaluation, Summary, TypeTotal
@@ -146,7 +146,7 @@ class TableSection:
     def of(cls, table: Table) -> TableSection:
         """Return the section of a table."""
         types = TypeTable.of(table.types, table.is_change)
-        return cls(table.title, table.caption, types, table.folded_as)
+        return cls(table.title, capitalized(table.caption), types, table.folded_as)
 
 
 @dataclass(frozen=True, slots=True)
