@@ -13,7 +13,7 @@
 
 /* Some objects are immortal (PEP 683), and interpreters with a GIL of their own share no others
    (PEP 684). Before, any interpreter could free a text that another one had allocated. */
-#define CPYTHON_IS_IMMORTAL_KNOWN (PY_VERSION_HEX >= 0x030C0000)
+#define CPYTHON_HAS_IMMORTALS (PY_VERSION_HEX >= 0x030C0000)
 #define CPYTHON_SHARES_OBJECTS (PY_VERSION_HEX < 0x030C0000)
 
 /* Modules/gcmodule.c, Python/gc.c: there is PyUnstable_GC_VisitObjects(). Before, only
@@ -124,7 +124,7 @@ cpython_headers_fit(const uintptr_t *object, Py_ssize_t header_bytes)
 static inline bool
 cpython_is_immortal(PyObject *object)
 {
-    return CPYTHON_IS_IMMORTAL_KNOWN && Py_REFCNT(object) > CPYTHON_IMMORTAL;
+    return CPYTHON_HAS_IMMORTALS && Py_REFCNT(object) > CPYTHON_IMMORTAL;
 }
 
 /* What the first word of a block says, if an object begins there. */

@@ -4,6 +4,7 @@
 #include "census/census.h"
 #include "census/names.h"
 #include "census/roots.h"
+#include "census/sizes.h"
 #include "census/sizing.h"
 #include "meter/stream.h"
 #include "window.h"
@@ -12,7 +13,8 @@
 static int
 prepare_census(PyObject *module)
 {
-    if (names_prepare() < 0 || anatomy_prepare() < 0 || roots_prepare() < 0) {
+    if (names_prepare() < 0 || anatomy_prepare() < 0 || sizes_prepare() < 0 || roots_prepare() < 0)
+    {
         return -1;
     }
     int are_proven = cpython_prove_values();

@@ -42,7 +42,7 @@ typedef struct {
     allocation *items;
     size_t count;
     type_table types;
-    uintptr_t lowest, extent;  /* of all blocks: most words point outside it */
+    uintptr_t lowest, extent;  /* of all blocks: most pointers lead elsewhere */
     allocation_index buffers;  /* by block: what may be a buffer */
     allocation_index objects;  /* by object: what is, or was taken for, an object */
     bool has_contents_to_find; /* a block may hold the characters of a text or a bytearray */

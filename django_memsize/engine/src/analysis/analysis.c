@@ -8,7 +8,7 @@
 #include "meter/lookup.h"
 #include "meter/meter.h"
 
-/* The number of tables. The first one is of what is in use, or is retained; the last one of what is
+/* The number of tables. The first table has what is in use, or retained, and the last one what is
    on free lists. */
 enum { TABLES_OF_ALIVE = 2, TABLES_OF_RETAINED = 3 };
 

@@ -56,7 +56,7 @@ classes_update(void)
         release_classes(&updated);
         return -1;
     }
-    /* First replaced, then released: that may free classes, and run code. */
+    /* Release the replaced table last, because that may run code. */
     hashtable replaced = classes;
     classes = updated;
     release_classes(&replaced);

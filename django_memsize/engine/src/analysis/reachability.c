@@ -4,7 +4,7 @@
 #include "array.h"
 #include "census/tally.h"
 
-/* What is read first of most objects lies in so many bytes around them. */
+/* The first reads of most objects are between these offsets. */
 #define HEAD_FROM (-32)
 #define HEAD_TO 16
 

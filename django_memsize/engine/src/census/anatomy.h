@@ -1,11 +1,12 @@
-/* The size of the instances of a type, and how to find what they refer to, without running any of
-   the type's Python code: from C slots, and from the namespaces of its method resolution order. */
+/* A type, without running any of its Python code: how to find the size of its instances, and what
+   they refer to. From C slots, and from the namespaces of the method resolution order. */
 #ifndef MEMSIZE_ANATOMY_H
 #define MEMSIZE_ANATOMY_H
 
 #include "cpython.h"
 
-/* How the size of an instance is found. All but the last two kinds add to a fixed part. */
+/* How the size of an instance is found. The first three kinds add to the basic size of the type,
+   the others replace it. The bytes of headers come on top of either. */
 typedef enum {
     SIZE_FIXED,
     SIZE_OF_ITEMS,
@@ -35,7 +36,6 @@ typedef enum {
 typedef struct {
     size_rule size : 8;
     shape_rule shape : 8;
-    bool is_collectable; /* instances have the collector's header (static types have not) */
     bool is_class;       /* instances are types */
     bool is_method;      /* instances are bound to an object */
     bool is_padded;      /* instances, items included, take whole words */
@@ -47,8 +47,8 @@ typedef struct {
     PyObject *asked;     /* a borrowed __sizeof__, for SIZE_ASKED */
 } anatomy;
 
-/* Look up what this file needs of the standard library, and which ints CPython caches. Call once,
- * at import. -1 with an exception. */
+/* Look up what this file needs of the standard library. Call once, at import. -1 with an
+   exception. */
 int anatomy_prepare(void);
 
 /* Describe a type. -1 with an exception (MemoryError). */
@@ -64,28 +64,14 @@ bool anatomy_may_own(PyTypeObject *type);
    other object. Its tp_traverse, if any, does not show it. */
 PyObject *anatomy_timezone(const anatomy *kind, PyObject *measured);
 
+/* The bytes of a datetime or a time, which ends with its time zone if it has one. */
+Py_ssize_t anatomy_datetime_bytes(const anatomy *kind, PyObject *measured);
+
 /* The bytes of an instance of exactly this type without its optional members; 0 if it has none. */
 Py_ssize_t anatomy_least_bytes(PyTypeObject *type);
 
 /* Whether a deep size stops at instances of the type: modules, classes, functions, code and frames
    belong to the program, not to its data. */
 bool anatomy_stops(PyTypeObject *type);
-
-/* The same as anatomy_bytes(), for any object. */
-Py_ssize_t anatomy_bytes_of_any(const anatomy *kind, PyObject *measured);
-
-/* The bytes of an object, headers and its own buffers included. -1 with an exception
-   (MemoryError). */
-MEMSIZE_INLINE Py_ssize_t
-anatomy_bytes(const anatomy *kind, PyObject *measured)
-{
-    if (kind->is_fixed) {
-        return kind->fixed;
-    }
-    if (kind->size == SIZE_OF_TEXT && PyUnicode_IS_COMPACT_ASCII(measured)) {
-        return (Py_ssize_t)sizeof(PyASCIIObject) + PyUnicode_GET_LENGTH(measured) + 1;
-    }
-    return anatomy_bytes_of_any(kind, measured);
-}
 
 #endif

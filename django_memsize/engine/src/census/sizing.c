@@ -1,5 +1,6 @@
 #include "census/sizing.h"
 
+#include "census/sizes.h"
 #include "census/walk.h"
 #include "collector.h"
 
@@ -8,7 +9,7 @@ static Py_ssize_t
 flat_size(PyObject *measured)
 {
     anatomy kind;
-    return anatomy_of(Py_TYPE(measured), &kind) < 0 ? -1 : anatomy_bytes(&kind, measured);
+    return anatomy_of(Py_TYPE(measured), &kind) < 0 ? -1 : sizes_bytes(&kind, measured);
 }
 
 /* Add the bytes of an object at which a deep size stops, because it was passed itself. -1 with an

@@ -1,5 +1,7 @@
 #include "census/walk.h"
 
+#include "census/sizes.h"
+
 /* With this many pending objects, they are followed before more are visited: a container of
    millions of containers must not need an array of millions. */
 #define MOST_PENDING 512
@@ -147,7 +149,7 @@ size_unsized(walk *pass)
     while (pass->unsized.count) {
         PyObject *measured = pass->unsized.items[--pass->unsized.count];
         tally_row *row = tally_row_of(&pass->counts, Py_TYPE(measured));
-        Py_ssize_t bytes = row ? anatomy_bytes(&row->kind, measured) : -1;
+        Py_ssize_t bytes = row ? sizes_bytes(&row->kind, measured) : -1;
         if (bytes < 0) {
             return -1;
         }
@@ -241,7 +243,7 @@ count_exceptional(walk *pass, PyObject *counted, tally_row *row, tally_row **cou
         }
     }
     else {
-        bytes = anatomy_bytes(&row->kind, counted);
+        bytes = sizes_bytes(&row->kind, counted);
         if (bytes < 0) {
             return -1;
         }
@@ -265,7 +267,7 @@ count(walk *pass, PyObject *counted, tally_row **counted_in)
     if (MEMSIZE_UNLIKELY(row->is_exceptional)) {
         return count_exceptional(pass, counted, row, counted_in);
     }
-    Py_ssize_t bytes = anatomy_bytes(&row->kind, counted);
+    Py_ssize_t bytes = sizes_bytes(&row->kind, counted);
     if (MEMSIZE_UNLIKELY(bytes < 0)) {
         return -1;
     }

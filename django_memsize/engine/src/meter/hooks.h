@@ -25,8 +25,8 @@ bool hooks_work(void);
    came from a free list. */
 size_t hooks_lookups(void);
 
-/* Whether a block as large as a class was allocated since the last call, or no hooks were
-   installed meanwhile: there may be new classes. */
+/* Whether there may be new classes: since the last call, a block as large as a class was allocated,
+   or the hooks were installed. */
 bool hooks_saw_class(void);
 
 #endif

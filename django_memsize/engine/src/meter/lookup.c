@@ -148,7 +148,7 @@ lookup_suspect(uintptr_t address)
     lookup.thread = NO_THREAD;
 }
 
-/* Whether the window is still the one of a thread, though a block was suspected. */
+/* Whether the suspect was a false alarm: the cached window is still the one of a thread. */
 static bool
 is_suspect_cleared(const PyThreadState *thread)
 {

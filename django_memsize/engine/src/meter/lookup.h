@@ -16,7 +16,8 @@ extern struct lookup_state {
     size_t values_bytes;
 } lookup;
 
-/* Find out how contexts work here. Call once there is the ContextVar. -1 with an exception. */
+/* Measure the values of a context, and prove that each context has another version. Call once there
+   is the ContextVar. -1 with an exception. */
 int lookup_prepare(void);
 
 /* Make the innermost open window of the thread's context the current one, and return it; NULL if
@@ -35,8 +36,8 @@ void lookup_reset(void);
 void lookup_pause(void);
 void lookup_resume(void);
 
-/* Tell that a block of ``values_bytes`` was allocated: the variable may have another value from now
-   on. */
+/* A block of ``values_bytes`` was allocated at an address: check at the next allocation whether the
+   ContextVar has another value. */
 void lookup_suspect(uintptr_t address);
 
 /* One window in place of another, in one thread and one context, as long as the ContextVar has the
