@@ -780,7 +780,7 @@ def test_the_functions_of_ours_are_found():
         "values.TypeTotal.__init__",
         "values.Snapshot.__sub__",
         "conf.active",
-        "orm.patches._begun",
+        "orm.evaluations._open",
         "measuring.evaluation_log.EvaluationSpan.close",
         "engine.twin.census",
     }
