@@ -77,14 +77,14 @@ def find_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
         elif type(role) is dict:
             if is_inside and code.co_name in role:
                 kind = role[code.co_name]
-        elif role is _PROGRAM or (role is _TEXT and is_program_text(frame)):
+        elif _is_program(role, frame):
             return _call_site(frame, template, template_line), kind
         elif role is _BOUNDARY:
             break
         elif role is _THREAD:
             if code is THREAD_HANDLER:
                 for outer in reversed(awaiting_frames(frame)):
-                    if _is_program(outer):
+                    if _is_program(_roles[outer.f_code.co_filename], outer):
                         return _call_site(outer, template, template_line), kind
         elif role is _TEMPLATE:
             rendered = None if is_program_template else rendered_line(frame)
@@ -98,8 +98,7 @@ def find_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
     return CallSite("", 0, "", template, template_line) if template else None, kind
 
 
-def _is_program(frame: FrameType) -> bool:
-    role = _roles[frame.f_code.co_filename]
+def _is_program(role: Any, frame: FrameType) -> bool:
     return role is _PROGRAM or (role is _TEXT and is_program_text(frame))
 
 

@@ -1,0 +1,60 @@
+"""The line of the template that made the ORM load rows."""
+
+from django import forms
+from django.template import Context, Engine, engines
+
+from django_memsize.measuring.spans import in_span
+from tests.app.models import Author, Book
+from tests.books import line_of
+
+pytest_plugins = ["tests.orm_fixtures"]
+
+
+def test_the_call_site_in_a_template_without_a_name_is_the_line_that_renders_it(books, recording):
+    source = "{% for book in books %}{{ book.author.name }}{% endfor %}"
+    template = engines["django"].from_string(source)
+
+    with in_span(recording):
+        template.render({"books": Book.objects.all()})
+
+    assert [(one.model, one.times) for one in recording.evaluations] == [
+        ("app.Book", 1),
+        ("app.Author", 6),
+    ]
+    rendering = 'template.render({"books": Book.objects.all()})'
+    assert {line_of(one) for one in recording.evaluations} == {rendering}
+
+
+PAGES = {
+    "outer.html": "<h1>Books</h1>\n{% for book in books %}\n{% include 'inner.html' %}{% endfor %}",
+    "inner.html": "<p>\n\n{{ book.title }} by {{ book.author.name }}</p>",
+}
+
+
+def test_the_call_site_in_a_template_is_the_line_of_the_innermost_node(books, recording):
+    loader = ("django.template.loaders.locmem.Loader", PAGES)
+    template = Engine(loaders=[loader]).get_template("outer.html")
+
+    with in_span(recording):
+        template.render(Context({"books": Book.objects.all()}))
+
+    whole, lazy = (one.site for one in recording.evaluations)
+    assert (whole.template, whole.template_line) == ("outer.html", 2)
+    assert (lazy.template, lazy.template_line) == ("inner.html", 3)
+    assert str(lazy) == f"inner.html:3, rendered by tests/test_orm_templates.py:{lazy.line}"
+
+
+def test_a_template_of_the_programs_own_goes_before_one_of_a_library(books, recording):
+    class Choice(forms.Form):
+        author = forms.ModelChoiceField(Author.objects.all())
+
+    pages = {"form.html": "<form>\n{{ form }}</form>"}
+    loader = ("django.template.loaders.locmem.Loader", pages)
+
+    with in_span(recording):
+        Engine(loaders=[loader]).get_template("form.html").render(Context({"form": Choice()}))
+        str(Choice())
+
+    of_page, of_django = (one.site for one in recording.evaluations)
+    assert (of_page.template, of_page.template_line) == ("form.html", 2)
+    assert of_django.template.startswith("django/forms/")
