@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from django_memsize.measuring import source_files
 from django_memsize.measuring.spans import in_span
 from django_memsize.orm import call_sites
 from tests.app.models import Book
@@ -193,3 +194,14 @@ def test_the_call_site_in_a_generated_method_is_the_line_that_calls_the_method(b
 
     (evaluation,) = recording.evaluations
     assert line_of(evaluation) == "Shelf()"
+
+
+@pytest.mark.parametrize(
+    "file", ["middleware.py", "commands/run.py", "management/commands/memprofile.py"]
+)
+def test_the_search_ends_where_a_measured_request_or_command_begins(books, recording, file):
+    with in_span(recording):
+        exec(compile("list(Book.objects.all())", source_files.PACKAGE + file, "exec"))
+
+    (evaluation,) = recording.evaluations
+    assert evaluation.site is None

@@ -1,4 +1,4 @@
-"""Every way in which Django's ORM loads rows, and what the recording says of it."""
+"""Every way in which Django's ORM loads rows, with the evaluations that a recording lists."""
 
 import asyncio
 import copy
@@ -63,7 +63,7 @@ with isolate_apps("tests.app"):
 
 
 class Loaded(NamedTuple):
-    """An evaluation, with those inside it in the order in which they began."""
+    """An evaluation, with the evaluations inside it in the order in which they began."""
 
     kind: str
     model: str
@@ -76,7 +76,7 @@ class Loaded(NamedTuple):
 
 
 def of_instances(kind):
-    """Return how to say that rows become instances, each with the related ones that it brings."""
+    """Return a function that makes evaluations whose rows are instances, some with related ones."""
 
     def loaded(model, rows, *inside, related=None, **others):
         made = Counter({model: rows}) + Counter(related)
@@ -86,7 +86,7 @@ def of_instances(kind):
 
 
 def of_rows(kind):
-    """Return how to say that rows stay rows."""
+    """Return a function that makes evaluations whose rows are not instances."""
     return lambda model, rows, **others: Loaded(kind, model, rows, {}, [], **others)
 
 
@@ -97,22 +97,22 @@ values, values_list, deferred_values, update_keys = map(
     of_rows, ["values", "values_list", "deferred", "update"]
 )
 
-# Where constraints are checked at once, keys are set to NULL before what they refer to is deleted.
+# Where constraints are checked at once, foreign keys are set to NULL before the target is deleted.
 DELETIONS = 5 if connection.features.can_defer_constraint_checks else 6
 
 WAYS = []
 
 
 def way(*loaded, others=0, makes=None, by_django=False):
-    """Say what a way of loading rows loads, in the order in which the loadings begin.
+    """Declare the evaluations of a way of loading rows, in the order in which they begin.
 
-    ``others`` is how many statements it runs that load no rows, ``makes`` which instances are made
-    that no loading hands out. ``by_django``: no line of the program asks for the rows.
+    ``others`` is the number of statements that load no rows. ``makes`` are instances by model that
+    no evaluation counts. ``by_django``: no line of the program is on the stack.
     """
 
     def add(function):
-        sites = {None if by_django else function.__name__} if loaded else set()
-        expected = (function, list(loaded), others, makes or {}, sites)
+        functions = {None if by_django else function.__name__} if loaded else set()
+        expected = (function, list(loaded), others, makes or {}, functions)
         WAYS.append(pytest.param(*expected, id=function.__name__))
         return function
 
@@ -459,7 +459,7 @@ def first_of_values(world):
     assert Book.objects.order_by("title").values("title").first() == {"title": "Alpha"}
 
 
-# Questions that load no rows
+# Statements that load no rows
 
 
 @way(others=1)
@@ -487,7 +487,7 @@ def explain(world):
     Book.objects.all().explain()
 
 
-# Fields that come later
+# Deferred fields
 
 
 @way(instances("app.Book", 4), deferred("app.Book", 1))
@@ -710,7 +710,7 @@ def foreign_key_set_by_its_key(world):
     assert Book(author_id=world.ann.pk).author == world.ann
 
 
-# Prefetching: each related queryset is a loading inside the first
+# Prefetching: the evaluation of each related queryset is inside the first
 
 
 @way(instances("app.Author", 0))
@@ -1226,7 +1226,7 @@ async def async_for_over_a_many_to_many(world):
 
 
 @way(instances("app.Book", 8, times=2), instances("app.Author", 2))
-async def loadings_of_several_tasks(world):
+async def evaluations_of_several_tasks(world):
     async def alist(rows):
         return [row async for row in rows]
 
@@ -1282,8 +1282,8 @@ if django.VERSION >= (6, 1):
         assert len(titles.in_bulk([world.alpha.pk, world.beta.pk])) == 2
 
 
-@pytest.mark.parametrize(("load", "loaded", "others", "makes", "sites"), WAYS)
-def test_each_loading_of_rows_is_one_evaluation(world, load, loaded, others, makes, sites):
+@pytest.mark.parametrize(("load", "loaded", "others", "makes", "functions"), WAYS)
+def test_each_way_of_loading_rows_is_one_evaluation(world, load, loaded, others, makes, functions):
     recording = Recording("a way of loading rows")
 
     with ExitStack() as stack:
@@ -1300,13 +1300,13 @@ def test_each_loading_of_rows_is_one_evaluation(world, load, loaded, others, mak
     assert recording.rows == sum(each.rows for each in evaluations)
     assert sum(map(len, captured)) == sum(each.times for each in evaluations) + others
     assert made == sum((Counter(each.instances) for each in flat(loaded)), Counter(makes))
-    assert {each.site and each.site.function.partition(".")[0] for each in evaluations} == sites
+    assert {each.site and each.site.function.partition(".")[0] for each in evaluations} == functions
     assert all("SELECT" in each.sql for each in evaluations)
 
 
 @contextmanager
 def counted_instances():
-    """Count the instances that are made, by model, whoever makes them."""
+    """Count all instances that are made while the block runs, by model."""
     made = Counter()
 
     def count(sender, **kwargs):
@@ -1320,7 +1320,7 @@ def counted_instances():
 
 
 def inside(parent, evaluations):
-    """Return what was loaded inside an evaluation, or in none."""
+    """Return the evaluations directly inside ``parent``; the outermost ones for None."""
     return [
         Loaded(
             *(each.kind, each.model, each.rows, dict(each.instances), inside(each, evaluations)),
@@ -1332,7 +1332,7 @@ def inside(parent, evaluations):
 
 
 def flat(loaded):
-    """Yield what was loaded, and what was loaded inside it."""
+    """Yield evaluations, each followed by the evaluations inside it."""
     for each in loaded:
         yield each
         yield from flat(each.inside)

@@ -1,4 +1,4 @@
 import os
 
-# Asked for by whoever installed the libraries; then a missing one is a failure.
+# Set where the libraries are installed, so that a missing library fails instead of being skipped.
 collect_ignore = [] if os.environ.get("MEMSIZE_THIRD_PARTY") == "1" else ["test_query_counts.py"]

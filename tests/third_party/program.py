@@ -2,9 +2,9 @@
 
     python -m tests.third_party.program {without,first,last} {none,cachalot,cacheops}
 
-The first argument says where we stand among the apps, the second which library keeps rows in a
-cache. Prints as JSON, for each way of loading: the statements it runs, what it finds, and, where we
-are there, the rows recorded.
+The first argument is the place of django_memsize in INSTALLED_APPS, the second the library that
+caches rows. Prints as JSON, for each way of loading: its statements, its result, and, if
+django_memsize is installed, the number of rows recorded.
 """
 
 # ruff: noqa: E402 - models can be imported only once there are settings
@@ -19,7 +19,7 @@ from django.core.management import call_command
 
 PLACE, CACHE = sys.argv[1:]
 LIBRARIES = ["polymorphic", "mptt", "treebeard", *([CACHE] if CACHE != "none" else [])]
-PREFIX = uuid.uuid4().hex  # one Redis may serve several of us
+PREFIX = uuid.uuid4().hex  # several runs may share one Redis
 APPS = {
     "without": LIBRARIES,
     "first": ["django_memsize", *LIBRARIES],
@@ -27,7 +27,7 @@ APPS = {
 }
 
 settings.configure(
-    # Ours first: or the keys of content types, and so the statements, would depend on who is there.
+    # The app of the tests first, because keys of content types, and so statements, depend on order.
     INSTALLED_APPS=["tests.third_party", "django.contrib.contenttypes", *APPS[PLACE]],
     DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
@@ -48,7 +48,7 @@ WAYS = {"none": [], "cachalot": [], "cacheops": []}
 
 
 def way(*caches):
-    """Have a way of loading tried where the library of one of these names keeps rows."""
+    """Register a way of loading, to be run with the cache libraries of these names."""
 
     def add(load):
         for cache in caches:
@@ -59,7 +59,7 @@ def way(*caches):
 
 
 def named(instances):
-    """Return what instances are, and how they are called."""
+    """Return the class and the name of each instance."""
     return [(type(one).__name__, str(one.name)) for one in instances]
 
 
@@ -219,15 +219,15 @@ def populate():
 
 
 def tried(load):
-    """Load as if nothing had been kept, and return what is to be printed."""
-    forget()
+    """Load with empty caches, and return the statements and the result."""
+    clear_caches()
     with CaptureQueriesContext(connection) as captured:
         found = load()
     return {"statements": [query["sql"] for query in captured.captured_queries], "found": found}
 
 
 def tried_twice(load):
-    """Load unrecorded and recorded, and return both."""
+    """Load once without a recording and once with one, and return both results."""
     import django_memsize as memsize
 
     unrecorded = tried(load)
@@ -236,7 +236,7 @@ def tried_twice(load):
     return {"unrecorded": unrecorded, "recorded": recorded, "rows": recording.rows}
 
 
-def forget():
+def clear_caches():
     ContentType.objects.clear_cache()
     if CACHE == "cachalot":
         from cachalot.api import invalidate

@@ -1,4 +1,4 @@
-"""Libraries that change querysets behave the same with us, wherever we stand among the apps."""
+"""Libraries that change querysets behave the same with django-memsize before or after them."""
 
 import functools
 import json
@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 
-# Of each way of loading: its statements, and the rows that they bring.
+# By way of loading: the number of its statements and of the rows that they load.
 WAYS = {
     "none": {
         "subclasses": (1, 2),
@@ -32,7 +32,7 @@ WAYS = {
         "relation_of_peers": (2, 5),
         "relation_of_one": (2, 2),
     },
-    # What comes out of a cache is loaded by no statement, and counts no rows.
+    # Rows from a cache are loaded by no statement, so they are not counted.
     "cachalot": {
         "asked_twice": (1, 2),
         "get_twice": (1, 1),
@@ -47,7 +47,7 @@ WAYS = {
         "asked_twice": (1, 2),
         "get_twice": (1, 1),
         "values_twice": (1, 2),
-        "iterated_twice": (2, 4),  # which it keeps nothing of
+        "iterated_twice": (2, 4),  # iterators are not cached
         "relations_twice": (2, 5),
         "prefetched_twice": (2, 5),
         "counted_twice": (1, 0),
@@ -58,7 +58,7 @@ WAYS = {
 
 @functools.cache
 def found(place, cache):
-    """Return what the program found, with us at that place among the apps."""
+    """Return the result of the program, with django_memsize at a place in INSTALLED_APPS."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.third_party.program", place, cache],
         capture_output=True,
