@@ -1296,7 +1296,7 @@ def test_each_way_of_loading_rows_is_one_evaluation(world, load, loaded, others,
         (async_to_sync(load) if inspect.iscoroutinefunction(load) else load)(world)
 
     evaluations = recording.evaluations
-    assert inside(None, evaluations) == loaded
+    assert tree_of(evaluations) == loaded
     assert recording.rows == sum(each.rows for each in evaluations)
     assert sum(map(len, captured)) == sum(each.times for each in evaluations) + others
     assert made == sum((Counter(each.instances) for each in flat(loaded)), Counter(makes))
@@ -1319,16 +1319,21 @@ def counted_instances():
         models.signals.post_init.disconnect(count)
 
 
-def inside(parent, evaluations):
-    """Return the evaluations directly inside ``parent``; the outermost ones for None."""
-    return [
-        Loaded(
-            *(each.kind, each.model, each.rows, dict(each.instances), inside(each, evaluations)),
+def tree_of(evaluations):
+    """Return the outermost evaluations, each with the evaluations inside it.
+
+    Evaluations are in the order in which they began, so one inside another one follows it.
+    """
+    levels = [[]]
+    for each in evaluations:
+        loaded = Loaded(
+            *(each.kind, each.model, each.rows, dict(each.instances), []),
             *(each.streamed, each.database, each.times),
         )
-        for each in sorted(evaluations, key=lambda each: each.began)
-        if each.parent is parent
-    ]
+        del levels[each.depth + 1 :]
+        levels[each.depth].append(loaded)
+        levels.append(loaded.inside)
+    return levels[0]
 
 
 def flat(loaded):
