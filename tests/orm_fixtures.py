@@ -4,8 +4,8 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections
 
-from django_memsize.measuring.recording import Recording
 from django_memsize.orm import patches
+from django_memsize.reports.recordings import new_recording
 from tests.app.models import Author, Book
 from tests.books import in_place
 
@@ -28,13 +28,12 @@ def books(db, _without_censuses):
 @pytest.fixture
 def recording(_without_censuses):
     """A recording, not open, that takes no census of its evaluations."""
-    return Recording("a test")
+    return new_recording("a test")
 
 
 @pytest.fixture
-def originals():
+def originals(recording):
     """Django's own methods, without the patches; afterwards these are installed again."""
-    Recording("the first recording installs the patches")
     patches.uninstall()
     try:
         yield in_place()

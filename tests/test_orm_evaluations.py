@@ -20,9 +20,9 @@ from django.db.models.query import ModelIterable, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from django_memsize import measure
-from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.spans import in_span, open_span
 from django_memsize.orm import evaluations, patches
+from django_memsize.reports.recordings import new_recording
 from tests.app.models import Account, Author, Book
 from tests.books import BOOKS, books_as, in_threads, listed
 
@@ -409,7 +409,7 @@ def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording,
 
 def test_querysets_gathered_by_asyncio_are_credited_each_to_its_own_recording(books, recording):
     async def load(title):
-        with in_span(Recording(title)) as _:
+        with in_span(new_recording(title)) as _:
             mine = open_span()
             rows = await listed(Book.objects.filter(title__lte=title))
             await asyncio.sleep(0)

@@ -40,8 +40,8 @@ from django.test import Client, RequestFactory
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.views.generic import DetailView, ListView
 
-from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.spans import in_span
+from django_memsize.reports.recordings import new_recording
 from tests.app.models import Account, Author, Book, Card, Novel, Reader, Tag
 
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
@@ -1284,7 +1284,7 @@ if django.VERSION >= (6, 1):
 
 @pytest.mark.parametrize(("load", "loaded", "others", "makes", "functions"), WAYS)
 def test_each_way_of_loading_rows_is_one_evaluation(world, load, loaded, others, makes, functions):
-    recording = Recording("a way of loading rows")
+    recording = new_recording("a way of loading rows")
 
     with ExitStack() as stack:
         captured = [
