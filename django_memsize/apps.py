@@ -16,7 +16,8 @@ class MemsizeConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; a second call changes nothing."""
-        from .checks import check_middleware, check_settings
+        from .checks import check_middleware, check_python, check_settings
 
         checks.register(check_settings)
         checks.register(check_middleware)
+        checks.register(check_python)

@@ -1,8 +1,10 @@
-"""System checks: every wrong setting by name, with its mending."""
+"""System checks. Each message names the setting that is wrong, and its hint how to set it."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+import sysconfig
+from typing import Any, Final
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info
@@ -10,12 +12,16 @@ from django.core.checks import Warning as CheckWarning
 
 from . import conf
 
-MIDDLEWARE = "django_memsize.middleware.MemsizeMiddleware"
+MIDDLEWARE: Final = "django_memsize.middleware.MemsizeMiddleware"
+
+_INCREMENTAL_COLLECTOR_SINCE: Final = (3, 14, 0)
+_INCREMENTAL_COLLECTOR_UNTIL: Final = (3, 14, 5)
+"""The first release that is without it. See "gc" in CPython's Doc/whatsnew/3.14.rst."""
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
     """Report each key of ``MEMSIZE`` that is unknown (E001) or has an unusable value (E002)."""
-    known = conf.defaults()
+    known = conf.declared()
     return [
         Error(
             problem.message,
@@ -27,32 +33,52 @@ def check_settings(**_: Any) -> list[CheckMessage]:
 
 
 def check_middleware(**_: Any) -> list[CheckMessage]:
-    """Report a middleware that is not the first (W001) stands there twice (W002) or not (I001)."""
-    places = [place for place, path in enumerate(settings.MIDDLEWARE) if path == MIDDLEWARE]
+    """Report a middleware that is not the first (W001), listed twice (W002) or missing (I001)."""
+    positions = [index for index, path in enumerate(settings.MIDDLEWARE) if path == MIDDLEWARE]
     messages: list[CheckMessage] = []
-    if places and places[0] != 0:
+    if positions and positions[0] != 0:
         messages.append(
             CheckWarning(
-                "MemsizeMiddleware is not the first of MIDDLEWARE: what those before it do is "
-                "not measured.",
+                "MemsizeMiddleware is not the first of MIDDLEWARE: what the middleware before it "
+                "allocates is not measured.",
                 hint=f"Move {MIDDLEWARE!r} to the top of MIDDLEWARE.",
                 id="memsize.W001",
             )
         )
-    if not places:
+    if not positions:
         messages.append(
             Info(
                 "MemsizeMiddleware is not in MIDDLEWARE: no request is measured.",
-                hint=f"Put {MIDDLEWARE!r} at the top of MIDDLEWARE, or silence this one.",
+                hint=f"Put {MIDDLEWARE!r} at the top of MIDDLEWARE, or silence this message.",
                 id="memsize.I001",
             )
         )
-    if len(places) > 1:
+    if len(positions) > 1:
         messages.append(
             CheckWarning(
-                "MemsizeMiddleware stands in MIDDLEWARE more than once.",
-                hint="Keep the first.",
+                "MemsizeMiddleware is in MIDDLEWARE more than once.",
+                hint="Keep only the first.",
                 id="memsize.W002",
             )
         )
     return messages
+
+
+def check_python(**_: Any) -> list[CheckMessage]:
+    """Report a Python with the incremental garbage collector (W003): 3.14.0 to 3.14.4.
+
+    CPython 3.14.5 went back to the collector of 3.13, because programs took much more memory. A
+    free-threaded build has another collector.
+    """
+    version = sys.version_info[:3]
+    is_incremental = _INCREMENTAL_COLLECTOR_SINCE <= version < _INCREMENTAL_COLLECTOR_UNTIL
+    if not is_incremental or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return []
+    return [
+        CheckWarning(
+            f"Python {'.'.join(map(str, version))} has an incremental garbage collector, which "
+            "lets garbage pile up: workers grow although nothing leaks.",
+            hint="Upgrade to Python 3.14.5 or later.",
+            id="memsize.W003",
+        )
+    ]

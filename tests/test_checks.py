@@ -1,0 +1,63 @@
+import sysconfig
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.checks import run_checks
+from django.test import override_settings
+
+from django_memsize import checks
+
+
+@pytest.mark.parametrize(
+    ("middleware", "expected"),
+    [
+        (["{ours}", "{other}"], []),
+        (["{other}", "{ours}"], ["memsize.W001"]),
+        (["{ours}", "{other}", "{ours}"], ["memsize.W002"]),
+        (["{other}"], ["memsize.I001"]),
+    ],
+)
+def test_the_middleware_belongs_at_the_top_once(middleware, expected):
+    names = {"ours": checks.MIDDLEWARE, "other": django_settings.MIDDLEWARE[1]}
+    with override_settings(MIDDLEWARE=[path.format(**names) for path in middleware]):
+        messages = checks.check_middleware()
+
+    assert [message.id for message in messages] == expected
+    assert all(message.hint for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [
+        ((3, 11, 7), []),
+        ((3, 13, 9), []),
+        ((3, 14, 0), ["memsize.W003"]),
+        ((3, 14, 4), ["memsize.W003"]),
+        ((3, 14, 5), []),
+        ((3, 15, 0), []),
+    ],
+)
+def test_a_python_whose_collector_lets_garbage_pile_up_is_reported(monkeypatch, version, expected):
+    monkeypatch.setattr(checks, "sys", SimpleNamespace(version_info=(*version, "final", 0)))
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 0}.get)
+
+    messages = checks.check_python()
+
+    assert [message.id for message in messages] == expected
+    assert all("3.14.5" in message.hint for message in messages)
+    assert all(".".join(map(str, version)) in message.msg for message in messages)
+
+
+def test_a_free_threaded_build_has_no_incremental_collector(monkeypatch):
+    monkeypatch.setattr(checks, "sys", SimpleNamespace(version_info=(3, 14, 2, "final", 0)))
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+
+    assert checks.check_python() == []
+
+
+def test_the_check_of_python_runs_with_those_of_the_project(monkeypatch):
+    monkeypatch.setattr(checks, "sys", SimpleNamespace(version_info=(3, 14, 0, "final", 0)))
+    monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 0}.get)
+
+    assert "memsize.W003" in [message.id for message in run_checks()]
