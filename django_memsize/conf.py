@@ -260,7 +260,11 @@ def is_under_test() -> bool:
 
 
 class Overrides:
-    """Counts the overrides of ``MEMSIZE`` in force, each made by ``override_settings()``."""
+    """Counts the overrides of ``MEMSIZE`` in force, each made by ``override_settings()``.
+
+    Unlike other state of the process it is not reset in a forked child: the overrides are in force
+    there, too.
+    """
 
     __slots__ = ("_number",)
 
@@ -273,10 +277,6 @@ class Overrides:
     def change(self, *, enter: bool) -> None:
         """Count an override that begins, or one that ends."""
         self._number += 1 if enter else -1
-
-    def reset(self) -> None:
-        """Count from zero."""
-        self._number = 0
 
 
 _overrides: Final = Overrides()

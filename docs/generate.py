@@ -28,9 +28,9 @@ DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 """Patterns of paths below the root."""
 
 _SECTION: Final = re.compile(
-    r"^<!-- begin: (?P<name>\S+) -->\n(?P<body>.*?)^<!-- end: (?P=name) -->$", re.M | re.S
+    r"^<!-- begin: (?P<name>\S+) -->\n.*?^<!-- end: (?P=name) -->$", re.MULTILINE | re.DOTALL
 )
-_MARKER: Final = re.compile(r"^<!-- (?:begin|end): (\S+) -->$", re.M)
+_MARKER: Final = re.compile(r"^<!-- (?:begin|end): (\S+) -->$", re.MULTILINE)
 
 
 def settings() -> Iterator[str]:

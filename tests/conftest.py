@@ -1,6 +1,7 @@
 import functools
 
 import pytest
+from django.core.management import call_command
 from django.core.signals import request_finished
 from django.db import close_old_connections
 
@@ -54,3 +55,14 @@ def quick_census(monkeypatch):
     """Have a census answer at once, where its figures do not matter: with those of the first."""
     counted = real_census()
     monkeypatch.setattr(engine, "census", lambda exclude=(): counted)
+
+
+@pytest.fixture
+def memprofile(capsys):
+    """Return a function that runs ``memprofile`` with these words and returns its stdout."""
+
+    def run(*words):
+        call_command("memprofile", *words)
+        return capsys.readouterr().out
+
+    return run

@@ -13,7 +13,7 @@ from django_memsize import engine
 from django_memsize.tools import alternatives
 from django_memsize.tools.alternatives import IncomparableError, compare
 from tests.app.models import Account, Author, Book, Novel, Reader, Tag
-from tests.test_memprofile import ended
+from tests.commands import ended
 from tests.visits import create_accounts
 
 pytestmark = [

@@ -65,7 +65,7 @@ def test_a_wrong_marker_is_an_error(generate, text, message):
 @pytest.mark.parametrize("kind", [list, tuple])
 def test_the_settings_of_the_readme_work_with_lists_and_with_tuples(kind):
     readme = (ROOT / "README.md").read_text()
-    (lines,) = re.findall(r"```python\n(# settings\.py.*?)```", readme, re.S)
+    (lines,) = re.findall(r"```python\n(# settings\.py.*?)```", readme, re.DOTALL)
     names = {"INSTALLED_APPS": kind(["bank"]), "MIDDLEWARE": kind(["bank.middleware"])}
 
     exec(lines, names)

@@ -14,6 +14,7 @@ ROOT = Path(memsize.__file__).parent
 LAYERS = [
     {"__init__", "apps"},
     {"management"},
+    {"commands"},
     {"admin", "middleware", "checks"},
     {"screens"},
     {"models", "reports", "tools", "conf"},

@@ -1,0 +1,95 @@
+"""What the words of a command line may be. Each type says in one line what is wrong with a word."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """The page that a request is made to."""
+
+    path: str
+    """Path with its query string."""
+    host: str | None = None
+    """Host of a whole URL, an IPv6 address in brackets; None of a path."""
+    port: int | None = None
+    """Port of a whole URL, if it has one."""
+    is_secure: bool = False
+    """Whether the scheme is https."""
+
+
+def positive_number(text: str) -> int:
+    """Return a whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return number
+
+
+def field_names(text: str) -> list[str]:
+    """Return the names between the commas."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of names with one comma in between, such as: id,name"
+        )
+    return names
+
+
+def http_method(text: str) -> str:
+    """Return an HTTP method in upper case."""
+    if not re.fullmatch(r"[A-Za-z]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an HTTP method")
+    return text.upper()
+
+
+def address(text: str) -> Address:
+    """Return the address of a path, or of a URL as a browser shows it."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty; write one such as /accounts/?page=2")
+    # What has no scheme is a path, also if it has a colon in it.
+    return _address_of_url(text) if "://" in text.partition("?")[0] else Address(text)
+
+
+def _address_of_url(text: str) -> Address:
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError as error:  # brackets without an address in them, a port that is no number
+        raise argparse.ArgumentTypeError(f"{text!r} is not a URL: {error}") from error
+    if url.scheme not in ("http", "https") or not host:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a path nor an http or https URL")
+    if url.username is not None:
+        raise argparse.ArgumentTypeError("the URL has a user name; --user NAME logs a user in")
+    return Address(
+        path=_path_and_query(url),
+        host=f"[{host}]" if ":" in host else host,
+        port=port,
+        is_secure=url.scheme == "https",
+    )
+
+
+def _path_and_query(url: SplitResult) -> str:
+    path = url.path or "/"
+    return f"{path}?{url.query}" if url.query else path
+
+
+def inherit_options(parser: argparse.ArgumentParser, subparser: argparse.ArgumentParser) -> None:
+    """Add the options of a parser to its subparser, so that they may stand after the subcommand.
+
+    They have no default there, because it would replace what stands before the subcommand.
+    """
+    # argparse publishes no list of the options that a parser has; Django adds most of them.
+    for action in parser._actions:
+        if action.option_strings and action.dest != "help":
+            inherited = copy.copy(action)
+            inherited.default = argparse.SUPPRESS
+            subparser._add_action(inherited)

@@ -1,0 +1,31 @@
+"""The subcommands as a whole: found, named, and with the options of Django."""
+
+import pytest
+
+from django_memsize import commands
+from tests.commands import exit_code
+
+
+def test_every_subcommand_is_found_by_its_name():
+    found = commands.find_subcommands()
+
+    assert list(found) == ["alternatives", "routes", "run", "show"]
+    assert all(name == subcommand.name for name, subcommand in found.items())
+
+
+def test_help_has_every_subcommand_in_a_line(capsys):
+    assert exit_code("--help") == 0
+
+    text = capsys.readouterr().out
+    for name, subcommand in commands.find_subcommands().items():
+        assert f"    {name} " in text
+        assert subcommand.help[:30] in text
+
+
+@pytest.mark.parametrize("name", list(commands.find_subcommands()))
+def test_a_subcommand_says_in_its_help_what_it_is_for(capsys, name):
+    assert exit_code(name, "--help") == 0
+
+    text = capsys.readouterr().out
+    assert commands.find_subcommands()[name].help[:30] in text
+    assert "--settings" in text

@@ -1,0 +1,36 @@
+import pytest
+from django.core.management import CommandError
+from django.db import connection
+
+from django_memsize.models import Report
+from tests.app.models import Author
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+def test_run_rolls_back_what_it_writes(memprofile):
+    memprofile("run", "--code", "Author.objects.create(name='written')")
+
+    assert not Author.objects.filter(name="written").exists()
+    assert Report.objects.count() == 1
+
+
+def test_run_keeps_what_it_writes_where_asked_to(memprofile):
+    memprofile("run", "--code", "Author.objects.create(name='written')", "--commit")
+
+    assert Author.objects.filter(name="written").count() == 2
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "other"])
+@pytest.mark.parametrize("words", [(), ("show", "1"), ("run", "/nothing/")])
+def test_a_database_without_the_table_is_one_line_that_names_migrate(memprofile, words):
+    with connection.schema_editor() as editor:
+        editor.delete_model(Report)
+    try:
+        with pytest.raises(CommandError, match=r"manage\.py migrate django_memsize") as caught:
+            memprofile(*words)
+    finally:
+        with connection.schema_editor() as editor:
+            editor.create_model(Report)
+
+    assert "\n" not in str(caught.value)

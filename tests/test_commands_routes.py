@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from tests.commands import create_report
+
+pytestmark = pytest.mark.django_db(databases=["default", "other"])
+
+
+def test_without_a_word_it_lists_the_routes_that_grew_most(memprofile):
+    create_report(route="/small/", net_bytes=2048)
+    create_report(route="/large/", net_bytes=4 * 1024**2)
+    latest = create_report(route="/large/", net_bytes=2 * 1024**2, rows=3090)
+
+    lines = memprofile().splitlines()
+
+    assert [line.split(" | ")[0].strip() for line in lines[2:4]] == ["GET /large/", "GET /small/"]
+    cells = [cell.strip() for cell in lines[2].split(" | ")]
+    assert cells[1:] == ["2", "3.0 MB", "4.0 MB", "-", "3,090", str(latest.pk)]
+
+
+def test_the_first_of_its_route_in_a_process_does_not_count(memprofile):
+    create_report(route="/cold/", net_bytes=4 * 1024**2, first_request=True)
+
+    assert "/cold/" not in memprofile()
+
+
+def test_top_limits_the_routes(memprofile):
+    for number in range(5):
+        create_report(route=f"/{number}/")
+
+    lines = memprofile("--top", "3").split("\n\n")[0].splitlines()
+
+    assert len(lines) == 2 + 3 + 1
+    assert lines[-1] == "and 2 more: --top N"
+
+
+def test_without_reports_it_says_how_to_get_one(memprofile):
+    assert memprofile().startswith("No reports yet.")
+
+
+def test_reports_that_could_not_be_stored_are_counted(memprofile):
+    create_report(dropped=3)
+    create_report(dropped=4)
+
+    assert "7 reports could not be stored" in memprofile()
+
+
+def test_routes_as_json(memprofile):
+    create_report(route="/accounts/", net_bytes=2048)
+
+    document = json.loads(memprofile("--format", "json"))
+
+    assert document["dropped"] == 0
+    assert [route["route"] for route in document["routes"]] == ["/accounts/"]
