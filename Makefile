@@ -7,7 +7,7 @@ C_SOURCES := $(wildcard $(C_ROOT)/*.[ch] $(C_ROOT)/*/*.[ch])
 HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 DEMO := EXAMPLE_SQLITE=$(CURDIR)/example_project/db.sqlite3 $(BIN)/python example_project/manage.py
 
-.PHONY: demo serve test django-suite lint lint-c bench clean
+.PHONY: demo serve test docs django-suite lint lint-c bench clean
 
 # An engine of older sources must not outlive a build that fails.
 $(VENV)/demo: pyproject.toml setup.py $(C_SOURCES)
@@ -43,6 +43,9 @@ serve: $(VENV)/demo  ## The example project, with its admin
 
 test: $(VENV)/test  ## The tests, on one Python and one Django
 	$(BIN)/python -m pytest
+
+docs: $(VENV)/demo  ## The generated sections of the documents
+	$(BIN)/python docs/generate.py
 
 PART ?= all
 django-suite: $(VENV)/demo  ## Django's own tests, recorded and not; PART=orm for those of the ORM

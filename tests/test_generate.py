@@ -16,8 +16,9 @@ SCRIPT = ROOT / "docs" / "generate.py"
 
 @pytest.fixture(scope="module")
 def generate():
-    spec = importlib.util.spec_from_file_location("generate", SCRIPT)
+    spec = importlib.util.spec_from_file_location("docs_generate", SCRIPT)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where a dataclass looks up its annotations
     spec.loader.exec_module(module)
     return module
 
@@ -30,13 +31,38 @@ def test_every_generated_section_is_up_to_date():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_every_section_stands_in_a_document(generate):
+def text_of_documents(generate):
     documents = [path for pattern in generate.DOCUMENTS for path in ROOT.glob(pattern)]
-    text = "".join(path.read_text() for path in documents)
+    return "".join(path.read_text() for path in documents)
 
-    missing = [name for name in generate.SECTIONS if f"<!-- begin: {name} -->" not in text]
 
-    assert missing == []
+def test_every_section_stands_in_a_document(generate):
+    text = text_of_documents(generate)
+
+    names = [*generate.SECTIONS, *generate.RECORDED]
+    assert [name for name in names if f"<!-- begin: {name} -->\n" not in text] == []
+
+
+def test_every_recorded_section_has_been_recorded(generate):
+    text = text_of_documents(generate)
+
+    for name, recorded in generate.RECORDED.items():
+        begins = f"<!-- begin: {name} -->\n```\n$ python manage.py memprofile {recorded.words[0]} "
+        assert begins in text, "python docs/generate.py --record"
+
+
+def test_a_recorded_section_is_the_command_and_the_paragraphs_asked_for(generate):
+    recorded = generate.Recorded(("run", "/x/"), (1, 2))
+
+    text = recorded.text({("run", "/x/"): "one\n\ntwo\n\nthree\nmore\n\nfour\n"})
+
+    assert text == ("```\n$ python manage.py memprofile run /x/\ntwo\n\nthree\nmore\n```")
+
+
+def test_a_recorded_section_is_left_as_it_is_until_recorded_again(generate):
+    text = "<!-- begin: leak -->\nold\n<!-- end: leak -->\n"
+
+    assert generate.generated(text) == text
 
 
 def test_a_stale_section_is_made_anew_and_the_text_around_it_stays(generate):
@@ -54,7 +80,7 @@ def test_a_stale_section_is_made_anew_and_the_text_around_it_stays(generate):
     [
         ("<!-- begin: settings -->\n", "without its partner"),
         ("<!-- end: settings -->\n", "without its partner"),
-        ("<!-- begin: nothing -->\n<!-- end: nothing -->\n", "no section is called 'nothing'"),
+        ("<!-- begin: nothing -->\n<!-- end: nothing -->\n", "no source for: nothing"),
     ],
 )
 def test_a_wrong_marker_is_an_error(generate, text, message):
