@@ -105,30 +105,6 @@ def test_the_figures_of_an_empty_document_are_shown_as_far_as_they_go():
     assert shown(Summary())["net"] == "not known"
 
 
-def test_the_instrument_is_known_by_what_it_measured():
-    of = figure.Instrument.of
-
-    assert of(METERED) is figure.Instrument.METER
-    assert of(CENSUS) is of(Summary()) is figure.Instrument.CENSUS
-    assert of(counted()) is figure.Instrument.COUNTED
-
-
-@pytest.mark.parametrize(
-    ("declared", "summary", "cell"),
-    [
-        (figures.PEAK, METERED, "4.1 MB"),
-        (figures.PEAK, CENSUS, "-"),
-        (figures.NET, CENSUS, "+100 B"),
-        (figures.LARGEST_EVALUATION, CENSUS, "2.9 MB"),
-        (figures.LARGEST_EVALUATION, counted(), "-"),
-        (figures.FIRST_REQUEST, census(first_request=True), "first"),
-        (figures.FIRST_REQUEST, CENSUS, "-"),
-    ],
-)
-def test_a_cell_has_bytes_only(declared, summary, cell):
-    assert declared.cell(summary) == cell
-
-
 def test_the_readme_has_each_figure_once():
     lines = figures.readme_table().splitlines()
 
@@ -155,11 +131,6 @@ def test_a_new_figure_is_shown_by_its_declaration_alone(monkeypatch):
     assert shown(CENSUS)["status"] == "200"
     assert shown(dataclasses.replace(METERED, status=None)).get("status") is None
     assert "| status | of the response. |" in figures.readme_table()
-
-
-def test_a_heading_begins_with_a_capital():
-    assert figures.FREE_LISTS.heading == "Free lists"
-    assert figures.RSS.heading == "RSS"
 
 
 def test_what_is_outside_python_is_the_growth_of_the_process_without_that_of_python():
