@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 # The package of this checkout, not an installed one.
 from django_memsize import conf  # noqa: E402
 from django_memsize.formatting import markdown_table  # noqa: E402
-from django_memsize.screens import figures  # noqa: E402
+from django_memsize.screens import documents, figures  # noqa: E402
 
 DOCUMENTS: Final = ("README.md", "CONTRIBUTING.md", "docs/*.md")
 """Patterns of paths below the root."""
@@ -50,6 +50,20 @@ def settings() -> str:
     )
 
 
+def private() -> str:
+    """Return the private names of Django that the package uses, from ``orm/__init__.py``."""
+    lines = (ROOT / "django_memsize/orm/__init__.py").read_text(encoding="utf-8").splitlines()
+    first, header, last = (at for at, line in enumerate(lines) if line.startswith("===="))
+    starts = [at.start() for at in re.finditer(r"=+", lines[first])]
+    rows = [
+        tuple(
+            line[start:end].strip() for start, end in zip(starts, [*starts[1:], None], strict=True)
+        )
+        for line in (lines[first + 1], *lines[header + 1 : last])
+    ]
+    return markdown_table(rows[0], rows[1:])
+
+
 def _default(setting: conf.Setting) -> str:
     default = f"`{_quoted(setting.default)}`"
     if setting.debug_default is None:
@@ -64,11 +78,13 @@ def _quoted(value: object) -> str:
 
 SECTIONS: Final[dict[str, Callable[[], str]]] = {
     "figures": figures.readme_table,
+    "json": documents.readme_table,
+    "private": private,
     "settings": settings,
 }
 """The sections that are checked: the same facts give the same text."""
 
-PENDING: Final = frozenset({"house", "json", "private"})
+PENDING: Final = frozenset({"house"})
 """Sections that have markers, and no source yet. They are left as they are."""
 
 

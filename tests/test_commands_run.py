@@ -152,7 +152,7 @@ def test_run_of_code_takes_several_lines(memprofile):
 def test_run_as_json(memprofile):
     (document,) = json.loads(memprofile("run", "/nothing/", "--format", "json"))
 
-    assert (document["method"], document["route"]) == ("GET", "/nothing/")
+    assert (document["method"], document["name"]) == ("GET", "/nothing/")
     assert document["sentence"].endswith(".")
 
 

@@ -23,7 +23,7 @@ def test_show_prints_json_wherever_the_option_stands(memprofile):
     before = json.loads(memprofile("--format", "json", "show", str(number)))
 
     assert after == before
-    assert after[0]["route"] == "/accounts/"
+    assert after[0]["name"] == "/accounts/"
     assert after[0]["sentence"].startswith("No rows were loaded;")
 
 

@@ -19,7 +19,8 @@ from django.core.management.base import CommandError, OutputWrapper
 
 from .. import formatting
 from ..models import Report
-from ..screens import phrases, terminal
+from ..screens import terminal
+from ..screens.documents import document_of
 
 READER_IS_GONE: Final = 141
 """The exit code for output that nobody reads: 128 and SIGPIPE, as a shell reports ``yes | head``.
@@ -73,7 +74,7 @@ class Output:
     def write_reports(self, reports: Sequence[Report]) -> None:
         """Print the last of several reports, below a table of all; as JSON, each of them."""
         if self.is_json:
-            self.write_json([_document_of(report) for report in reports])
+            self.write_json([document_of(report) for report in reports])
             return
         summaries = [(_heading(report), report.summary()) for report in reports]
         if len(summaries) > 1:
@@ -173,10 +174,3 @@ def _heading(report: Report) -> str:
     status = report.summary().status
     answer = "" if status is None else f" -> {status}"
     return f"{number}: {formatting.plain(str(report), 300)}{answer}"
-
-
-def _document_of(report: Report) -> dict[str, Any]:
-    document = {
-        field.attname: getattr(report, field.attname) for field in report._meta.concrete_fields
-    }
-    return document | {"sentence": phrases.sentence(report.summary())}

@@ -269,14 +269,16 @@ def _shown(summary: Summary, instrument: Instrument) -> Iterator[ShownFigure]:
     for figure in FIGURES:
         text = figure.text(summary) if instrument & figure.shown_by else ""
         if text:
-            yield ShownFigure(figure.name, text, _filled(figure.meaning, summary))
+            yield ShownFigure(figure.name, text, filled(figure.meaning, summary))
 
 
 def _explained(figure: Figure) -> str:
     text = f"{figure.meaning}. {figure.details}".strip()
-    return _filled(text, Summary(kind="request"))
+    return filled(text)
 
 
-def _filled(text: str, summary: Summary) -> str:
+def filled(text: str, summary: Summary | None = None) -> str:
+    """Return a meaning in the words of a report, or of any request."""
+    summary = Summary(kind="request") if summary is None else summary
     nothing = f"{thresholds.nothing_for(summary.kind) // 1024:,} KB"
     return text.format(thing=thing(summary), nothing=nothing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from .evaluation import Evaluation, NearPeak
 from .ownership import ours
@@ -11,6 +11,15 @@ from .type_tables import Amount, Diff
 
 COUNTED: Final = "counted"
 """The instrument of a request that was not metered: rows and RSS only."""
+
+
+def described(default: Any, meaning: str, longest: int | None = None) -> Any:
+    """Return a field with its meaning for the documentation, cut to ``longest`` characters.
+
+    The meaning of a figure that screens show is in ``screens/figures.py`` instead.
+    """
+    cut = {} if longest is None else {"longest": longest}
+    return field(default=default, metadata={"meaning": meaning, **cut})
 
 
 @ours
@@ -27,23 +36,31 @@ class Summary:
     The default of a field that is added later is None.
     """
 
-    kind: str = ""
-    name: str = field(default="", metadata={"longest": 255})
-    method: str = ""
-    status: int | None = None
-    started_at: float = 0.0
+    kind: str = described("", "`request`, `block` or `code`")
+    name: str = described(
+        "", "the route of a request (its URL pattern), the name of a block, the code", 255
+    )
+    method: str = described("", "the HTTP method")
+    status: int | None = described(None, "the HTTP status")
+    started_at: float = described(0.0, "Unix time of the start, in seconds")
     duration: float = 0.0
-    host: str = field(default="", metadata={"longest": 255})
-    pid: int = 0
-    thread: str = field(default="", metadata={"longest": 100})
-    release: str = field(default="", metadata={"longest": 100})
-    engine: str = ""
-    instrument: str = ""
-    first_request: bool = False
-    incomplete: bool = False
+    host: str = described("", "the host name of the process", 255)
+    pid: int = described(0, "the process")
+    thread: str = described("", "the name of the thread that opened the recording", 100)
+    release: str = described("", "`RELEASE` of the settings", 100)
+    engine: str = described("", "`compiled` or `python`")
+    instrument: str = described("", "`meter`, `census`, or `counted` (rows and RSS only)")
+    first_request: bool = described(
+        False, "the first request of its route in its process: it fills caches"
+    )
+    incomplete: bool = described(
+        False, "allocations were missed; what is left at the end is not known"
+    )
     in_flight: int = 0
-    collected_objects: int = 0
-    rss_before: int | None = None
+    collected_objects: int = described(0, "objects that Python's collector freed meanwhile")
+    rss_before: int | None = described(
+        None, "resident memory of the process at the start, in bytes"
+    )
     rss_after: int | None = None
     rows: int = 0
     statements: int = 0
@@ -52,15 +69,23 @@ class Summary:
     overhead_bytes: int | None = None
     allocated: Amount | None = None
     peak: Amount | None = None
-    alive: Amount | None = None
+    alive: Amount | None = described(
+        None, "allocated and not freed: retained, garbage and free lists together"
+    )
     retained: Amount | None = None
     garbage: Amount | None = None
     free_lists: Amount | None = None
     net: Diff | None = None
-    near_peak: NearPeak | None = None
-    evaluations: tuple[Evaluation, ...] = ()
-    evaluations_omitted: int = 0
-    evaluations_without_types: int = 0
+    near_peak: NearPeak | None = described(
+        None, "what was alive by type at the end of the evaluation where that was most"
+    )
+    evaluations: tuple[Evaluation, ...] = described(
+        (), "each loading of rows by the ORM, in the order in which they began"
+    )
+    evaluations_omitted: int = described(0, "further evaluations, which are counted in `rows` only")
+    evaluations_without_types: int = described(
+        0, "evaluations without a table by type: the overhead budget was spent"
+    )
 
     @property
     def is_metered(self) -> bool:
