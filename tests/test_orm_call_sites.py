@@ -53,7 +53,7 @@ def test_the_call_site_is_the_line_of_a_comprehension(books, recording):
     assert line_of(evaluation) == "titles = [book.title for book in Book.objects.all()]"
 
 
-def test_the_call_site_of_an_iterator_is_where_it_was_asked_for(books, recording):
+def test_the_call_site_of_an_iterator_is_the_line_that_makes_it(books, recording):
     with in_span(recording):
         rows = Book.objects.iterator()
         list(rows)
@@ -144,7 +144,7 @@ def test_the_call_site_in_the_input_of_the_shell_is_a_line_of_the_input(tmp_path
 
 
 def test_the_call_site_in_a_thread_of_a_command_for_the_shell_is_a_line_of_the_command(tmp_path):
-    """The text is not on the stack of the thread; it can be told by the globals alone."""
+    """The text is not on the stack of the thread: only the globals show that it is the shell's."""
     threaded = QUERY.replace(
         "    load()\n",
         "    import contextvars, threading\n"

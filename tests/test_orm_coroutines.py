@@ -73,7 +73,7 @@ async def test_the_call_site_in_async_code_is_the_line_that_awaits(recording, vi
 
 @pytest.mark.usefixtures("_thread_of_async_code")
 async def test_a_coroutine_that_is_not_suspended_yet_is_waited_for(monkeypatch, recording):
-    """Its thread may have begun meanwhile."""
+    """The thread may begin before the coroutine is suspended."""
     looks = []
 
     def suspended(awaited):

@@ -77,7 +77,7 @@ def test_rows_that_a_cursor_fetches_once_its_recording_is_closed_are_not_in_it(
 
 
 @pytest.mark.parametrize("fetch", [fetch_all, fetch_some, fetch_one_by_one])
-def test_a_cursor_finds_what_its_classes_behind_that_of_django_have(books, recording, fetch):
+def test_a_cursor_fetches_by_methods_of_classes_behind_that_of_django(books, recording, fetch):
     class Last:
         def fetchall(self):
             return self.cursor.fetchall()[1:]
@@ -100,7 +100,7 @@ def test_a_cursor_finds_what_its_classes_behind_that_of_django_have(books, recor
     assert recording.cursor_rows == fetched
 
 
-def test_a_cursor_that_finds_what_fetches_in_its_own_way_still_does(books, recording):
+def test_a_cursor_with_a_getattr_of_its_own_fetches_through_it(books, recording):
     class Mine(CursorWrapper):
         def __getattr__(self, name):
             found = super().__getattr__(name)
@@ -130,7 +130,7 @@ def test_rows_of_a_cursor_that_another_patch_makes_a_plain_iterator_are_counted(
     assert recording.cursor_rows == fetched >= 4
 
 
-def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
+def test_rows_that_the_orm_fetches_are_not_rows_of_a_cursor(books, recording):
     with in_span(recording):
         list(Book.objects.all())
         assert Book.objects.count() == 6
@@ -140,7 +140,7 @@ def test_what_the_orm_fetches_is_no_row_of_a_cursor(books, recording):
     assert (recording.statements, recording.cursor_rows, recording.rows) == (3, 0, 6)
 
 
-def test_many_statements_at_once_are_one(books, recording):
+def test_a_call_of_executemany_counts_as_one_statement(books, recording):
     with in_span(recording), connection.cursor() as cursor:
         cursor.executemany("UPDATE app_book SET blurb = %s WHERE title = %s", [("a", "b")] * 3)
 

@@ -47,7 +47,7 @@ def test_iterators_are_still_generators(books):
 
 
 class Closing(ModelIterable):
-    """Tells when its generator is closed."""
+    """Counts how often its generator is closed."""
 
     closed = 0
 
@@ -71,7 +71,7 @@ class Breaking(ModelIterable):
 
 
 def release(caught):
-    """Close the server's cursor now: closed any later, it would break the next transaction."""
+    """Release the server-side cursor: closed later, it would break the next transaction."""
     traceback.clear_frames(caught.tb)
 
 
@@ -158,7 +158,7 @@ def test_an_unknown_kind_of_rows_goes_by_the_name_of_its_class(books, recording)
 
 @pytest.mark.usefixtures("_either_way")
 @pytest.mark.parametrize("arguments", [{"chunk_size": 0}, {"chunk_size": -1}])
-def test_wrong_arguments_are_refused_as_ever(arguments):
+def test_wrong_arguments_raise_as_without_memsize(arguments):
     with pytest.raises(ValueError, match="strictly positive"):
         Book.objects.iterator(**arguments)
 
@@ -178,7 +178,7 @@ def test_pickles_of_evaluated_querysets_are_the_same_to_the_byte(recording):
     assert recording.rows == 8
 
 
-def test_rows_of_an_iterator_die_behind_the_loop(books, recording):
+def test_an_iterator_holds_no_row_that_the_loop_has_left(books, recording):
     seen, alive = [], []
 
     with in_span(recording):
@@ -189,7 +189,7 @@ def test_rows_of_an_iterator_die_behind_the_loop(books, recording):
     assert alive == [1] * 6
 
 
-def test_rows_of_an_async_iterator_die_behind_the_loop(books, recording):
+def test_an_async_iterator_holds_no_row_that_the_loop_has_left(books, recording):
     async def alive_at_each_row():
         seen = []
         async for book in Book.objects.aiterator(chunk_size=1):
@@ -306,7 +306,7 @@ def test_parameters_are_not_in_the_statement(books, recording):
 
 
 class Unforeseen(BaseException):
-    """Nothing that anybody catches."""
+    """An exception that no ``except Exception`` catches."""
 
 
 ERRORS = [
@@ -393,10 +393,12 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
     ],
 )
 @pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
-def test_a_fault_of_ours_changes_no_query(monkeypatch, caplog, books, recording, query, function):
+def test_a_fault_of_memsize_changes_no_query(
+    monkeypatch, caplog, books, recording, query, function
+):
     caplog.set_level(logging.CRITICAL, "django_memsize")
     expected = query()
-    # A function in C: what it raises is raised by the line of ours that calls it.
+    # int() is in C, so its ValueError is raised by the line of django-memsize that calls it.
     monkeypatch.setattr(f"django_memsize.{function}", functools.partial(int, "no number"))
 
     with in_span(recording):

@@ -78,7 +78,7 @@ def test_instances_of_select_related_are_counted_however_they_are_asked_for(book
     ]
 
 
-def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording):
+def test_rows_that_an_iterable_replaces_are_counted_by_their_new_model(books, recording):
     class Turning(ModelIterable):
         def __iter__(self):
             yield from (Author(name=book.title) for book in super().__iter__())
@@ -91,7 +91,7 @@ def test_instances_of_what_a_row_turns_into_are_counted_as_that(books, recording
 
 
 @pytest.mark.parametrize("load", SELECTED.values(), ids=SELECTED)
-def test_what_makes_rows_need_not_be_a_class(books, recording, load):
+def test_an_iterable_need_not_be_a_class(books, recording, load):
     queryset = Book.objects.all()
     queryset._iterable_class = functools.partial(ModelIterable)
     with in_span(recording):
@@ -103,7 +103,7 @@ def test_what_makes_rows_need_not_be_a_class(books, recording, load):
 
 
 class NoModel:
-    """A row of the program's own, which has what it has, and raises for all else."""
+    """A row that is no model instance, whose ``__getattr__()`` raises LookupError."""
 
     def __init__(self, book):
         self.title = book.title

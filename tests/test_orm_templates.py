@@ -44,7 +44,7 @@ def test_the_call_site_in_a_template_is_the_line_of_the_innermost_node(books, re
     assert str(lazy) == f"inner.html:3, rendered by tests/test_orm_templates.py:{lazy.line}"
 
 
-def test_a_template_of_the_programs_own_goes_before_one_of_a_library(books, recording):
+def test_a_template_of_the_program_comes_before_one_of_a_library(books, recording):
     class Choice(forms.Form):
         author = forms.ModelChoiceField(Author.objects.all())
 

@@ -98,7 +98,7 @@ METHODS: Final = (
     ),
     Method(
         "lazy",
-        phrase="by a relation not loaded yet",
+        phrase="by a relation not loaded before",
         callers=(
             *(Caller(file, "__get__") for file in _DESCRIPTORS),
             # Since Django 6.1: the relation of one instance, loaded for its peers as well.
