@@ -234,7 +234,7 @@ def test_reports_are_deleted_from_the_list_after_a_question(admin_client, report
 # The list
 
 
-def test_the_list_says_what_each_report_is_about(admin_client):
+def test_the_list_has_the_figures_of_each_report(admin_client):
     store(in_flight=3, first_request=True)
 
     text = text_of(admin_client.get(LIST))
@@ -408,7 +408,7 @@ def test_the_list_is_of_the_newest_reports(admin_client, monkeypatch):
     assert "The oldest reports are not listed." in text
 
 
-def test_the_list_shows_what_a_meter_tells(admin_client, metered):
+def test_the_list_shows_the_figures_of_a_meter(admin_client, metered):
     text = text_of(admin_client.get(LIST))
 
     assert "12:30:15 4.1 MB 2.4 MB 3.0 KB 3,090 28.3 ms – – meter" in text  # noqa: RUF001
@@ -431,7 +431,7 @@ def test_the_page_explains_each_figure(admin_client, report):
     assert "rows 3,090 loaded from the database by the ORM" in text
 
 
-def test_the_page_says_how_sure_the_figures_are(admin_client):
+def test_the_page_notes_what_blurs_its_figures(admin_client):
     text = text_of(admin_client.get(page_of(store(in_flight=2, first_request=True))))
 
     assert "2 other requests ran at the same time" in text
@@ -521,7 +521,7 @@ def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
     assert "in the order in which they began; 7 smaller evaluations left out" in text
 
 
-def test_an_evaluation_says_what_is_not_known_of_it(admin_client):
+def test_an_unknown_figure_of_an_evaluation_is_said_to_be_so(admin_client):
     bare = Evaluation(
         "app.Book", "values", 2, 0.001, streamed=True, database="other", sql="SELECT 2"
     )
@@ -588,7 +588,7 @@ def again(report, **values):
     report.save(force_insert=True)
 
 
-def test_other_reports_of_its_route_and_process_tell_a_leak(admin_client, metered):
+def test_reports_of_the_route_and_process_that_all_retain_suggest_a_leak(admin_client, metered):
     for _ in range(3):
         again(metered)
 
@@ -597,7 +597,7 @@ def test_other_reports_of_its_route_and_process_tell_a_leak(admin_client, metere
     assert re.search(r" ms leak\? .*all 4 ", text)
 
 
-def test_one_report_of_several_that_retains_something_tells_a_cache(admin_client, metered):
+def test_one_report_of_several_that_retains_suggests_a_cache(admin_client, metered):
     for _ in range(2):
         store(METERED, evaluations=())
 
@@ -614,7 +614,7 @@ def test_one_report_of_several_that_retains_something_tells_a_cache(admin_client
         {"evaluations_omitted": 1}, {"evaluations": (EVALUATION,)},
     ],
 )  # fmt: skip
-def test_reports_that_cannot_tell_are_not_compared(admin_client, metered, changes):
+def test_other_routes_processes_and_cut_reports_are_not_compared(admin_client, metered, changes):
     store(METERED, **changes)
 
     text = text_of(admin_client.get(page_of(metered)))
@@ -623,9 +623,7 @@ def test_reports_that_cannot_tell_are_not_compared(admin_client, metered, change
     assert "requests compared" not in text
 
 
-def test_the_newest_five_are_asked_for_at_once_by_the_index_where_something_is_retained(
-    admin_client, metered
-):
+def test_the_newest_five_reports_are_read_by_one_query_with_the_index(admin_client, metered):
     def asked(report):
         with CaptureQueriesContext(connection) as captured:
             response = admin_client.get(page_of(report))

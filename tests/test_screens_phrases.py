@@ -150,7 +150,7 @@ def test_a_loop_is_named_with_its_number_of_times_and_its_line_of_the_template()
     text = phrases.evaluation_phrase(LOOP)
 
     assert text.startswith(
-        "300 bank.Branch by a relation not loaded before \N{MULTIPLICATION SIGN}300"
+        "300 bank.Branch by a relation not loaded yet \N{MULTIPLICATION SIGN}300"
     )
     assert text.endswith(" at bank/list.html:12, rendered by bank/views.py:24")
 

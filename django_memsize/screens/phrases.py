@@ -11,7 +11,7 @@ from ..values import Amount, Evaluation, Summary
 _HOW: Final = {
     "instances": "",
     "prefetch": " by prefetch_related()",
-    "lazy": " by a relation not loaded before",
+    "lazy": " by a relation not loaded yet",
     "deferred": " for deferred fields",
     "refresh": " by refresh_from_db()",
     "update": " for update()",
