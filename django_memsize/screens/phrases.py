@@ -5,18 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from ..formatting import counted, human_size, signed_size
+from ..orm import methods
 from ..reports import thresholds
 from ..values import Amount, Evaluation, Summary
-
-_HOW: Final = {
-    "instances": "",
-    "prefetch": " by prefetch_related()",
-    "lazy": " by a relation not loaded yet",
-    "deferred": " for deferred fields",
-    "refresh": " by refresh_from_db()",
-    "update": " for update()",
-    "delete": " for delete()",
-}
 
 _KINDS_NAMED: Final = frozenset({"request", "block"})
 
@@ -43,7 +34,7 @@ def sentence(summary: Summary) -> str:
 def evaluation_phrase(evaluation: Evaluation) -> str:
     """Return ``"3,090 bank.Account as values at bank/views.py:41"``."""
     times = f" \N{MULTIPLICATION SIGN}{evaluation.times:,}" if evaluation.times > 1 else ""
-    how = f"{_how(evaluation.kind)}{_streamed(evaluation)}{times}"
+    how = f"{methods.phrase(evaluation.kind)}{_streamed(evaluation)}{times}"
     return f"{evaluation.rows:,} {evaluation.model}{how}{call_site_phrase(evaluation)}"
 
 
@@ -63,10 +54,6 @@ def related_phrase(evaluation: Evaluation) -> str:
     ranked = sorted(instances.items(), key=lambda item: (-item[1], item[0]))
     built = ", ".join(f"{number:,} {model}" for model, number in ranked)
     return f"with {built}" if built else ""
-
-
-def _how(kind: str) -> str:
-    return _HOW.get(kind, f" as {kind}")
 
 
 def _streamed(evaluation: Evaluation) -> str:
