@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from django_memsize import engine
-from django_memsize.engine import twin
+from django_memsize.engine.fallback import census as twin
 
 engines = pytest.mark.parametrize(
     ("measuring", "flat"),

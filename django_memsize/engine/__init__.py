@@ -1,8 +1,8 @@
-"""The engine: counts and sizes of what is on the heap, as plain values. Knows nothing of Django.
+"""The engine: counts and sizes of the objects on the heap, as plain values, without Django.
 
-One face, whichever engine is behind it: ``census``, ``sizeof``, ``sized`` and ``instances``, and
-``name``, which says which one it is. The engine in C is used where it was built and can be loaded;
-elsewhere its twin in Python, which gives the same counts, slower.
+It has one interface with two implementations: ``compiled``, an extension in C, and ``fallback`` in
+pure Python, which returns the same figures, slower, and has no meter. The compiled engine is used
+where it was built and can be loaded.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 name = os.environ.get("MEMSIZE_ENGINE") or "compiled"
-"""``"compiled"`` or ``"python"``; the environment variable ``MEMSIZE_ENGINE`` asks for one."""
+"""``"compiled"`` or ``"python"``; the environment variable ``MEMSIZE_ENGINE`` selects one."""
 
 if name != "python":
     try:
@@ -47,19 +47,19 @@ if name != "python":
         )
     except ImportError as error:
         logging.getLogger("django_memsize").warning(
-            "django-memsize: no compiled engine (%s); Python's is used, which is slower.", error
+            "django-memsize: no compiled engine (%s); the slower one in Python is used.", error
         )
         name = "python"
     else:
         name = "compiled"
         if not counts_instance_values:
             logging.getLogger("django_memsize").warning(
-                "django-memsize: this Python keeps the values of instances in a way not known; "
-                "sizes are without them."
+                "django-memsize: unknown layout of instance values in this Python; "
+                "sizes do not include them."
             )
 if name == "python":
-    from .twin import Sizing, census, instances, sizeof  # type: ignore[assignment]
-    from .unmetered import (  # type: ignore[assignment]
+    from .fallback.census import Sizing, census, instances, sizeof  # type: ignore[assignment]
+    from .fallback.meter import (  # type: ignore[assignment]
         Stream,
         Window,
         discard_windows,
@@ -70,9 +70,9 @@ if name == "python":
 
 
 def sized(root: Any, depth: int) -> Node:
-    """Return the tree of an object: (name, size, flat, referents), largest referent first.
+    """Return the tree of an object: (label, size, flat, referents), largest referent first.
 
-    What several referents share counts with the first of them; what is itself shown in the tree
-    counts where it is shown.
+    An object that several referents share counts with the first; an object that is itself shown in
+    the tree counts where it is shown.
     """
     return tree(root, depth, Sizing)

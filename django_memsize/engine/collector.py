@@ -1,6 +1,6 @@
-"""The collector pauses while we measure, so that it is never us who set it off.
+"""Pauses the collector during a walk, which allocates enough to trigger a collection.
 
-Two functions and no context manager: its parts would be on the heap while it is listed.
+Two functions and no context manager: the manager's objects would be on the heap that is listed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ import gc
 
 
 def pause() -> bool:
-    """Switch the collector off; return what ``resume`` needs to know."""
+    """Disable the collector; return the argument for ``resume``."""
     was_enabled = gc.isenabled()
     gc.disable()
     return was_enabled
 
 
 def resume(was_enabled: bool) -> None:
-    """Leave the collector as it was before ``pause``."""
+    """Enable the collector if it was enabled before ``pause``."""
     if was_enabled:
         gc.enable()

@@ -1,4 +1,4 @@
-"""The tree of an object, and a name for each referent, without calling anything of theirs."""
+"""The tree of an object, and a label for each referent, without running a line of their code."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, repeat
 from typing import Any, Final, Protocol, TypeAlias
 
-from . import anatomy, collector
+from . import collector, types
 
 Node: TypeAlias = tuple[str, int, int, list["Node"]]
-"""(name, bytes with all referents, bytes of its own, referents)."""
+"""(label, deep size, bytes of the object alone, referents)."""
 
 _DEEPEST: Final = 100
 _WIDTH: Final = 60
@@ -26,12 +26,15 @@ _BRACKETS: Final = {
     id(set): ("{", "}"),
     id(frozenset): ("frozenset({", "})"),
 }
+_MAPPINGS: Final = {id(dict): ("{", "}")}
+if types.FROZENDICT is not None:
+    _MAPPINGS[id(types.FROZENDICT)] = ("frozendict({", "})")
 
 
 class Sizing(Protocol):
-    """What a tree asks of an engine: sizes that count each object once together."""
+    """What a tree needs of an engine: sizes in which each object counts once altogether."""
 
-    def meet(self, measured: Any, /) -> bool: ...  # noqa: D102 - the engines say it
+    def meet(self, measured: Any, /) -> bool: ...  # noqa: D102 - see the engines
     def flat(self, measured: Any, /) -> int: ...  # noqa: D102
     def deep(self, objects: Sequence[Any], /) -> int: ...  # noqa: D102
     def referents(self, measured: Any, /) -> list[Any]: ...  # noqa: D102
@@ -40,8 +43,8 @@ class Sizing(Protocol):
 def tree(root: Any, depth: int, new_sizing: Callable[[], Sizing]) -> Node:
     """Return the tree of an object, largest referent first.
 
-    What several referents share counts with the first of them; what is itself shown in the tree
-    counts where it is shown.
+    An object that several referents share counts with the first; an object that is itself shown in
+    the tree counts where it is shown.
     """
     paused = collector.pause()
     try:
@@ -54,7 +57,7 @@ def tree(root: Any, depth: int, new_sizing: Callable[[], Sizing]) -> Node:
 
 def _tree(measured: Any, name: str, depth: int, sizing: Sizing) -> Node:
     flat = sizing.flat(measured)
-    if anatomy.stops(type(measured)):
+    if types.stops(type(measured)):
         return name, flat, flat, []
     referents = children(measured, sizing)
     if depth <= 0:
@@ -62,7 +65,7 @@ def _tree(measured: Any, name: str, depth: int, sizing: Sizing) -> Node:
     shown = [
         (referent_name, referent)
         for referent_name, referent in referents
-        if not anatomy.stops(type(referent)) and sizing.meet(referent)
+        if not types.stops(type(referent)) and sizing.meet(referent)
     ]
     nodes = [_tree(referent, named, depth - 1, sizing) for named, referent in shown]
     nodes.sort(key=lambda node: -node[1])
@@ -70,18 +73,18 @@ def _tree(measured: Any, name: str, depth: int, sizing: Sizing) -> Node:
 
 
 def label(value: Any) -> str:
-    """Return a repr of exact built-in scalars and containers of them, else the type's name.
+    """Return the repr of exact built-in scalars and containers of them, else the type's name.
 
-    At most 60 characters; never calls a ``__repr__`` that is not the interpreter's own.
+    At most 60 characters. No ``__repr__`` of a foreign class is called.
     """
     return _cut(_repr(value, _NESTED))
 
 
 def children(value: Any, sizing: Sizing) -> list[tuple[str, Any]]:
-    """Return (name, referent) of each distinct referent; of a dict keys and values in turn."""
+    """Return (label, referent) of each distinct referent; of a dict keys and values in turn."""
     named: dict[int, tuple[str, Any]] = {}
-    if anatomy.is_dict(type(value)):
-        for key, item in list(dict.items(value)):
+    if types.is_dict(type(value)):
+        for key, item in list(types.items_of(value)):
             key_name = label(key)
             named.setdefault(id(key), (f"[K] {key_name}", key))
             named.setdefault(id(item), (_cut(f"[V] {key_name}: {label(item)}"), item))
@@ -101,10 +104,11 @@ def _repr(value: Any, depth: int) -> str:
         return repr(value[:_WIDTH])
     if depth and kind in _BRACKETS:
         return _container(value, _BRACKETS[kind], depth)
-    if depth and kind == id(dict):
-        pairs = [map(_repr, pair, repeat(depth - 1)) for pair in _first(dict.items(value))]
-        return "{" + _joined(map(": ".join, pairs), value) + "}"
-    return f"<{anatomy.name(type(value))}>"
+    if depth and kind in _MAPPINGS:
+        pairs = [map(_repr, pair, repeat(depth - 1)) for pair in _first(types.items_of(value))]
+        opening, closing = _MAPPINGS[kind]
+        return opening + _joined(map(": ".join, pairs), value) + closing
+    return f"<{types.name(type(value))}>"
 
 
 def _container(value: Any, brackets: tuple[str, str], depth: int) -> str:

@@ -1,4 +1,4 @@
-"""What stands for the meter where there is none: in Python nobody sees an allocation."""
+"""Stands in for the meter, which needs the compiled engine: Python cannot see allocations."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ Window: Final = None
 
 
 class Stream:
-    """Iterates over rows, as the one in C does, but that there is no window."""
+    """Iterates over rows and counts them by type, with a context variable set to a span meanwhile.
 
-    __slots__ = ("_begin", "_count", "_end", "_rows", "_stretch", "_types", "_variable")
+    ``begin()`` is called before the first row; ``end(rows, types)`` once, after the last row, an
+    exception, or ``close()``, if the iteration began. Exceptions of both are dropped.
+    """
+
+    __slots__ = ("_begin", "_count", "_end", "_rows", "_span", "_types", "_variable")
 
     def __init__(
         self,
         rows: Iterator[Any],
         variable: ContextVar[Any],
-        stretch: Any,
+        span: Any,
         begin: Callable[[], object],
         end: Callable[[int, dict[type, int]], object],
     ) -> None:
         self._rows: Iterator[Any] | None = rows
         self._variable = variable
-        self._stretch = stretch
+        self._span = span
         self._begin: Callable[[], object] | None = begin
         self._end: Callable[[int, dict[type, int]], object] | None = end
         self._count = 0
@@ -40,15 +44,15 @@ class Stream:
         if self._rows is None:
             raise StopIteration
         if begin is not None:
-            with suppress(Exception):  # a fault of who listens is no business of who iterates
+            with suppress(Exception):  # a fault of the recording must not reach the program
                 begin()
         outer = self._variable.get()
-        self._variable.set(self._stretch)
+        self._variable.set(self._span)
         try:
             row = next(self._rows)
         except BaseException:
             self._rows = None
-            self._say_the_end()
+            self._call_end()
             raise
         finally:
             self._variable.set(outer)
@@ -57,8 +61,8 @@ class Stream:
         return row
 
     def close(self) -> None:
-        """End it, and the rows with it."""
-        if self._begin is not None:  # what has not begun does not end either
+        """End the iteration, and close the rows."""
+        if self._begin is not None:  # never began, so it does not end either
             self._end = None
             return
         rows, self._rows = self._rows, None
@@ -67,12 +71,12 @@ class Stream:
             if close is not None:
                 close()
         finally:
-            self._say_the_end()
+            self._call_end()
 
     def __del__(self) -> None:
         self.close()
 
-    def _say_the_end(self) -> None:
+    def _call_end(self) -> None:
         end, self._end = self._end, None
         if end is not None:
             with suppress(Exception):
@@ -83,8 +87,8 @@ def switch_window(window: None, /) -> None:
     """Do nothing: there are no windows."""
 
 
-def find_referrers(around: list[Any], most: int, /) -> bool:
-    """Find nothing: there is no window that it would be for."""
+def find_referrers(objects: list[Any], limit: int, /) -> bool:
+    """Return False: there is no window whose objects could have referrers."""
     return False
 
 
@@ -93,5 +97,5 @@ def discard_windows() -> None:
 
 
 def meter_bytes() -> int:
-    """Return the bytes that the meter takes: none."""
+    """Return 0, the bytes that the meter takes."""
     return 0

@@ -1,18 +1,18 @@
-"""Where a walk of the heap begins.
+"""The objects that a walk of the heap starts from.
 
 Listing the heap in Python has one danger. ``tuple(generator())`` in another thread builds its
-tuple in place and resizes it, which CPython allows only while nobody else refers to it: a list of
-all objects that outlives one bytecode makes that thread raise SystemError
-(https://github.com/python/cpython/issues/127058). So the listing and all that concerns tuples is a
-chain of C functions, run by one call: the interpreter switches threads only between bytecodes.
-What leaves it refers to no tuple that may still grow.
+tuple in place and resizes it, which CPython allows only while nothing else refers to the tuple: a
+list of all objects that outlives one bytecode makes that thread raise SystemError
+(https://github.com/python/cpython/issues/127058). So the listing, and everything done with tuples,
+is a chain of C functions run by one call: the interpreter switches threads only between bytecodes.
+Its result refers to no tuple that may still grow.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
-import types
+import types as standard_types
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,32 +20,33 @@ from functools import partial
 from itertools import chain, starmap
 from typing import Any, Final
 
-from . import anatomy
+from .. import types
 
 
 class Buffer(list[Any]):
-    """A list that is told apart from the program's lists."""
+    """A list of the walk, which its class distinguishes from the program's lists."""
 
     __slots__ = ()
 
 
 class Piles(defaultdict[int, list[Any]]):
-    """Objects by the address of their type; a pile begins with its first object."""
+    """Address of a type -> the objects of this type; a missing pile is created."""
 
     __slots__ = ()
 
     def sorting(self, found: list[Any]) -> Iterator[None]:
-        """Return an iterator that puts an object on its pile at each step, all in C."""
+        """Return an iterator, all in C, whose every step puts one object on its pile."""
         kinds = map(id, map(type, found))
         return map(list.append, map(self.__getitem__, kinds), found)
 
 
 @dataclass(slots=True)
 class Roots:
-    """What the collector tracks: on piles, but for tuples; of these what a walk needs.
+    """The objects that the collector tracks.
 
-    ``scaffolding`` is what the listing was made of, and found. ``frozen`` is how many objects
-    ``gc.freeze()`` set aside: they may be on no list.
+    They are in ``piles``, except for tuples, of which only address, size and items are stored.
+    ``scaffolding`` holds the iterators of the listing itself, which it found as well. ``frozen`` is
+    the number of objects in the permanent generation of ``gc.freeze()``, which may not be listed.
     """
 
     piles: Piles = field(default_factory=partial(Piles, Buffer))
@@ -56,18 +57,18 @@ class Roots:
     frozen: int = 0
 
     def clear(self) -> None:
-        """Let go of everything. The listing found itself: without this it would be a cycle."""
+        """Drop all references. The listing contains itself: without this it would be a cycle."""
         self.piles.clear()
         self.tuple_items.clear()
         self.scaffolding.clear()
 
 
 OWN: Final = frozenset(map(id, (Buffer, Piles, Roots)))
-"""Addresses of the classes that hold what a walk found, and are no part of it."""
+"""Addresses of the walk's own classes, which it does not count."""
 
 
 def list_roots() -> Roots:
-    """List what the collector tracks at this moment. The collector must be off."""
+    """List what the collector tracks at this moment. The collector must be disabled."""
     roots, everything = Roots(), Buffer()
     tuples = roots.piles[id(tuple)]
     steps = chain(
@@ -81,7 +82,7 @@ def list_roots() -> Roots:
     )
     roots.scaffolding.extend(_parts_of(steps))
     try:
-        any(steps)  # runs them all: each returns None
+        any(steps)  # runs all steps: each returns None
     except MemoryError:
         everything.clear()
         roots.clear()
@@ -96,10 +97,10 @@ def list_roots() -> Roots:
 
 
 def list_unlisted() -> list[Any]:
-    """List what leads to objects that the collector does not list: made in C, or frozen."""
+    """List the referrers of objects that the collector does not list: static types, or frozen."""
     found: list[Any] = _classes()
-    namespaces = gc.get_referents(*map(anatomy.namespace, found))
-    bases = [*map(anatomy.bases, found), *map(anatomy.mro, found)]
+    namespaces = gc.get_referents(*map(types.namespace, found))
+    bases = [*map(types.bases, found), *map(types.mro, found)]
     return [*found, *namespaces, *bases, *sys.modules.values()]
 
 
@@ -113,12 +114,12 @@ _SCAFFOLDING: Final = frozenset(
 
 
 def _parts_of(steps: Iterator[Any]) -> list[Any]:
-    """Return what the iterator consists of, in so far as it was made for it."""
+    """Return the iterator and the objects that were made only for it."""
     parts: dict[int, Any] = {}
     pending: list[Any] = [steps]
     while pending:
         part = pending.pop()
-        bound = type(part) is types.BuiltinMethodType and id(type(part.__self__)) in OWN
+        bound = type(part) is standard_types.BuiltinMethodType and id(type(part.__self__)) in OWN
         if (bound or id(type(part)) in _SCAFFOLDING) and id(part) not in parts:
             parts[id(part)] = part
             pending.extend(gc.get_referents(part))
@@ -136,12 +137,12 @@ def _classes() -> list[type]:
 
 
 def _immortal_tuples() -> list[tuple[type, ...]]:
-    """Return the bases of the built-in classes, where CPython itself sets them aside.
+    """Return the tuples of bases of the built-in classes, where CPython itself freezes them.
 
-    On 3.12, that is: they are immortal there, and a collection freezes what is immortal.
+    That is on 3.12: the tuples are immortal there, and a collection freezes immortal objects.
     """
-    built_in = [kind for kind in _classes() if not anatomy.is_heap_type(kind)]
-    tuples = {id(held): held for of in (anatomy.mro, anatomy.bases) for held in map(of, built_in)}
+    built_in = [kind for kind in _classes() if not types.is_heap_type(kind)]
+    tuples = {id(held): held for member in (types.mro, types.bases) for held in map(member, built_in)}
     return [held for held in tuples.values() if gc.is_tracked(held) and _is_immortal(held)]
 
 

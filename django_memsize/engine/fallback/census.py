@@ -1,14 +1,16 @@
-"""The engine in Python: the whole heap, or what a few objects refer to, counted by type.
+"""The census in Python: the whole heap, or what a few objects refer to, counted by type.
 
-Works on thousands of objects per call of a C function, never on one at a time. Follows every
-reference that ``tp_traverse`` shows, the text keys of dicts and the members of code objects, which
-it does not show. Out of its reach, and the only difference from an engine in C:
+A walk handles thousands of objects per call of a C function, never one at a time. It follows every
+reference that ``tp_traverse`` visits, and two kinds that it does not visit: the text keys of dicts
+and the members of code objects. Its figures are those of the compiled engine except for what
+Python cannot reach:
 
-- the values that an instance keeps outside its ``__dict__`` as storage: the objects are counted,
-  the block of pointers is not;
-- the way from an instance to its ``__dict__`` on Python 3.13, where the collector need not go it:
-  a census counts that dict all the same, a deep size does not;
-- a code object's local names and their kinds, a tuple and a few bytes, which Python can only copy.
+- the block of values that an instance has instead of a ``__dict__``: the values are counted, the
+  block is not;
+- on Python 3.13, an instance's ``__dict__`` where the collector does not visit it: a census counts
+  that dict all the same, a deep size does not;
+- a code object's local names and their kinds (a tuple and a bytes object), which Python can only
+  copy.
 """
 
 from __future__ import annotations
@@ -16,21 +18,22 @@ from __future__ import annotations
 import gc
 import operator
 import sys
-import types
+import types as standard_types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import chain, compress, filterfalse, repeat
 from typing import Any, Final
 
-from . import anatomy, collector
+from .. import collector, types
 from .roots import OWN, Buffer, Piles, Roots, list_roots, list_unlisted
+from .sizes import bytes_of
 
-# How many objects, and how many referents, are handled by one call. With these the objects are
-# still in the processor's cache when the next call looks at them; some lists have millions.
+# How many objects, and how many referents, one call handles: few enough for the objects to be still
+# in the processor's cache at the next call.
 _CHUNK: Final = 2048
 _REFERENTS: Final = 32768
 
-_CODE_MEMBERS: Final[tuple[Callable[[types.CodeType], Any], ...]] = tuple(
-    types.CodeType.__dict__[member].__get__
+_CODE_MEMBERS: Final[tuple[Callable[[standard_types.CodeType], Any], ...]] = tuple(
+    standard_types.CodeType.__dict__[member].__get__
     for member in (
         "co_consts",
         "co_names",
@@ -42,20 +45,30 @@ _CODE_MEMBERS: Final[tuple[Callable[[types.CodeType], Any], ...]] = tuple(
     )
 )
 
-_bound_to: Final[Callable[[types.MethodType], object]] = types.MethodType.__dict__[
+_bound_to: Final[Callable[[standard_types.MethodType], object]] = standard_types.MethodType.__dict__[
     "__self__"
 ].__get__
 
 _REFERRED_TO_ONCE: Final = next(map(sys.getrefcount, [object()])) + 1
-"""The reference count of an object that is in one list of ours and known to one other thing."""
+"""The reference count of an object that one list of the walk and one other object refer to."""
+
+_FOLLOWED_UNTRACKED: Final = frozenset(
+    map(id, (dict, tuple, frozenset, *(() if types.FROZENDICT is None else (types.FROZENDICT,))))
+)
+"""The types whose untracked instances are complete; those of other types may be half built.
+
+CPython leaves dicts and tuples untracked whose items are, since 3.15 frozensets also:
+Objects/setobject.c. While their tables are filled nothing else refers to them.
+"""
 
 
 def census(exclude: Collection[type] = ()) -> tuple[dict[str, int], dict[str, int], int, int]:
     """Count every object on the heap, each once, by type name.
 
-    Returns name -> objects, name -> bytes, the number of objects that ``gc.freeze()`` set aside,
-    and how many of these were not reached. Instances of exactly the ``exclude`` classes are left
-    out, methods bound to them, and the numbers and texts that only they refer to.
+    Returns name -> objects, name -> bytes, the number of objects in the permanent generation of
+    ``gc.freeze()``, and how many of these the walk did not reach. Left out are instances of exactly
+    the ``exclude`` classes, methods bound to these, and the untracked objects that only they refer
+    to.
     """
     paused = collector.pause()
     try:
@@ -73,20 +86,20 @@ def census(exclude: Collection[type] = ()) -> tuple[dict[str, int], dict[str, in
 def sizeof(objects: Sequence[Any]) -> int:
     """Return the bytes of the objects and all that they refer to, each referent once.
 
-    A class, module, function, code object or frame is not followed, and counts only if it is
-    itself asked for.
+    A class, module, function, code object or frame is not followed, and counts only if it is one
+    of ``objects``.
     """
     paused = collector.pause()
     try:
-        distinct = {id(asked): asked for asked in objects}.values()
-        alone = [asked for asked in distinct if anatomy.stops(type(asked))]
-        return _deep_size(objects, set()) + sum(map(_flat_size, alone))
+        distinct = {id(measured): measured for measured in objects}.values()
+        not_followed = [measured for measured in distinct if types.stops(type(measured))]
+        return _deep_size(objects, set()) + sum(map(_flat_size, not_followed))
     finally:
         collector.resume(paused)
 
 
 def instances(classes: Sequence[type]) -> list[tuple[str, int, int]]:
-    """Return (name, instances alive, their deep bytes) of each class, its subclasses included."""
+    """Return (name, instances alive, their deep bytes) for each class, subclasses included."""
     paused = collector.pause()
     try:
         roots = list_roots()
@@ -94,7 +107,7 @@ def instances(classes: Sequence[type]) -> list[tuple[str, int, int]]:
             walk = _SearchWalk(roots, classes)
             walk.run()
             return [
-                (anatomy.name(kind), len(found), _deep_size(found, set()))
+                (types.name(kind), len(found), _deep_size(found, set()))
                 for kind, found in zip(classes, walk.matches, strict=True)
             ]
         finally:
@@ -104,7 +117,7 @@ def instances(classes: Sequence[type]) -> list[tuple[str, int, int]]:
 
 
 class Sizing:
-    """Sizes that count each object once together. Keeps addresses, no objects."""
+    """Sizes in which each object counts once altogether. Stores addresses, no references."""
 
     __slots__ = ("_met",)
 
@@ -112,7 +125,7 @@ class Sizing:
         self._met: set[int] = set()
 
     def meet(self, measured: Any) -> bool:
-        """Add an object to those that count no more; tell whether it did before."""
+        """Mark an object as counted; return whether it was not yet."""
         is_new = id(measured) not in self._met
         self._met.add(id(measured))
         return is_new
@@ -122,7 +135,7 @@ class Sizing:
         return _flat_size(measured)
 
     def deep(self, objects: Sequence[Any]) -> int:
-        """Return the bytes of those objects, and of what they refer to, not met before."""
+        """Return the bytes of the objects and all that they refer to, less what was counted."""
         paused = collector.pause()
         try:
             return _deep_size(objects, self._met)
@@ -130,8 +143,8 @@ class Sizing:
             collector.resume(paused)
 
     def referents(self, measured: Any) -> list[Any]:
-        """Return what the object directly refers to, as a walk sees it."""
-        if anatomy.is_followed(measured):
+        """Return what the object directly refers to, as a walk follows it."""
+        if gc.is_tracked(measured) or id(type(measured)) in _FOLLOWED_UNTRACKED:
             return gc.get_referents(measured)
         return []
 
@@ -139,7 +152,7 @@ class Sizing:
 class _Walk:
     """One pass over objects and all that they refer to, each counted once.
 
-    What is found goes on a pile with others of its type: so much is the same for all of them.
+    Objects are gathered in piles of one type, because size and referents depend on the type.
     """
 
     def __init__(self, piles: Piles, seen: set[int], exclude: Collection[type] = ()) -> None:
@@ -149,7 +162,7 @@ class _Walk:
         self._totals: dict[int, tuple[type, int, int]] = {}
 
     def run(self) -> None:
-        """Count what is on the piles, and whatever that leads to."""
+        """Count the objects on the piles, and all that they refer to."""
         while self._piles:
             piles = list(self._piles.values())
             self._piles.clear()
@@ -159,36 +172,35 @@ class _Walk:
                     self.take(pile)
 
     def wants(self, kind: type) -> bool:
-        """Tell whether instances of the type are counted and followed."""
+        """Return whether instances of the type are counted and followed."""
         return not self.excludes(kind)
 
     def excludes(self, kind: type) -> bool:
-        """Tell whether instances of the type are left out with the methods bound to them."""
+        """Return whether instances of the type, and methods bound to them, are left out."""
         return id(kind) in self._excluded
 
     def take(self, pile: list[Any]) -> None:
-        """Count objects of one type and put on the piles what they refer to."""
+        """Count objects of one type, and put their referents on the piles."""
         kind = type(pile[0])
-        if kind is types.MethodType:
+        if kind is standard_types.MethodType:
             pile = [method for method in pile if not self.excludes(type(_bound_to(method)))]
-        self.add(kind, len(pile), anatomy.bytes_of(kind, pile))
-        if kind is types.CodeType:
+        self.add(kind, len(pile), bytes_of(kind, pile))
+        if kind is standard_types.CodeType:
             for member in _CODE_MEMBERS:
                 self.discover(list(map(member, pile)))
-        if anatomy.is_collectable(kind):
+        if types.flags(kind) & types.HAVE_GC:
             for start in range(0, len(pile), _CHUNK):
                 self.follow(kind, pile[start : start + _CHUNK])
 
     def follow(self, kind: type, objects: list[Any]) -> None:
-        """Put on the piles what objects of one type refer to."""
-        if anatomy.is_dict(kind):
-            # Before the referents: these show some keys again, which are on a pile by then.
+        """Put the referents of objects of one type on the piles."""
+        if types.is_dict(kind):
+            # Before the referents, which include some of the keys again.
             self.discover_texts(objects)
-        if kind is not dict and kind is not tuple:
-            # Untracked objects of other types may be half built.
+        if id(kind) not in _FOLLOWED_UNTRACKED:
             objects = list(filter(gc.is_tracked, objects))
-        if kind is types.ModuleType:
-            # On Python 3.12 it shows iterators that it has freed, and would free them again.
+        if kind is standard_types.ModuleType:
+            # On Python 3.12 _asyncio's tp_traverse visits iterators that are freed already.
             objects = [module for module in objects if module is not sys.modules.get("_asyncio")]
         found = gc.get_referents(*objects)
         while found:
@@ -197,15 +209,16 @@ class _Walk:
             self.discover(part)
 
     def discover(self, found: list[Any]) -> None:
-        """Put on the piles those of the objects that were not met before; empty the list."""
+        """Put on the piles the objects that are met for the first time; empty the list."""
         self.put(_first_met(found, self._seen))
 
     def discover_texts(self, dicts: list[Any]) -> None:
-        """Put the text keys of some dicts on the piles. The collector need not see them.
+        """Put the text keys of dicts of one type on the piles: ``tp_traverse`` may omit them.
 
-        Instances share tables of keys, so one reference to a text is met many times.
+        The reference count proves nothing here: instances share tables of keys, so one reference
+        to a text is met many times.
         """
-        keys = list(chain.from_iterable(map(dict.__iter__, dicts)))
+        keys = list(chain.from_iterable(map(types.keys_of, dicts)))
         if not self._seen.issuperset(map(id, keys)):
             self.put(_not_in(self._seen, [key for key in keys if type(key) is str]))
 
@@ -219,36 +232,36 @@ class _Walk:
         self._totals[id(kind)] = kind, objects + number, total + size
 
     def columns(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return name -> objects and name -> bytes; types of the same name are one.
+        """Return name -> objects and name -> bytes; types of the same name share a row.
 
-        Not a pair for each name: so many new objects would set the collector off.
+        Two dicts, because a tuple for each name would be thousands of new tracked objects.
         """
         counts: dict[str, int] = {}
         sizes: dict[str, int] = {}
         for kind, number, size in self._totals.values():
             if number:
-                name = anatomy.name(kind)
+                name = types.name(kind)
                 counts[name] = counts.get(name, 0) + number
                 sizes[name] = sizes.get(name, 0) + size
         return counts, sizes
 
     def total(self) -> int:
-        """Return the bytes of all that was counted."""
+        """Return the bytes of all objects counted."""
         return sum(size for _, _, size in self._totals.values())
 
 
 class _DeepWalk(_Walk):
-    """A walk that stops at what belongs to the program and not to the data."""
+    """A walk that stops at what belongs to the program and not to the data: ``types.stops``."""
 
     def wants(self, kind: type) -> bool:
-        return super().wants(kind) and not anatomy.stops(kind)
+        return super().wants(kind) and not types.stops(kind)
 
 
 class _HeapWalk(_Walk):
-    """A walk from all that the collector lists.
+    """A walk from all objects that the collector lists.
 
-    What it tracks is on its list, or frozen, or was made by another thread since: it needs no set
-    of addresses, which is most of what a walk costs.
+    A tracked referent is on that list, is frozen, or was made by another thread since. So the walk
+    remembers addresses of untracked objects only: the set of addresses is most of what it costs.
     """
 
     def __init__(self, roots: Roots, exclude: Collection[type] = ()) -> None:
@@ -259,13 +272,14 @@ class _HeapWalk(_Walk):
         if roots.frozen:
             listed = chain.from_iterable(roots.piles.values())
             self._listed.update(roots.tuple_addresses, map(id, listed))
-        # It is older than any freezing: on the list, where Python lists what is frozen, too.
+        # The module sys is older than any freeze: it is listed only if frozen objects are listed.
         self._frozen_is_listed = id(sys) in self._listed
 
     def run(self) -> None:
         """Count the whole heap."""
         roots = self._roots
-        # Kept to the end: what this refers to is then never taken for referred to once.
+        # This list stays alive to the end, so that no object in it has the reference count of an
+        # object with a single referrer.
         unlisted = list_unlisted()
         self.discover(unlisted.copy())
         self.discover(roots.tuple_items)
@@ -276,11 +290,11 @@ class _HeapWalk(_Walk):
             self.add(type(part), -1, -_flat_size(part))
 
     def frozen_unreached(self) -> int:
-        """Return how many frozen objects were not met."""
+        """Return how many frozen objects the walk did not reach."""
         return 0 if self._frozen_is_listed else max(self._roots.frozen - self._frozen_met, 0)
 
     def discover(self, found: list[Any]) -> None:
-        """Put on the piles those of the objects that are on no list; empty the list."""
+        """Put on the piles the new objects that the collector does not list; empty the list."""
         untracked = list(filterfalse(gc.is_tracked, found))
         if self._listed:
             frozen = _not_in(self._listed, list(filter(gc.is_tracked, found)))
@@ -295,7 +309,7 @@ class _HeapWalk(_Walk):
 
 
 class _SearchWalk(_HeapWalk):
-    """A walk that keeps the instances of some classes."""
+    """A census that collects the instances of some classes in ``matches``."""
 
     def __init__(self, roots: Roots, classes: Sequence[type]) -> None:
         super().__init__(roots)
@@ -304,15 +318,15 @@ class _SearchWalk(_HeapWalk):
 
     def take(self, pile: list[Any]) -> None:
         for matches, wanted in zip(self.matches, self._wanted, strict=True):
-            if anatomy.is_kind_of(type(pile[0]), wanted):
+            if types.is_kind_of(type(pile[0]), wanted):
                 matches.extend(pile)
         super().take(pile)
 
 
 def _first_met(found: list[Any], seen: set[int]) -> list[Any]:
-    """Return the objects met for the first time, each once; empty the list.
+    """Return the objects that are met for the first time, each once; empty the list.
 
-    An object to which one reference exists is met once: no set needs to know its address.
+    An object with a single referrer is met once, so its address is not added to the set.
     """
     once = list(map(operator.is_, map(sys.getrefcount, found), repeat(_REFERRED_TO_ONCE)))
     met = list(compress(found, once))
@@ -322,7 +336,7 @@ def _first_met(found: list[Any], seen: set[int]) -> list[Any]:
 
 
 def _not_in(seen: set[int], found: list[Any]) -> list[Any]:
-    """Return the objects whose addresses are not in the set, each once; add them to it."""
+    """Return the objects whose addresses are not in the set, each once; add these addresses."""
     by_address = dict(zip(map(id, found), found, strict=True))
     new = set(by_address).difference(seen)
     seen |= new
@@ -337,4 +351,4 @@ def _deep_size(objects: Iterable[Any], seen: set[int]) -> int:
 
 
 def _flat_size(measured: Any) -> int:
-    return anatomy.bytes_of(type(measured), [measured])
+    return bytes_of(type(measured), [measured])
