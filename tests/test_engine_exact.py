@@ -3,11 +3,13 @@
 Each thing is loaded three times, all three are kept, and the third is measured: by then classes
 know their attributes, and texts are interned. The collector is off meanwhile.
 
-There are few ints of one digit in it: tracemalloc sees 28 or 32 bytes, by the function that made
-one, where we count 30 and the allocator takes 32.
+An int of one digit counts 32 bytes, which is what database drivers and arithmetic allocate. No case
+has many that are parsed from text, of which tracemalloc sees 28 bytes and the allocator uses 32.
 """
 
 import json
+import os
+import sys
 
 import pytest
 
@@ -150,6 +152,9 @@ CASES = {
     ),
     "values()": lambda: list(Account.objects.values()),
     "values_list()": lambda: list(Account.objects.values_list()),
+    "rows of an int and a text": lambda: list(Account.objects.values_list("id", "name")),
+    "tuples of an int and a text": lambda: [(n, f"name {n}") for n in numbers()],
+    "ints of one digit": lambda: [n * 3 for n in numbers()],
     "values_list(flat=True)": lambda: list(Account.objects.values_list("name", flat=True)),
     "values_list(named=True)": lambda: list(
         Account.objects.values_list("name", "born_on", named=True)
@@ -165,6 +170,19 @@ CASES = {
     "sets": lambda: [{str(n), n / 7, None} for n in numbers()],
     "large sets": lambda: [set(map(str, range(n))) for n in range(0, 2000, 100)],
     "frozensets": lambda: [frozenset((str(n), n / 3, n / 7, None, f"text {n}")) for n in numbers()],
+    "frozensets in frozensets": lambda: [
+        frozenset((frozenset((str(n), n / 3)), f"text {n}", (n / 7, n / 9))) for n in numbers()
+    ],
+    **(
+        {
+            "frozendicts": lambda: [frozendict({f"key {n}": n / 7, "b": None}) for n in numbers()],
+            "large frozendicts": lambda: [
+                frozendict({str(key): float(key) for key in range(n)}) for n in range(0, 2000, 100)
+            ],
+        }
+        if sys.version_info >= (3, 15)
+        else {}
+    ),
     "short texts": lambda: [f"text {n}" for n in numbers()],
     "texts of other alphabets": lambda: [f"текст {n}" for n in numbers()],
     "texts beyond": lambda: [f"text \\U0001F600 {n}" for n in numbers()],
@@ -235,19 +253,38 @@ print(json.dumps({name: measured(CASES[name]) for name in names}))
 NAMES = [
     line.split('"')[1]
     for line in PROGRAM.splitlines()
-    if line.startswith('    "') and "lambda" in line
+    if line.startswith(('    "', '            "'))
+    and "lambda" in line
+    and ("frozendicts" not in line or sys.version_info >= (3, 15))
 ]
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
+if not IS_LONG:  # one case of each kind of thing
+    SHORT = {
+        *(
+            "instances",
+            "instances, __dict__ touched",
+            "values()",
+            "values_list()",
+            "select_related",
+        ),
+        *("rows of an int and a text", "tuples of an int and a text", "ints of one digit"),
+        *("a large dict", "large sets", "frozensets", "frozensets in frozensets", "frozendicts"),
+        *("texts of other alphabets", "JSON", "dataclasses", "instances with many attributes"),
+        *("exceptions", "deques", "decimals", "moments in a zone", "bytearrays", "big ints"),
+    }
+    NAMES = [name for name in NAMES if name in SHORT]
+WITH_INTS = {"rows of an int and a text", "tuples of an int and a text", "ints of one digit"}
 
 
 @pytest.fixture(scope="module")
 def figures():
     """Return name -> (bytes that tracemalloc saw, our deep size) of each case."""
-    return json.loads(ended_well(PROGRAM, timeout=300))
+    return json.loads(ended_well(PROGRAM, *([] if IS_LONG else NAMES), timeout=300))
 
 
 def test_every_case_is_measured(figures):
     assert set(figures) == set(NAMES)
-    assert len(NAMES) > 60
+    assert len(NAMES) > (60 if IS_LONG else 20)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -255,4 +292,4 @@ def test_a_deep_size_is_within_one_percent_of_what_was_allocated(figures, name):
     allocated, size = figures[name]
 
     assert allocated > 50_000
-    assert size == pytest.approx(allocated, rel=0.01)
+    assert size == pytest.approx(allocated, rel=0.003 if name in WITH_INTS else 0.01)

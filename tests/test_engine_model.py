@@ -1,6 +1,7 @@
 """Random programs, and a simple model of what they leave on the heap, for both engines."""
 
 import gc
+import os
 import sys
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from django_memsize import engine
 from django_memsize.engine.fallback import census as twin
+
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 
 engines = pytest.mark.parametrize(
     ("measuring", "flat"),
@@ -137,7 +140,7 @@ def counted(measuring):
 
 @engines
 @given(steps=STEPS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8 if IS_LONG else 2, deadline=None)
 def test_two_censuses_differ_by_what_any_program_made_between_them(measuring, flat, steps):
     gc.collect()
     before = counted(measuring)

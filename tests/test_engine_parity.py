@@ -7,6 +7,8 @@ of a ``__dict__`` that was such an instance's, and a code object's local names a
 import collections
 import gc
 import json
+import os
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,8 @@ from tests.programs import ended_well
 compiled = pytest.importorskip(
     "django_memsize.engine.compiled", reason="the engine in C is not built", exc_type=ImportError
 )
+
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 
 # A new class has room for 30, and a little is used to tell them apart.
 MOST_BYTES_OF_VALUES = 8 * 34
@@ -77,6 +81,8 @@ def containers(inner):
         | st.dictionaries(KEYS, inner, max_size=4).map(collections.OrderedDict)
         | st.frozensets(KEYS, max_size=9)
         | st.sets(KEYS, max_size=9)
+        | st.frozensets(st.frozensets(KEYS, max_size=3) | st.tuples(KEYS, KEYS), max_size=3)
+        | st.dictionaries(KEYS, inner, max_size=4).map(types.FROZENDICT or dict)
         | inner.map(Slotted)
         | st.tuples(inner, inner).map(lambda both: Pair(*both))
         | st.integers(0, 10**30).map(Number)
@@ -105,7 +111,8 @@ def test_flat_sizes_and_referents_are_the_same(structure):
             continue
         met.add(id(part))
         pending.extend(second.referents(part))
-        texts = {id(key) for key in part if type(key) is str} if isinstance(part, dict) else set()
+        keys = types.keys_of(part) if types.is_dict(type(part)) else ()
+        texts = {id(key) for key in keys if type(key) is str}
         seen = {id(referent) for referent in first.referents(part)}
         assert seen - texts == {id(referent) for referent in second.referents(part)} - texts
         assert first.flat(part) == second.flat(part) + values_of(part)
@@ -121,7 +128,7 @@ def values_of(part):
 
 
 @given(st.lists(STRUCTURES, min_size=1, max_size=20))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10 if IS_LONG else 2, deadline=None)
 def test_what_is_added_to_the_heap_is_the_same(structures):
     gc.collect()
     gc.disable()
@@ -181,7 +188,7 @@ print(compiled.census()[2], twin.census()[2], compiled.census()[2], gc.get_freez
 def test_both_tell_how_many_objects_the_program_froze():
     first, in_python, again, by_the_collector = map(int, ended_well(FROZEN).split())
 
-    assert again <= in_python <= first < again + 20  # a few die meanwhile
+    assert again <= in_python <= first < again + 100  # a few die meanwhile, more since 3.14
     assert 0 <= by_the_collector - again < 500  # 3.12 freezes some by itself
 
 
@@ -303,6 +310,7 @@ print(json.dumps([counts, theirs, len(keys.keys() - met)]))
 """
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="guppy3 does not build for Python 3.15")
 def test_a_django_process_is_as_complete_as_guppy_sees_it_and_has_the_text_keys_of_dicts():
     counts, theirs, only_keys = json.loads(ended_well(A_DJANGO_PROCESS_BESIDE_GUPPY))
     ours, total = sum(counts.values()), sum(theirs.values())

@@ -15,6 +15,8 @@ from django_memsize.engine.fallback import census as twin
 from tests.heaps import totals
 from tests.programs import ended_well, run
 
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
+
 BUILDING_TUPLES = """
 import gc, sys, threading, time
 from django_memsize import engine
@@ -38,7 +40,7 @@ def naive():
 thread = threading.Thread(target=build)
 thread.start()
 begun = time.monotonic()
-while not errors and time.monotonic() < begun + (4 if built > 100 else 60):
+while not errors and time.monotonic() < begun + (SECONDS if built > 100 else 60):
     WALK
 ended.set()
 thread.join()
@@ -50,12 +52,17 @@ sys.exit(3 if errors else 0 if built > 100 else 4)
     "walk", ["engine.census()", "engine.instances([dict])", "engine.sizeof([sys.modules])"]
 )
 def test_a_thread_that_is_building_a_tuple_is_not_disturbed(walk):
-    assert run(BUILDING_TUPLES.replace("WALK", walk)).returncode == 0
+    seconds = "4" if IS_LONG else "1.5"
+    program = BUILDING_TUPLES.replace("WALK", walk).replace("SECONDS", seconds)
+
+    assert run(program).returncode == 0
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="builds tuples in another way")
 def test_a_walk_that_holds_the_list_of_all_objects_would_disturb_that_thread():
-    assert run(BUILDING_TUPLES.replace("WALK", "naive()")).returncode == 3
+    program = BUILDING_TUPLES.replace("WALK", "naive()").replace("SECONDS", "4")
+
+    assert run(program).returncode == 3
 
 
 def test_an_object_whose_last_reference_goes_during_a_walk_in_python_is_finalised():

@@ -88,11 +88,48 @@ def test_the_bytes_of_an_object_are_those_its_own_code_counts(value):
     assert engine.sized(value, 0)[2] == sys.getsizeof(value)
 
 
-def test_a_small_number_takes_thirty_bytes_unless_the_interpreter_keeps_it():
-    assert [engine.sizeof([number]) for number in (-6, -5, 0, 256, 257, 2**30 - 1)] == [
-        *(30, 0, 0, 0, 30, 30)
-    ]
+GREATEST_CACHED_INT = 1024 if sys.version_info >= (3, 15) else 256
+
+
+def test_an_int_of_one_digit_takes_32_bytes_unless_the_interpreter_caches_it():
+    numbers = [-6, -5, 0, GREATEST_CACHED_INT, GREATEST_CACHED_INT + 1, 2**30 - 1]
+
+    assert [engine.sizeof([number]) for number in numbers] == [32, 0, 0, 0, 32, 32]
     assert engine.sizeof([2**30]) == sys.getsizeof(2**30)
+
+
+def test_an_int_that_equals_a_cached_one_but_was_allocated_takes_32_bytes():
+    class Number(int):
+        pass
+
+    assert engine.sizeof([int(str(GREATEST_CACHED_INT))]) == 0
+    assert engine.sizeof([Number(7)]) > 32
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="frozendict is new in Python 3.15")
+def test_a_frozendict_has_the_size_of_its_table_and_of_what_is_in_it():
+    keys, values = [f"engine key {n}" for n in range(9)], [n / 7 for n in range(9)]
+    frozen = frozendict(zip(keys, values))  # noqa: F821, B905 - of 3.15
+
+    assert engine.sized(frozen, 0)[2] == sys.getsizeof(frozen)
+    assert engine.sizeof([frozen]) == sum(map(sys.getsizeof, [frozen, *keys, *values]))
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="frozendict is new in Python 3.15")
+def test_a_frozendict_shows_its_keys_and_values():
+    frozen = frozendict(key=["value"])  # noqa: F821 - of 3.15
+    shown = tree(frozen)
+
+    assert shown.name == "frozendict({'key': ['value']})"
+    assert {referent.name for referent in shown.refs} == {"[K] 'key'", "[V] 'key': ['value']"}
+
+
+def test_a_frozenset_of_untracked_items_has_the_size_of_what_is_in_it():
+    items = ["text of a frozenset", 1.5, frozenset({"text of an inner frozenset"})]
+    frozen = frozenset(items)
+
+    parts = [frozen, *items, *items[2]]
+    assert engine.sizeof([frozen]) == sum(map(sys.getsizeof, parts))
 
 
 def test_a_class_counts_the_entry_behind_its_last_member():

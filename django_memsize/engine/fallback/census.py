@@ -24,7 +24,7 @@ from itertools import chain, compress, filterfalse, repeat
 from typing import Any, Final
 
 from .. import collector, types
-from .roots import OWN, Buffer, Piles, Roots, list_roots, list_unlisted
+from .roots import INTERNED, OWN, Buffer, Piles, Roots, list_roots, list_unlisted
 from .sizes import bytes_of
 
 # How many objects, and how many referents, one call handles: few enough for the objects to be still
@@ -45,9 +45,9 @@ _CODE_MEMBERS: Final[tuple[Callable[[standard_types.CodeType], Any], ...]] = tup
     )
 )
 
-_bound_to: Final[Callable[[standard_types.MethodType], object]] = standard_types.MethodType.__dict__[
-    "__self__"
-].__get__
+_bound_to: Final[Callable[[standard_types.MethodType], object]] = (
+    standard_types.MethodType.__dict__["__self__"].__get__
+)
 
 _REFERRED_TO_ONCE: Final = next(map(sys.getrefcount, [object()])) + 1
 """The reference count of an object that one list of the walk and one other object refer to."""
@@ -160,6 +160,7 @@ class _Walk:
         self._seen = seen
         self._excluded = {*OWN, *map(id, exclude)}
         self._totals: dict[int, tuple[type, int, int]] = {}
+        self._trusts_single_references = True
 
     def run(self) -> None:
         """Count the objects on the piles, and all that they refer to."""
@@ -210,7 +211,12 @@ class _Walk:
 
     def discover(self, found: list[Any]) -> None:
         """Put on the piles the objects that are met for the first time; empty the list."""
-        self.put(_first_met(found, self._seen))
+        once, often = _by_references(found)
+        if not self._trusts_single_references:
+            was_met = map(self._seen.__contains__, map(id, once))
+            once = list(compress(once, map(operator.not_, was_met)))
+        self.put(once)
+        self.put(_not_in(self._seen, often))
 
     def discover_texts(self, dicts: list[Any]) -> None:
         """Put the text keys of dicts of one type on the piles: ``tp_traverse`` may omit them.
@@ -281,6 +287,10 @@ class _HeapWalk(_Walk):
         # This list stays alive to the end, so that no object in it has the reference count of an
         # object with a single referrer.
         unlisted = list_unlisted()
+        if INTERNED:
+            # These texts have one referrer more than references are counted.
+            self.discover_texts([INTERNED])
+            self._trusts_single_references = False
         self.discover(unlisted.copy())
         self.discover(roots.tuple_items)
         self.add(tuple, len(roots.tuple_sizes), sum(roots.tuple_sizes))
@@ -323,16 +333,15 @@ class _SearchWalk(_HeapWalk):
         super().take(pile)
 
 
-def _first_met(found: list[Any], seen: set[int]) -> list[Any]:
-    """Return the objects that are met for the first time, each once; empty the list.
+def _by_references(found: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the objects with a single referrer, and the others; empty the list.
 
-    An object with a single referrer is met once, so its address is not added to the set.
+    An object with a single referrer is met once, so its address need not be remembered.
     """
     once = list(map(operator.is_, map(sys.getrefcount, found), repeat(_REFERRED_TO_ONCE)))
-    met = list(compress(found, once))
-    met += _not_in(seen, list(compress(found, map(operator.not_, once))))
+    parts = list(compress(found, once)), list(compress(found, map(operator.not_, once)))
     found.clear()
-    return met
+    return parts
 
 
 def _not_in(seen: set[int], found: list[Any]) -> list[Any]:

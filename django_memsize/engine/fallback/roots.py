@@ -142,9 +142,25 @@ def _immortal_tuples() -> list[tuple[type, ...]]:
     That is on 3.12: the tuples are immortal there, and a collection freezes immortal objects.
     """
     built_in = [kind for kind in _classes() if not types.is_heap_type(kind)]
-    tuples = {id(held): held for member in (types.mro, types.bases) for held in map(member, built_in)}
+    tuples = {
+        id(held): held for member in (types.mro, types.bases) for held in map(member, built_in)
+    }
     return [held for held in tuples.values() if gc.is_tracked(held) and _is_immortal(held)]
 
 
 def _is_immortal(held: object) -> bool:
     return sys.getrefcount(held) > 1 << 30
+
+
+def _interned_texts() -> dict[str, str]:
+    text = sys.intern(f"{__name__} is interned")
+    found = (held for held in gc.get_referrers(text) if type(held) is dict)
+    return next((held for held in found if held.get(text) is text), {})
+
+
+INTERNED: Final = _interned_texts() if sys.version_info >= (3, 14) else {}
+"""CPython's dict of interned texts, where the collector lists it; elsewhere an empty dict.
+
+The references of this dict are not in the reference counts of the texts: _PyUnicode_InternMortal
+in Objects/unicodeobject.c. Before 3.14 a dict of texts is untracked.
+"""
