@@ -88,7 +88,7 @@ def test_an_object_whose_last_reference_goes_during_a_walk_in_python_is_finalise
 
     walker = threading.Thread(target=walk, daemon=True)
     walker.start()
-    walker.join(timeout=5)
+    walker.join(timeout=60)
 
     assert not walker.is_alive()
     assert held == []
