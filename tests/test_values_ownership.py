@@ -1,0 +1,67 @@
+import dataclasses
+import gc
+
+import pytest
+
+import django_memsize as memsize
+from django_memsize import values
+from django_memsize.values import OURS, CallSite, Counts, Diff, Evaluation, OwnTuple, Summary, ours
+
+VALUES = [cls for cls in vars(values).values() if isinstance(cls, type) and cls is not Counts]
+
+
+@pytest.mark.parametrize("cls", VALUES, ids=lambda cls: cls.__name__)
+def test_the_instances_of_every_value_are_left_out_of_a_census(cls):
+    assert cls in OURS
+
+
+@pytest.mark.parametrize("cls", OURS, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
+def test_an_instance_of_ours_has_no_dict_of_its_own(cls):
+    assert not cls.__dictoffset__ or issubclass(cls, (values.Counts, OwnTuple))
+    assert "__dict__" not in vars(cls)
+
+
+@pytest.mark.parametrize(
+    "cls", [cls for cls in VALUES if dataclasses.is_dataclass(cls)], ids=lambda cls: cls.__name__
+)
+def test_a_value_is_frozen(cls):
+    assert cls.__dataclass_params__.frozen
+
+
+def test_a_census_leaves_out_our_objects_and_what_only_they_refer_to():
+    gc.collect()
+    gc.disable()
+    try:
+        memsize.snapshot()
+        before = memsize.snapshot()
+        counts = Counts({f"name {number}": 2**40 + number for number in range(100)})
+        evaluation = Evaluation("a", "b", rows=2**41, site=CallSite())
+        summary = Summary(name="x" * 100, evaluations=OwnTuple([evaluation]))
+        diff = Diff.of([("dict", values.TypeTotal(1, 2**50))])
+        after = memsize.snapshot()
+    finally:
+        gc.enable()
+
+    assert after - before == Diff({}, {})
+    assert counts
+    assert summary
+    assert diff
+
+
+def test_a_class_that_is_marked_is_returned():
+    class Marked:
+        __slots__ = ()
+
+    try:
+        assert ours(Marked) is Marked
+        assert OURS[-1] is Marked
+    finally:
+        OURS.remove(Marked)
+
+
+def test_counts_are_added_name_by_name():
+    counts = Counts({"a": 1, "b": 2})
+
+    counts.add({"b": 3, "c": 4})
+
+    assert counts == {"a": 1, "b": 5, "c": 4}
