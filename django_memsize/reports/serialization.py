@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -139,11 +140,24 @@ def _read(hint: Any, document: Any) -> Any:
         return _read_instances(document)
     if dataclasses.is_dataclass(hint):
         return _read_dataclass(typing.cast("type[Any]", hint), document)
-    if hint is float and isinstance(document, int) and not isinstance(document, bool):
-        return float(document)
+    if hint is float:
+        return _read_float(document)
     if type(document) is not hint:
         raise _UnusableError
     return document
+
+
+def _read_float(document: Any) -> float:
+    # JSON has one type of numbers: a whole number may have any length, and may be seconds.
+    if type(document) not in (int, float):
+        raise _UnusableError
+    try:
+        number = float(document)
+    except OverflowError as error:
+        raise _UnusableError from error
+    if not math.isfinite(number):
+        raise _UnusableError
+    return number
 
 
 @functools.cache
