@@ -4,56 +4,43 @@ import pytest
 
 from django_memsize.reports import findings
 from django_memsize.reports.findings import Finding
-from django_memsize.values import SQL_STORED, Amount, CallSite, Diff, Evaluation, Summary
+from django_memsize.reports.thresholds import MUCH, NOTHING_FOR_A_REQUEST, RETAINED_BY_A_STATEMENT
+from django_memsize.values import SQL_STORED, Amount, CallSite, Evaluation, Summary
 
 KB, MB = 1024, 1024**2
 SITE = CallSite("bank/views.py", 41, "accounts")
-PLACE = ("bank.Account", "instances", "bank/views.py:41")
+KEY = ("bank.Account", "instances", "bank/views.py:41")
+SQL = "x" * 256
 
-BLOAT = Finding("bloat?", "2.0 MB at its end, not kept: bloat, if fewer rows or fields would do.")
+BLOAT = Finding(
+    "bloat",
+    "2.0 MB alive at its end and not retained. Load fewer rows or fields, if the request does not "
+    "need them.",
+)
 ONE_REPORT = Finding(
-    "leak or cache?",
-    "2.0 MB kept: a leak if each request keeps as much, a cache if only one does. To tell, see two "
-    "more of the same process (memprofile run --repeat 3).",
+    "leak-or-cache",
+    "2.0 MB retained. A leak retains as much in each request, a cache in one. Compare two more "
+    "requests of the same process: memprofile run --repeat 3.",
 )
 
 
-def loading(alive, retained, **values):
-    values = {"sql": "x" * 256, "site": SITE} | values
-    return Evaluation(
-        "bank.Account", "instances", 3090, 0.1, alive=alive, retained=retained, **values
-    )
+def amount(size):
+    return None if size is None else Amount(1, size)
 
 
-def request(*loadings, **values):
-    known = {
-        "kind": "request",
-        "name": "/accounts/",
-        "method": "GET",
-        "status": 200,
-        "duration": 0.1,
-        "rows": 3090,
-        "types": Diff.of(),
-        "loadings": loadings,
-        "evaluations_omitted": 0,
-        "evaluations_without_types": 0,
-        "rss_before": None,
-        "rss_after": None,
-        "collected_objects": 0,
-        "in_flight": 0,
-        "incomplete": False,
-        "first_request": False,
-        "overhead": 0.0,
-        "engine": "compiled",
-        "instrument": "meter",
-        "peak": Amount(1, 1),
-    }
-    return Summary(**known | values)
+def evaluation(alive, retained, **values):
+    known = {"model": "bank.Account", "kind": "instances", "rows": 3090, "sql": SQL, "site": SITE}
+    return Evaluation(**known | values, alive=amount(alive), retained=amount(retained))
 
 
-def words(*loadings, others=(), **values):
-    found = findings.verdicts(request(*loadings, **values), others)
-    return [[verdict.word for verdict in one] for one in found]
+def request(*evaluations, **values):
+    known = {"kind": "request", "instrument": "meter", "peak": Amount(1, 1)}
+    return Summary(**known | values, evaluations=evaluations)
+
+
+def names(*evaluations, others=(), **values):
+    found = findings.findings(request(*evaluations, **values), others)
+    return [[finding.name for finding in each] for each in found]
 
 
 @pytest.mark.parametrize(
@@ -61,121 +48,158 @@ def words(*loadings, others=(), **values):
     [
         (0, 0, []),
         (MB - 1, 0, []),
-        (MB, 0, ["bloat?"]),
+        (MB, 0, ["bloat"]),
         (MB, 1, []),
-        (2 * MB, 17 * KB - 1, ["bloat?"]),
-        (2 * MB, 17 * KB, ["bloat?", "leak or cache?"]),
-        (17 * KB, 17 * KB, ["leak or cache?"]),
-        (10 * MB, 4 * MB, ["bloat?", "leak or cache?"]),
-        (10 * MB, 8 * MB, ["leak or cache?"]),
-        (2 * MB, 3 * MB, ["leak or cache?"]),
+        (2 * MB, 17 * KB - 1, ["bloat"]),
+        (2 * MB, 17 * KB, ["bloat", "leak-or-cache"]),
+        (17 * KB, 17 * KB, ["leak-or-cache"]),
+        (10 * MB, 4 * MB, ["bloat", "leak-or-cache"]),
+        (10 * MB, 8 * MB, ["leak-or-cache"]),
+        (2 * MB, 3 * MB, ["leak-or-cache"]),
         (2 * MB, None, []),
+        (None, 2 * MB, []),
         (None, None, []),
     ],
 )
-def test_much_that_is_gone_is_bloat_and_what_is_kept_a_leak_or_a_cache(alive, retained, found):
-    assert words(loading(alive, retained)) == [found]
+def test_much_that_is_freed_is_bloat_and_retained_bytes_are_a_leak_or_a_cache(
+    alive, retained, found
+):
+    assert names(evaluation(alive, retained)) == [found]
 
 
-def test_a_verdict_says_how_much_and_what_it_depends_on():
-    assert findings.verdicts(request(loading(2 * MB, 0), loading(2 * MB, 2 * MB))) == [
-        (BLOAT,),
-        (ONE_REPORT,),
+def test_the_limits_are_those_of_the_thresholds():
+    assert NOTHING_FOR_A_REQUEST + RETAINED_BY_A_STATEMENT + len(SQL) == 17 * KB
+    assert MUCH == MB
+
+
+def test_a_finding_has_the_figures_and_what_they_depend_on():
+    judged = request(evaluation(2 * MB, 0), evaluation(2 * MB, 2 * MB))
+
+    assert findings.findings(judged) == [(BLOAT,), (ONE_REPORT,)]
+
+
+def test_what_statements_retain_by_themselves_counts_as_nothing():
+    noise = evaluation(100 * KB, 56 * KB - 1, times=40)
+    more = evaluation(100 * KB, 56 * KB, times=40)
+
+    assert names(noise, more) == [[], ["leak-or-cache"]]
+
+
+def test_the_text_of_a_statement_that_was_cut_may_be_what_is_retained():
+    cut = {"sql": "x" * SQL_STORED}
+
+    assert names(evaluation(MB, MB - 1, **cut), evaluation(MB, MB, **cut)) == [
+        [],
+        ["leak-or-cache"],
     ]
 
 
-def test_what_statements_leave_by_themselves_is_not_kept():
-    noise = loading(100 * KB, 56 * KB - 1, times=40)
-    more = loading(100 * KB, 56 * KB, times=40)
+def test_the_bytes_of_inner_evaluations_do_not_count_for_the_outer_one():
+    outer = evaluation(5 * MB, 2 * MB)
+    inner = evaluation(3 * MB, 20 * KB, depth=1)
+    innermost = evaluation(3 * MB, 0, depth=2)
+    beside = evaluation(MB // 2, 2 * MB, depth=1)
 
-    assert words(noise, more) == [[], ["leak or cache?"]]
+    found = names(outer, inner, innermost, beside, evaluation(MB, 0))
 
-
-def test_a_statement_that_was_cut_may_be_what_is_kept():
-    cut = {"sql": "x" * SQL_STORED}
-
-    assert words(loading(MB, MB - 1, **cut), loading(MB, MB, **cut)) == [[], ["leak or cache?"]]
+    assert found == [["bloat"], ["leak-or-cache"], ["bloat"], ["leak-or-cache"], ["bloat"]]
 
 
-def test_what_those_inside_have_is_not_said_of_the_one_around_them():
-    outer = loading(5 * MB, 2 * MB)
-    inner = loading(3 * MB, 20 * KB, depth=1)
-    innermost = loading(3 * MB, 0, depth=2)
-    beside = loading(MB // 2, 2 * MB, depth=1)
+@pytest.mark.parametrize("values", [{"kind": "block"}, {"kind": "code"}, {"peak": None}])
+def test_only_a_metered_request_is_judged(values):
+    retaining = evaluation(2 * MB, 2 * MB)
 
-    found = words(outer, inner, innermost, beside, loading(MB, 0))
-
-    assert found == [["bloat?"], ["leak or cache?"], ["bloat?"], ["leak or cache?"], ["bloat?"]]
+    assert names(retaining, **values) == [[]]
+    assert not findings.needs_comparison(request(retaining, **values))
 
 
-def test_only_a_metered_request_is_judged():
-    kept = loading(2 * MB, 2 * MB)
-
-    for values in ({"kind": "block"}, {"kind": "code"}, {"peak": None}):
-        assert words(kept, **values) == [[]]
-        assert not findings.keeps(request(kept, **values))
+def test_a_request_is_compared_if_one_of_its_evaluations_retains_something():
+    assert findings.needs_comparison(request(evaluation(2 * MB, 2 * MB)))
+    assert not findings.needs_comparison(request(evaluation(2 * MB, 0)))
+    assert not findings.needs_comparison(request())
 
 
-KEPT, NOT_KEPT = frozenset({PLACE}), frozenset()
-UNLESS = "a leak, unless a cache still fills, or the new takes the place of the old."
-COMPARED = "reports compared (same route and process)"
+RETAINING, RETAINING_NOTHING = frozenset({KEY}), frozenset()
+COMPARED = "requests compared (same route and process)"
+GOES_ON = "A leak goes on, a cache ends."
 
 
 @pytest.mark.parametrize(
-    ("others", "word", "meaning"),
+    ("others", "name", "sentence"),
     [
         (
-            [KEPT] * 5,
-            "leak?",
-            f"2.0 MB kept, as in all 6 {COMPARED}: {UNLESS}",
+            [RETAINING] * 5,
+            "leak",
+            f"2.0 MB retained, as in all 6 {COMPARED}. A cache that is still filling, or whose "
+            "entries are replaced each time, looks the same.",
         ),
         (
-            [NOT_KEPT] * 2,
-            "cache?",
-            f"2.0 MB kept, in 1 of 3 {COMPARED}: a cache that was filled, if it stays at that.",
+            [RETAINING_NOTHING] * 2,
+            "cache",
+            f"2.0 MB retained, in 1 of 3 {COMPARED}. Probably a cache that was filled.",
         ),
         (
-            [KEPT, NOT_KEPT],
-            "leak or cache?",
-            f"2.0 MB kept, in 2 of 3 {COMPARED}: a leak if that goes on, a cache if it ends.",
+            [RETAINING, RETAINING_NOTHING],
+            "leak-or-cache",
+            f"2.0 MB retained, in 2 of 3 {COMPARED}. {GOES_ON}",
         ),
-        (
-            [KEPT],
-            "leak or cache?",
-            f"2.0 MB kept, in 2 of 2 {COMPARED}: a leak if that goes on, a cache if it ends.",
-        ),
-        (
-            [NOT_KEPT],
-            "leak or cache?",
-            f"2.0 MB kept, in 1 of 2 {COMPARED}: a leak if that goes on, a cache if it ends.",
-        ),
+        ([RETAINING], "leak-or-cache", f"2.0 MB retained, in 2 of 2 {COMPARED}. {GOES_ON}"),
+        ([RETAINING_NOTHING], "leak-or-cache", f"2.0 MB retained, in 1 of 2 {COMPARED}. {GOES_ON}"),
     ],
 )
-def test_other_requests_tell_a_leak_from_a_cache(others, word, meaning):
-    found = findings.verdicts(request(loading(2 * MB, 2 * MB)), others)
+def test_other_requests_tell_a_leak_from_a_cache(others, name, sentence):
+    found = findings.findings(request(evaluation(2 * MB, 2 * MB)), others)
 
-    assert found == [(Finding(word, meaning),)]
-
-
-def test_other_requests_say_nothing_of_what_is_not_kept():
-    assert words(loading(2 * MB, 0), loading(1, 0), others=[KEPT] * 5) == [["bloat?"], []]
+    assert found == [(Finding(name, sentence),)]
 
 
-def test_what_is_kept_is_known_by_where_it_was_loaded():
-    kept, elsewhere = loading(2 * MB, 2 * MB), CallSite("bank/views.py", 42, "accounts")
-    at = {
-        "where": dataclasses.replace(kept, site=elsewhere),
-        "model": dataclasses.replace(kept, model="bank.Branch"),
-        "kind": dataclasses.replace(kept, kind="lazy"),
-    }
-
-    assert findings.kept_by((kept, loading(2 * MB, 0))) == KEPT
-    assert findings.kept_by((dataclasses.replace(kept, site=None),)) == {(*PLACE[:2], "")}
-    for other in at.values():
-        assert words(kept, others=[findings.kept_by((other,))] * 2) == [["cache?"]]
+def test_other_requests_say_nothing_of_an_evaluation_that_retains_nothing():
+    assert names(evaluation(2 * MB, 0), evaluation(1, 0), others=[RETAINING] * 5) == [
+        ["bloat"],
+        [],
+    ]
 
 
-def test_a_word_has_a_name_for_its_style():
-    names = [Finding(word, "").name for word in ("bloat?", "leak?", "cache?", "leak or cache?")]
+def test_an_evaluation_is_recognised_by_its_model_kind_and_call_site():
+    retaining = evaluation(2 * MB, 2 * MB)
 
-    assert names == ["bloat", "leak", "cache", "leak-or-cache"]
+    assert findings.retained_at(request(retaining, evaluation(2 * MB, 0))) == RETAINING
+    without_site = dataclasses.replace(retaining, site=None)
+    assert findings.retained_at(request(without_site)) == {(*KEY[:2], "")}
+
+
+@pytest.mark.parametrize(
+    "difference",
+    [
+        {"site": CallSite("bank/views.py", 42, "accounts")},
+        {"model": "bank.Branch"},
+        {"kind": "lazy"},
+    ],
+    ids=lambda difference: next(iter(difference)),
+)
+def test_another_evaluation_of_another_request_says_nothing_of_this_one(difference):
+    retaining = evaluation(2 * MB, 2 * MB)
+    another = request(dataclasses.replace(retaining, **difference))
+
+    assert names(retaining, others=[findings.retained_at(another)] * 2) == [["cache"]]
+
+
+@pytest.mark.parametrize(
+    ("summary", "tells"),
+    [
+        (request(evaluation(2, 1)), True),
+        (request(evaluation(2, 1), evaluation(2, None)), False),
+        (request(evaluation(2, 1), evaluations_omitted=1), False),
+        (request(), True),
+    ],
+)
+def test_a_request_tells_all_it_retains_if_no_evaluation_is_missing(summary, tells):
+    assert findings.tells_all_retained(summary) is tells
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("bloat", "bloat?"), ("leak", "leak?"), ("leak-or-cache", "leak or cache?")],
+)
+def test_the_label_of_a_finding_has_a_question_mark(name, label):
+    assert Finding(name, "").label == label

@@ -1,0 +1,19 @@
+import pytest
+
+from django_memsize.reports import thresholds
+from django_memsize.reports.thresholds import nothing_for
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [("request", 16 * 1024), ("block", 1024), ("code", 1024), ("", 1024)]
+)
+def test_a_request_may_retain_more_than_a_block_because_it_is_still_there(kind, size):
+    assert nothing_for(kind) == size
+
+
+def test_each_threshold_is_in_the_range_that_its_reason_names():
+    assert thresholds.NOTHING_FOR_A_BLOCK < thresholds.NOTHING_FOR_A_REQUEST < thresholds.MUCH
+    assert thresholds.RETAINED_BY_A_STATEMENT < thresholds.NOTHING_FOR_A_BLOCK
+    assert thresholds.REPORTS_TO_COMPARE >= 3
+    assert 0.5 < thresholds.MOST < 1
+    assert thresholds.COLLECTED > 0
