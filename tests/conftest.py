@@ -1,4 +1,5 @@
 import functools
+import gc
 
 import pytest
 from django.core.management import call_command
@@ -16,10 +17,31 @@ def pytest_report_header():
 
 
 @pytest.fixture(autouse=True)
-def _instrument(request, monkeypatch):
-    """Have the census measure what is marked so, and otherwise what is the default."""
+def _marked_instrument(request, monkeypatch):
+    """Have the census measure each test that is marked so, and the default any other."""
     if request.node.get_closest_marker("census"):
-        monkeypatch.setattr(recording, "instrument_named", lambda instrument: instruments.Census())
+        monkeypatch.setattr(recording, "instrument_named", lambda name: instruments.Census())
+
+
+@pytest.fixture(params=["meter", "census"])
+def instrument(request, monkeypatch):
+    """Run a test with each instrument; return the name of the instrument."""
+    if request.param == "census":
+        monkeypatch.setattr(recording, "instrument_named", lambda name: instruments.Census())
+    elif engine.Window is None:
+        pytest.skip("the engine in Python has no meter")
+    return request.param
+
+
+@pytest.fixture
+def no_collections():
+    """Have Python's collector free nothing in the middle of a test."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    yield
+    if was_enabled:
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -1,23 +1,25 @@
-"""Reports are stored beside the program's own work: dropped rather than forced."""
+"""Writing reports beside the program's own work: a report is dropped rather than forced."""
 
 import contextlib
+import sqlite3
 import threading
+import time
 
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
 from django.db.utils import DatabaseError, InterfaceError, OperationalError
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, RequestFactory
+from django.test.utils import CaptureQueriesContext
 from django.urls import path
 
 from django_memsize import measure, process
 from django_memsize.measuring import errors, in_flight
 from django_memsize.measuring.recording import Recording
+from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from django_memsize.reports import recordings, writer
-from django_memsize.reports.build import RequestFacts
-from django_memsize.values import TypeTotal
 from tests import urls
 from tests.app.models import Account, Author
 from tests.visits import EVERY_REQUEST, others_under_way
@@ -29,17 +31,18 @@ pytestmark = [pytest.mark.usefixtures("measured", "quick_census"), pytest.mark.c
 
 
 @pytest.fixture(autouse=True)
-def _log_speaks_again(monkeypatch):
-    """Have the log of each test begin with a line to spare."""
+def _new_warnings(monkeypatch):
+    """Have no warning of an earlier test keep one of this test from being logged."""
     monkeypatch.setattr(writer, "_missing_table", errors.RateLimitedWarning())
     monkeypatch.setattr(writer, "_manual_transactions", errors.RateLimitedWarning())
-    monkeypatch.setattr(writer, "_contained", errors.ErrorBoundary("storing a report"))
+    for module in (writer, recordings):
+        monkeypatch.setattr(module, "_contained", errors.ErrorBoundary("storing a report"))
     process.reset()
 
 
 @pytest.fixture
 def without_table():
-    """Take the table away, and give it back at the end if nobody has."""
+    """Rename the table of reports; its name is restored at the end, if no test did so."""
     rename(TABLE, "hidden")
     yield
     if "hidden" in connection.introspection.table_names():
@@ -60,7 +63,7 @@ def recorded(name="work", kind="block"):
 
 @contextlib.contextmanager
 def refusing(error, alias="default"):
-    """Have the database fail at every statement on our table, and at nothing else."""
+    """Raise an error for every statement that names the table of reports, and for no other."""
 
     def refuse(execute, sql, *rest):
         if TABLE in sql or "sqlite_master" in sql:
@@ -71,73 +74,7 @@ def refusing(error, alias="default"):
         yield
 
 
-# What a report says
-
-
-@pytest.mark.django_db
-def test_a_recording_becomes_a_report(settings):
-    settings.MEMSIZE = {"RELEASE": "2024-05-01"}
-    Author.objects.create(name="somebody")
-    with measure("nightly import") as recording:
-        list(Author.objects.all())
-
-    kept = recordings.store(recording)
-
-    report = Report.objects.get()
-    assert kept == report
-    assert (report.kind, report.route, report.method, report.status) == (
-        "block",
-        "nightly import",
-        "",
-        None,
-    )
-    assert (report.rows, report.release, report.dropped) == (1, "2024-05-01", 0)
-    assert report.duration == pytest.approx(recording.duration)
-    assert report.started_at.timestamp() == pytest.approx(recording.started_at)
-
-
-@pytest.mark.django_db
-def test_a_recording_not_yet_ended_is_ended_by_storing_it():
-    recording = Recording("work")
-    recording.open()
-
-    recordings.store(recording)
-
-    assert recording.closed
-    assert not Report.objects.get().incomplete
-    assert others_under_way() == 0
-
-
-@pytest.mark.django_db
-def test_only_the_first_of_a_route_is_cold():
-    for route, method in [("/a/", "GET"), ("/a/", "GET"), ("/a/", "POST"), ("/b/", "GET")]:
-        recordings.store(recorded(kind="request"), RequestFacts(route, method, 200))
-    recordings.store(recorded())
-
-    first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
-    assert list(first_request) == [True, False, True, True, False]
-
-
-@pytest.mark.django_db
-def test_a_number_too_large_for_a_column_is_stored_as_the_largest():
-    recording = recorded()
-    recording.evaluation_log.rows = 2**70
-    recording._instrument.diff = type(recording.diff)({"huge": -(2**70)}, {"huge": -(2**80)})
-
-    report = recordings.store(recording)
-
-    report.refresh_from_db()
-    assert (report.rows, report.net_objects, report.net_bytes) == (2**63 - 1, 1 - 2**63, 1 - 2**63)
-    assert report.summary().types.rows == (("huge", TypeTotal(1 - 2**63, 1 - 2**63)),)
-
-
-@pytest.mark.django_db
-def test_a_name_is_stored_without_what_a_database_or_a_terminal_chokes_on():
-    recordings.store(recorded("a\x00b\x1b[1m\u202e\ud800" + "c" * 70_000))
-
-    route = Report.objects.get().route
-    assert route.startswith("a\ufffdb\ufffd[1m\ufffd\ufffdccc")
-    assert len(route) == 255
+# Which reports, and where
 
 
 @pytest.mark.django_db
@@ -162,16 +99,7 @@ def test_reports_go_to_the_database_of_the_settings(client, settings):
 
 
 @pytest.mark.django_db
-def test_what_is_collected_is_not_stored(client):
-    with recordings.collecting() as reports:
-        client.get("/nothing/")
-
-    assert [report.route for report in reports] == ["/nothing/"]
-    assert not Report.objects.exists()
-
-
-@pytest.mark.django_db
-def test_the_receivers_of_signals_of_the_program_do_not_hear_of_reports(settings):
+def test_the_receivers_of_the_signals_of_models_are_not_called_for_reports(settings):
     settings.MEMSIZE = EVERY_REQUEST | {"RETENTION": 1}
     heard = []
 
@@ -191,35 +119,26 @@ def test_the_receivers_of_signals_of_the_program_do_not_hear_of_reports(settings
     assert Report.objects.count() == 1
 
 
-@pytest.mark.django_db
-@pytest.mark.parametrize("memsize", [{"ENABLED": False}, {"RETENTION": 0}])
-def test_nothing_is_stored_where_it_is_switched_off(settings, memsize):
-    settings.MEMSIZE = memsize
-
-    assert recordings.store(recorded()) is None
-    assert not Report.objects.exists()
+# Other threads
 
 
-# In nobody's way
-
-
-def somebody_elsewhere():
-    """Return the presence of somebody under way in another thread."""
-    present = []
-    thread = threading.Thread(target=lambda: present.append(in_flight.InFlight()))
+def in_flight_in_another_thread():
+    """Return a span in flight that another thread opened."""
+    opened = []
+    thread = threading.Thread(target=lambda: opened.append(in_flight.InFlight()))
     thread.start()
     thread.join()
-    return present[0]
+    return opened[0]
 
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others wait for each other")
-def test_on_sqlite_a_report_waits_until_nobody_is_under_way_elsewhere():
-    somebody = somebody_elsewhere()
+def test_on_sqlite_a_report_waits_until_no_other_thread_has_a_span_in_flight():
+    span = in_flight_in_another_thread()
     assert recordings.store(recorded("first")).pk is None
     assert not Report.objects.exists()
 
-    somebody.close()
+    span.close()
     recordings.store(recorded("second"))
 
     routes = Report.objects.order_by("pk").values_list("route", flat=True)
@@ -228,12 +147,12 @@ def test_on_sqlite_a_report_waits_until_nobody_is_under_way_elsewhere():
 
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="others wait for each other")
-def test_reports_that_cannot_wait_any_more_are_dropped_and_counted():
-    somebody = somebody_elsewhere()
+def test_reports_that_find_no_room_in_the_queue_are_dropped_and_counted():
+    span = in_flight_in_another_thread()
     accepted = [recordings.store(recorded()) is not None for _ in range(103)]
     assert accepted == [True] * 100 + [False] * 3
 
-    somebody.close()
+    span.close()
     writer.flush()
 
     assert Report.objects.count() == 100
@@ -241,7 +160,7 @@ def test_reports_that_cannot_wait_any_more_are_dropped_and_counted():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_without_autocommit_a_report_is_dropped_for_nobody_would_commit_it(caplog):
+def test_without_autocommit_a_report_is_dropped_because_nobody_would_commit_it(caplog):
     transaction.set_autocommit(False)
     try:
         recordings.store(recorded())
@@ -254,7 +173,7 @@ def test_without_autocommit_a_report_is_dropped_for_nobody_would_commit_it(caplo
     assert recordings.store(recorded()).dropped == 1
 
 
-# Tables not migrated
+# A missing table
 
 
 @pytest.mark.django_db
@@ -338,17 +257,17 @@ def test_a_report_whose_pruning_fails_is_dropped_whole(client, settings):
     with connection.execute_wrapper(refuse):
         for _ in range(2):
             client.get("/nothing/")
-    kept = Report.objects.get()
+    before = Report.objects.get()
 
     client.get("/nothing/")
     report = Report.objects.get()
     assert report.dropped == 2
-    assert report != kept
+    assert report != before
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="the pragma is SQLite's")
-def test_a_database_that_may_only_be_read_is_no_obstacle(client, caplog):
+def test_a_report_for_a_read_only_database_is_dropped(client, caplog):
     Author.objects.create(name="somebody")
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA query_only = ON")
@@ -424,7 +343,7 @@ def test_a_transaction_around_the_request_fails_by_its_own_error_alone(
     assert Client(raise_request_exception=False).get(url).status_code == status
 
     assert not Author.objects.exists()
-    assert [report.status for report in Report.objects.all()] == [status, status]
+    assert [report.summary().status for report in Report.objects.all()] == [status, status]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -447,21 +366,154 @@ def test_a_block_stored_inside_a_transaction_shares_its_fate():
     assert not Report.objects.exists()
 
 
-# Processes
+# The queue
 
 
-def test_what_was_under_way_at_a_fork_is_not_counted_in_the_child():
-    span = in_flight.InFlight()
-    process.reset()
-    assert others_under_way() == 0
-    span.close()
-    assert others_under_way() == 0
+def test_the_queue_has_room_for_a_hundred_reports():
+    queue = writer._Writer()
+
+    accepted = [queue.put(Report(rows=number)) for number in range(103)]
+
+    assert accepted == [True] * 100 + [False] * 3
+    assert [queue.take().rows for _ in range(100)] == list(range(100))
+    assert queue.take() is None
+
+
+def test_drops_are_counted_once_however_many_threads_store_a_report():
+    queue = writer._Writer()
+    queue.add_dropped(5)
+    taken = []
+    threads = [
+        threading.Thread(target=lambda: taken.append(queue.take_dropped())) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+    assert sorted(taken) == [0] * 7 + [5]
+
+
+def test_a_child_process_has_none_of_the_reports_that_its_parent_writes():
+    queue = writer._Writer()
+    queue.put(Report())
+    queue.add_dropped(5)
+
+    queue.reset()
+
+    assert (queue.take(), queue.take_dropped()) == (None, 0)
 
 
 @pytest.mark.django_db
-def test_a_child_does_not_report_what_its_parent_dropped():
+def test_a_child_process_does_not_report_what_its_parent_dropped():
     with refusing(OperationalError("gone")):
         recordings.store(recorded())
     process.reset()  # as after a fork
 
     assert recordings.store(recorded()).dropped == 0
+
+
+@pytest.mark.django_db
+def test_a_report_is_one_insert_and_no_update():
+    with CaptureQueriesContext(connection) as captured:
+        recordings.store(recorded())
+
+    written = [one["sql"] for one in captured if one["sql"].startswith(("INSERT", "UPDATE"))]
+    assert len(written) == 1
+    assert written[0].startswith("INSERT")
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases wait for each other")
+def test_the_background_thread_writes_only_while_nothing_is_in_flight():
+    writer._writer.put(Report(kind="block", route="a", started_at="2026-01-01T00:00:00Z", duration=1))
+    span = in_flight.InFlight()
+    assert not writer.flush_alone()
+    assert not Report.objects.exists()
+
+    span.close()
+
+    assert writer.flush_alone()
+    assert Report.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_where_an_event_loop_runs_a_thread_of_its_own_writes(monkeypatch):
+    threads, done = [], threading.Event()
+    monkeypatch.setattr(
+        writer, "flush", lambda: (threads.append(threading.current_thread()), done.set())
+    )
+
+    assert writer.submit(Report())
+
+    assert done.wait(10)
+    assert threads[0].name == "memsize"
+    assert threads[0] is not threading.main_thread()
+
+
+# SQLite
+
+
+@pytest.mark.skipif(
+    connection.vendor != "sqlite", reason="SQLite alone refuses at once, without waiting"
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_report_does_not_come_between_the_reading_and_the_writing_of_another_thread():
+    reading, other_closed = threading.Event(), threading.Event()
+    faults = []
+
+    def read_then_write(request):
+        with transaction.atomic():
+            Author.objects.count()
+            reading.set()
+            other_closed.wait(30)
+            Author.objects.create(name="written")
+        return HttpResponse()
+
+    def first():
+        try:
+            served(read_then_write).close()
+        except Exception as error:
+            faults.append(error)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    reading.wait(30)
+    served(lambda request: HttpResponse()).close()
+    stored_meanwhile = len(writer._writer.queue)
+    other_closed.set()
+    thread.join(60)
+
+    assert faults == []
+    assert stored_meanwhile == 1
+    assert Author.objects.filter(name="written").exists()
+    assert Report.objects.count() == 2
+    assert in_flight.in_flight_elsewhere() == 0
+
+
+def served(view):
+    return MemsizeMiddleware(view)(RequestFactory().get("/"))
+
+
+def test_sqlite_refuses_a_writer_that_read_before_another_one_wrote(tmp_path):
+    """The fault that the report of another thread would cause, shown without django-memsize."""
+    path = tmp_path / "db.sqlite3"
+    one, other = sqlite3.connect(path), sqlite3.connect(path)
+    one.execute("PRAGMA journal_mode=WAL")
+    one.execute("CREATE TABLE t (n)")
+    one.commit()
+    one.isolation_level = None
+    one.execute("BEGIN")
+    one.execute("SELECT count(*) FROM t").fetchall()
+    other.execute("INSERT INTO t VALUES (1)")
+    other.commit()
+
+    began = time.monotonic()
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        one.execute("INSERT INTO t VALUES (2)")
+
+    assert time.monotonic() - began < 2
+    one.close()
+    other.close()

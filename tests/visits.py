@@ -13,6 +13,9 @@ EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
 WITH_EVALUATIONS = EVERY_REQUEST | {"EVALUATIONS": True}
 
 
+AMOUNTS = ("allocated", "peak", "alive", "retained", "garbage", "free_lists")
+
+
 def create_accounts(number):
     noon = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
     return Account.objects.bulk_create(
@@ -33,7 +36,7 @@ def without_memsize(list_of_middleware):
 def without_and_with_memsize(settings, outcome):
     """Return what ``outcome()`` is without our middleware and with it, and the reports then made.
 
-    Nothing is left under way.
+    Asserts that no span is left open or in flight.
     """
     with override_settings(MIDDLEWARE=without_memsize(settings.MIDDLEWARE)):
         expected = outcome()
@@ -47,7 +50,7 @@ def without_and_with_memsize(settings, outcome):
 
 
 def others_under_way():
-    """Return how many stretches count as under way at this moment."""
+    """Return how many spans are in flight at this moment."""
     return in_flight.InFlight().close()
 
 
@@ -58,5 +61,8 @@ def headers_of(response):
 
 def type_names(report):
     """Return the names of all types in all tables of the report."""
-    tables = [report.types, *(each["types"] for each in report.evaluations["loadings"])]
-    return {name for table in tables if table for name, _, _ in table["rows"]}
+    summary = report.summary()
+    amounts = [getattr(summary, name) for name in AMOUNTS]
+    diffs = [amount.types for amount in amounts if amount is not None]
+    diffs += [each.diff for each in (summary.near_peak, *summary.evaluations) if each is not None]
+    return {name for diff in [summary.net, *diffs] if diff is not None for name in diff}
