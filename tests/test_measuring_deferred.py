@@ -1,4 +1,4 @@
-"""Recordings that wait for their requests: who settles them, when, and with what in hand."""
+"""Recordings that wait for their requests: which thread analyses them, when, and with what."""
 
 import gc
 import threading
@@ -8,8 +8,7 @@ import weakref
 import pytest
 
 from django_memsize import engine, process
-from django_memsize.measuring import deferred, overhead, referrers
-from tests.windows import no_collector
+from django_memsize.measuring import deferred
 
 PATIENCE = 10
 
@@ -19,18 +18,17 @@ class Node:
 
 
 @pytest.fixture(autouse=True)
-def _waiting_alone():
+def _nothing_else_waits(no_collections):
     process.reset()
-    with no_collector():
-        yield
+    yield
     process.reset()
     gc.collect()
 
 
-def in_a_circle():
-    """Return a reference to what only a circle from outside refers to."""
-    node, around = Node(), Node()
-    node.circle, around.of = [around], {"node": node}
+def in_a_cycle():
+    """Return a weak reference to what only a cycle from outside refers to."""
+    node, outside = Node(), Node()
+    node.cycle, outside.of = [outside], {"node": node}
     return weakref.ref(node)
 
 
@@ -41,10 +39,100 @@ def wait_until(condition):
     return condition()
 
 
-def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeypatch):
+# When
+
+
+def test_a_recording_is_due_soon_after_its_request_is_gone():
+    analysed = []
+    request = Node()
+    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    deferred.analyse_what_is_over()
+    assert analysed == []
+
+    del request
+    deferred.analyse_what_is_over()
+    assert analysed == []  # the collector may still be freeing it
+    time.sleep(deferred._PAUSE)
+    deferred.analyse_what_is_over()
+
+    assert analysed == ["analysed"]
+
+
+def test_a_recording_is_due_after_a_while_though_its_request_is_alive(monkeypatch):
+    analysed = []
+    request = Node()
+    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    monkeypatch.setattr(deferred, "_LONGEST_WAIT", 0.0)
+    deferred.analyse_what_is_over()
+
+    assert analysed == ["analysed"]
+    assert request
+
+
+@pytest.mark.parametrize("longest", [0.0, 60.0])
+def test_nothing_is_analysed_while_the_collector_still_frees_the_request(monkeypatch, longest):
+    monkeypatch.setattr(deferred, "_LONGEST_WAIT", longest)
+    analysed, during = [], []
+
+    class Request:
+        def __del__(self):
+            deferred.analyse_what_is_over()
+            during.extend(analysed)
+
+    request = Request()
+    request.itself = request
+    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    del request
+    gc.collect()
+    assert during == []
+
+    time.sleep(0.05)
+    deferred.analyse_what_is_over()
+
+    assert analysed == ["analysed"]
+
+
+def test_a_recording_may_be_analysed_without_waiting_any_longer():
+    analysed = []
+    request, owner = Node(), Node()
+    for name, owned in (("mine", owner), ("other", None)):
+        deferred.wait(
+            (weakref.ref(request),), lambda _, name=name: analysed.append(name), owner=owned
+        )
+
+    deferred.analyse_now(owner)
+    assert analysed == ["mine"]
+    deferred.analyse_now()
+
+    assert analysed == ["mine", "other"]
+
+
+def test_a_hundred_recordings_may_wait():
+    assert [deferred.wait((), lambda _: None) for _ in range(102)] == [True] * 100 + [False] * 2
+
+
+def test_recordings_that_could_not_be_analysed_wait_on():
+    analysed = []
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    deferred.wait((), interrupted)
+    deferred.wait((), lambda _: analysed.append("analysed"))
+    with pytest.raises(KeyboardInterrupt):
+        deferred.analyse_now()
+    deferred.analyse_now()
+
+    assert analysed == ["analysed"]
+
+
+# The background thread
+
+
+def test_a_recording_that_begins_to_wait_while_the_thread_is_about_to_end_is_analysed(monkeypatch):
     analysed, about_to_end = [], []
 
-    class Interleaved(deferred._Waiting):
+    class Interleaved(deferred._WaitingList):
         """Behaves as if another thread came in between the last look and what follows it."""
 
         __slots__ = ()
@@ -61,24 +149,49 @@ def test_what_begins_to_wait_while_the_thread_is_about_to_end_is_settled(monkeyp
         about_to_end.extend(["yes"] * (analysed == ["first"]))
         return True
 
-    monkeypatch.setattr(deferred, "_waiting", Interleaved())
+    monkeypatch.setattr(deferred._deferred, "waiting", Interleaved())
     deferred.wait((), lambda _: analysed.append("first"))
     deferred.start_thread(afterwards)
 
     assert wait_until(lambda: analysed == ["first", "later"])
 
 
-def test_time_is_kept_again_after_the_thread_has_ended():
+def test_a_thread_is_started_again_after_the_last_one_has_ended():
     analysed = []
     for number in range(3):
         deferred.wait((), lambda _, number=number: analysed.append(number))
         deferred.start_thread(lambda: True)
-        assert wait_until(lambda: not deferred._ticking.locked())
+        assert wait_until(lambda: not deferred._deferred.thread_lock.locked())
 
     assert analysed == [0, 1, 2]
 
 
-def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
+def test_the_thread_goes_on_until_what_comes_afterwards_is_done():
+    calls = []
+    deferred.start_thread(lambda: calls.append("call") or len(calls) == 3)
+
+    assert wait_until(lambda: not deferred._deferred.thread_lock.locked())
+    assert len(calls) == 3
+
+
+def test_only_one_thread_runs_at_a_time():
+    names, done = [], threading.Event()
+
+    def afterwards():
+        names.append(threading.current_thread())
+        return done.is_set()
+
+    for _ in range(3):
+        deferred.start_thread(afterwards)
+    assert wait_until(lambda: len(names) >= 3)
+    done.set()
+
+    assert wait_until(lambda: not deferred._deferred.thread_lock.locked())
+    assert len(set(names)) == 1
+    assert names[0].daemon
+
+
+def test_a_thread_is_started_later_where_none_could_be_started(monkeypatch):
     def fails(self):
         raise RuntimeError("can't start new thread")
 
@@ -93,45 +206,64 @@ def test_time_is_kept_later_where_no_thread_can_be_started(monkeypatch):
     assert wait_until(lambda: analysed == ["analysed"])
 
 
-def test_those_who_could_not_be_settled_wait_on():
-    analysed = []
+def test_a_child_process_waits_for_no_request_of_its_parent():
+    deferred.wait((), lambda _: None)
+    deferred._deferred.thread_lock.acquire()
 
-    def interrupted(_):
-        raise KeyboardInterrupt
+    deferred._deferred.reset()
 
-    deferred.wait((), interrupted)
-    deferred.wait((), lambda _: analysed.append("analysed"))
-    with pytest.raises(KeyboardInterrupt):
-        deferred.analyse_now()
-    deferred.analyse_now()
-
-    assert analysed == ["analysed"]
+    assert not deferred._deferred.waiting
+    assert not deferred._deferred.thread_lock.locked()
 
 
-compiled = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
+# External objects
+
+needs_the_meter = pytest.mark.skipif(
+    engine.Window is None, reason="the engine in Python has no meter"
+)
 
 
-@compiled
-def test_what_leads_to_a_request_that_is_still_alive_is_looked_for_once_for_all():
-    kinds, arounds = [], []
+@needs_the_meter
+def test_what_refers_to_requests_that_are_still_alive_is_looked_for_once_for_all():
+    kinds, lists = [], []
 
-    def then(around):
-        kinds.append(sorted(type(each).__name__ for each in around))
-        arounds.append(around)
+    def analyse(external):
+        kinds.append(sorted(type(each).__name__ for each in external))
+        lists.append(external)
 
-    requests = [in_a_circle(), in_a_circle()]
+    requests = [in_a_cycle(), in_a_cycle()]
     for request in requests:
-        deferred.wait((request,), then)
+        deferred.wait((request,), analyse)
     deferred.analyse_now()
 
-    assert kinds == [["Node", "Node", "dict", "dict"]] * 2  # what those lead to needs no search
-    assert arounds[0] is arounds[1]
-    assert not arounds[0]  # nothing is held on to
+    # The engine finds the lists inside the cycles from these.
+    assert kinds == [["Node", "Node", "dict", "dict"]] * 2
+    assert lists[0] is lists[1]
+    assert not lists[0]  # nothing is referred to any longer
     gc.collect()
     assert [request() for request in requests] == [None, None]
 
 
-@compiled
+@needs_the_meter
+def test_recordings_share_the_cost_of_the_search(monkeypatch):
+    def find(watched, max_overhead):
+        shares.append(max_overhead)
+        external = deferred.ExternalObjects()
+        external.cost = 6.0
+        return external
+
+    shares, costs = [], []
+    monkeypatch.setattr(deferred, "find_external_objects", find)
+    requests = [in_a_cycle() for _ in range(3)]
+    for share, request in zip((0.1, 0.5, 0.2), requests, strict=True):
+        deferred.wait((request,), lambda found: costs.append(found.cost), max_overhead=share)
+    deferred.analyse_now()
+
+    assert shares == [0.5]
+    assert costs == [2.0] * 3
+
+
+@needs_the_meter
 def test_nothing_is_looked_for_where_the_request_is_gone():
     analysed = []
     deferred.wait((weakref.ref(Node()),), analysed.append)
@@ -140,44 +272,27 @@ def test_nothing_is_looked_for_where_the_request_is_gone():
     assert analysed == [None]
 
 
-@compiled
-def test_a_search_is_on_our_account_and_ends_with_the_budget(monkeypatch):
-    looks = []
-    monkeypatch.setattr(engine, "find_referrers", lambda *_: looks.append("look") or True)
-    monkeypatch.setattr(overhead, "is_within", lambda share: share == 0.5 and len(looks) < 3)
-    spent = []
-    monkeypatch.setattr(overhead, "spend", spent.append)
-    request = in_a_circle()
-
-    around = referrers.find_external_objects([request], 0.5)
-    assert len(looks) == len(spent) == 3
-    assert around.cost == pytest.approx(sum(spent))
-
-    assert len(referrers.find_external_objects([request], 0.1)) == 1
-    assert len(looks) == 3
-
-
-@compiled
-def test_a_search_that_fails_keeps_nobody_from_being_settled(monkeypatch):
+@needs_the_meter
+def test_a_search_that_fails_keeps_no_recording_from_being_analysed(monkeypatch):
     def fails(*_):
         raise MemoryError
 
     analysed = []
     monkeypatch.setattr(engine, "find_referrers", fails)
-    deferred.wait((in_a_circle(),), analysed.append)
+    deferred.wait((in_a_cycle(),), analysed.append)
     deferred.analyse_now()
 
     assert analysed == [None]
 
 
-@compiled
-def test_a_thread_that_serves_leaves_the_search_to_the_one_that_keeps_time():
-    settled_by = []
-    request = in_a_circle()
-    deferred.wait((request,), lambda _: settled_by.append(threading.current_thread().name))
+@needs_the_meter
+def test_a_thread_that_serves_leaves_the_search_to_the_background_thread():
+    analysed_by = []
+    request = in_a_cycle()
+    deferred.wait((request,), lambda _: analysed_by.append(threading.current_thread().name))
     deferred.start_thread(lambda: True)
     deadline = time.monotonic() + PATIENCE
-    while not settled_by and time.monotonic() < deadline:
+    while not analysed_by and time.monotonic() < deadline:
         deferred.analyse_what_is_over()
 
-    assert settled_by == ["memsize"]
+    assert analysed_by == ["memsize"]
