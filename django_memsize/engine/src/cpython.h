@@ -382,7 +382,21 @@ cpython_is_freed_keys(const uint8_t *block, size_t bytes)
     return bytes > 40 && block[8] == 3 && block[9] == 3 && block[10] < 3;
 }
 
-/* ---- The context of a thread. ---- */
+/* ---- The state of a thread. ---- */
+
+/* Include/cpython/pystate.h: as PyThreadState_GetID() and PyThreadState_GetInterpreter(), which
+   would be a call for each allocation. */
+MEMSIZE_INLINE uint64_t
+cpython_thread_id(const PyThreadState *thread)
+{
+    return thread->id;
+}
+
+MEMSIZE_INLINE PyInterpreterState *
+cpython_interpreter(const PyThreadState *thread)
+{
+    return thread->interp;
+}
 
 /* Include/cpython/pystate.h, Python/context.c: a number that changes whenever the thread enters or
    leaves a context, or a variable is set in it. */

@@ -169,12 +169,12 @@ roots_clear(roots *from)
 }
 
 /* One pass over what the collector lists. */
-typedef struct listing listing;
+typedef struct tracked_pass tracked_pass;
 
-struct listing {
+struct tracked_pass {
     walk *pass;
     roots *from;
-    int (*with_each)(const listing *under_way, PyObject *listed);
+    int (*with_each)(const tracked_pass *under_way, PyObject *listed);
     int failed;
 };
 
@@ -188,7 +188,7 @@ discount_if_type_tuple(roots *from, PyObject *listed)
 
 /* First of two passes: mark what is listed as seen, so that a visit from elsewhere ignores it. */
 static int
-mark_seen(const listing *under_way, PyObject *listed)
+mark_seen(const tracked_pass *under_way, PyObject *listed)
 {
     Py_ssize_t marked = 0;
     if (cpython_is_immortal(listed)) {
@@ -199,14 +199,14 @@ mark_seen(const listing *under_way, PyObject *listed)
 
 /* Second of two passes. */
 static int
-count_marked(const listing *under_way, PyObject *listed)
+count_marked(const tracked_pass *under_way, PyObject *listed)
 {
     return walk_count(under_way->pass, listed);
 }
 
 /* The only pass, where a visit ignores all tracked objects but immortal ones. */
 static int
-count_unmarked(const listing *under_way, PyObject *listed)
+count_unmarked(const tracked_pass *under_way, PyObject *listed)
 {
     if (MEMSIZE_UNLIKELY(cpython_is_immortal(listed))) {
         /* A visit counts it, now or before, and counts it as frozen as well. */
@@ -221,13 +221,13 @@ count_unmarked(const listing *under_way, PyObject *listed)
 static int
 visit_next_listed(PyObject *listed, void *arg)
 {
-    listing *under_way = arg;
+    tracked_pass *under_way = arg;
     under_way->failed = under_way->with_each(under_way, listed);
     return !under_way->failed; /* 0 ends it */
 }
 
 static int
-for_each_listed(listing *under_way)
+for_each_listed(tracked_pass *under_way)
 {
     PyUnstable_GC_VisitObjects(visit_next_listed, under_way);
     return under_way->failed;
@@ -238,7 +238,7 @@ for_each_listed(listing *under_way)
 /* The last pass releases each reference of the list while the object is in the processor's
    cache. */
 static int
-for_each_listed(listing *under_way)
+for_each_listed(tracked_pass *under_way)
 {
     const roots *from = under_way->from;
     PyObject **items = ((PyListObject *)from->listed)->ob_item;
@@ -304,7 +304,7 @@ visit_unlisted(const roots *from, walk *pass)
 int
 roots_walk(roots *from, walk *pass)
 {
-    listing under_way = {.from = from, .pass = pass, .with_each = mark_seen};
+    tracked_pass under_way = {.from = from, .pass = pass, .with_each = mark_seen};
     pass->is_census = true;
     /* On 3.11 two passes are faster as well: the first reads the list, not what is on it. */
     pass->skips_tracked = CPYTHON_VISITS_TRACKED && !from->has_frozen;

@@ -47,7 +47,7 @@ is_free_seen(const hook *called)
     return is_active(called); /* another interpreter may free it */
 #else
     const PyThreadState *thread = is_active(called) ? PyThreadState_GetUnchecked() : NULL;
-    return thread && thread->interp == metered;
+    return thread && cpython_interpreter(thread) == metered;
 #endif
 }
 
@@ -55,7 +55,7 @@ is_free_seen(const hook *called)
 static bool
 find_window(hook *called, const PyThreadState *thread)
 {
-    if (thread->interp != metered) {
+    if (cpython_interpreter(thread) != metered) {
         return false;
     }
     called->lookups++;
@@ -87,9 +87,9 @@ credit_alloc(hook *called, const void *address, size_t size, uint64_t origin)
         return;
     }
     /* Combined, to be one branch. */
-    uint64_t differs = ((uintptr_t)thread->interp ^ (uintptr_t)metered)
+    uint64_t differs = ((uintptr_t)cpython_interpreter(thread) ^ (uintptr_t)metered)
                        | (cpython_context_version(thread) ^ lookup.version)
-                       | (thread->id ^ lookup.thread);
+                       | (cpython_thread_id(thread) ^ lookup.thread);
     if (MEMSIZE_UNLIKELY(differs) && !find_window(called, thread)) {
         return;
     }

@@ -104,7 +104,7 @@ static PyObject *
 overridden(const PyThreadState *thread, PyObject *value)
 {
     for (const lookup_override *each = overrides; each; each = each->next) {
-        if (each->value == value && each->thread == thread->id
+        if (each->value == value && each->thread == cpython_thread_id(thread)
             && each->context == cpython_context(thread))
         {
             return each->handle;
@@ -125,7 +125,7 @@ look_up(const PyThreadState *thread)
         set_window(windows_innermost_open(((window_handle *)value)->window));
     }
     if (are_versions_unique) {
-        lookup.thread = thread->id;
+        lookup.thread = cpython_thread_id(thread);
         lookup.version = cpython_context_version(thread);
         looked_up_values = (uintptr_t)cpython_context_values(cpython_context(thread));
     }
@@ -152,7 +152,7 @@ lookup_suspect(uintptr_t address)
 static bool
 is_suspect_cleared(const PyThreadState *thread)
 {
-    return suspect && thread->id == suspect_thread
+    return suspect && cpython_thread_id(thread) == suspect_thread
            && cpython_context_version(thread) == lookup.version && !have_values_changed(thread);
 }
 
@@ -164,7 +164,7 @@ lookup_window(const PyThreadState *thread)
     }
     if (is_suspect_cleared(thread)) {
         suspect = 0;
-        lookup.thread = thread->id;
+        lookup.thread = cpython_thread_id(thread);
         return crediting.current;
     }
     lookup_invalidate();
@@ -190,7 +190,7 @@ lookup_push(lookup_override *pushed, PyObject *handle)
     bool is_read = read_variable(thread, &value);
     lookup_resume();
     *pushed = (lookup_override){
-        .thread = is_read ? thread->id : NO_THREAD,
+        .thread = is_read ? cpython_thread_id(thread) : NO_THREAD,
         .context = cpython_context(thread),
         .value = value,
         .handle = handle,
