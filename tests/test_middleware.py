@@ -782,7 +782,7 @@ def test_the_functions_of_ours_are_found():
         "conf.active",
         "orm.evaluations._open",
         "measuring.evaluation_log.EvaluationSpan.close",
-        "engine.twin.census",
+        "engine.fallback.census.census",
     }
 
 

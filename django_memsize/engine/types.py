@@ -88,7 +88,8 @@ def stops(kind: type) -> bool:
 
 def keys_of(mapping: Any) -> Iterator[Any]:
     """Iterate over the keys of a dict or frozendict, past any ``__iter__`` of a subclass."""
-    return _base_of(mapping).__iter__(mapping)
+    keys: Iterator[Any] = _base_of(mapping).__iter__(mapping)
+    return keys
 
 
 def items_of(mapping: Any) -> Any:
