@@ -10,7 +10,10 @@ from django_memsize.models import Report
 from tests.app import views
 from tests.visits import MEMSIZE
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.usefixtures("quick_census"),
+]
 
 
 def seen(request):

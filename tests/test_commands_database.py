@@ -5,7 +5,10 @@ from django.db import connection
 from django_memsize.models import Report
 from tests.app.models import Author
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.usefixtures("quick_census"),
+]
 
 
 def test_run_rolls_back_what_it_writes(memprofile):

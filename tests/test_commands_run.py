@@ -143,12 +143,14 @@ def test_run_of_code_measures_what_it_does_outside_of_evaluations_too(memprofile
     assert summary.peak.bytes > sum(sys.getsizeof(str(i) * 9) for i in range(5000))
 
 
+@pytest.mark.usefixtures("quick_census")
 def test_run_of_code_takes_several_lines(memprofile):
     memprofile("run", "--code", "first = [1]\nfirst.append(2)\nfirst")
 
     assert Report.objects.count() == 1
 
 
+@pytest.mark.usefixtures("quick_census")
 def test_run_as_json(memprofile):
     (document,) = json.loads(memprofile("run", "/nothing/", "--format", "json"))
 
@@ -180,6 +182,7 @@ def test_run_as_json(memprofile):
         (("/nothing/", "--user", "nobody"), "There is no user 'nobody'."),
     ],
 )
+@pytest.mark.usefixtures("quick_census")
 def test_what_cannot_be_run_is_one_line(memprofile, words, message):
     with pytest.raises(CommandError) as caught:
         memprofile("run", *words)
@@ -197,6 +200,7 @@ def test_what_cannot_be_run_is_one_line(memprofile, words, message):
         (("-v", "0"), 2, ""),
     ],
 )
+@pytest.mark.usefixtures("quick_census")
 def test_code_runs_as_often_as_the_command_says(capsys, words, times, said):
     call_command("memprofile", "run", "--code", "print('ran')", *words)
 
@@ -206,6 +210,7 @@ def test_code_runs_as_often_as_the_command_says(capsys, words, times, said):
     assert len(printed.err.splitlines()) == bool(said)
 
 
+@pytest.mark.usefixtures("quick_census")
 def test_requests_are_made_as_often_as_the_command_says(capsys):
     call_command("memprofile", "run", "/nothing/")
 

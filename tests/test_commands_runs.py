@@ -4,7 +4,10 @@ from django.core.management import call_command
 from django_memsize.models import Report
 from django_memsize.reports import recordings
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.usefixtures("quick_census"),
+]
 
 
 def test_run_repeats_without_the_warm_up(memprofile):

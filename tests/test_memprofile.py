@@ -4,7 +4,10 @@ from django.test import override_settings
 
 from tests.commands import create_report, ended, exit_code
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.usefixtures("quick_census"),
+]
 
 
 def test_wrong_settings_are_one_line(memprofile):
