@@ -1,10 +1,10 @@
-"""What the ledger costs: loadings of rows with it beside the same without, in turn, in one process.
+"""The overhead of evaluations: the same queries with and without them, in turn, in one process.
 
-    python benchmarks/ledger.py [--rounds 41]
+    python benchmarks/evaluations.py [--rounds 41]
 
-Prints medians, and asserts nothing. Times are those of the processor. What is "plain" runs with the
-patch on Django taken off; plain again says how far the other figures are to be trusted. All is done
-once before it is timed: where a class was changed, CPython learns anew how its methods are called.
+Prints medians of CPU time, and asserts nothing. "plain" runs without the patches on Django; the
+difference between "plain" and "plain, again" is the noise. Each contestant runs once before it is
+timed, because CPython specialises its bytecode anew where a method of a class was replaced.
 """
 
 import argparse
@@ -30,16 +30,16 @@ def main():
     served()
     keys = list(Account.objects.values_list("pk", flat=True)[:SINGLE])
     print(f"{origin()}, {rounds} rounds")
-    counted = {
+    contestants = {
         "plain": plain,
         "plain, again": plain,
         "not recorded": patched,
-        "evaluation_log": light,
+        "counted": counted,
     }
-    report("3,090 rows in one query", compare(counted, rounds, whole))
-    report("3,090 rows and their branches", compare(counted, rounds, related))
-    report(f"{SINGLE:,} queries of a row", compare(counted, rounds, one_by_one, keys), SINGLE)
-    report("3,090 rows of an iterator", compare(counted, rounds, streamed))
+    report("3,090 rows in one query", compare(contestants, rounds, whole))
+    report("3,090 rows and their branches", compare(contestants, rounds, related))
+    report(f"{SINGLE:,} queries of a row", compare(contestants, rounds, one_by_one, keys), SINGLE)
+    report("3,090 rows of an iterator", compare(contestants, rounds, streamed))
     metered = {"plain": metered_plain, "plain, again": metered_plain, "metered": metered_patched}
     report("metered: 3,090 rows in one query", compare(metered, rounds, whole))
     report("metered: 3,090 rows of an iterator", compare(metered, rounds, streamed))
@@ -77,60 +77,60 @@ def one_by_one(keys):
 
 
 def streamed():
-    """Go through all accounts, and keep none."""
+    """Iterate over all accounts, and keep none."""
     return sum(1 for _ in Account.objects.iterator())
 
 
 def timed(work, *arguments):
-    """Return the seconds of the processor that some work takes."""
+    """Return the CPU time of some work in seconds."""
     began = time.process_time()
     work(*arguments)
     return time.process_time() - began
 
 
 def after(change, work, *arguments):
-    """Put the patch on, or take it off, and do the work once."""
+    """Install or uninstall the patches, and do the work once."""
     change()
     work(*arguments)
 
 
 def plain(work, *arguments):
-    """Time work without the patch on Django."""
+    """Time work without the patches on Django."""
     after(patches.uninstall, work, *arguments)
     return timed(work, *arguments)
 
 
 def patched(work, *arguments):
-    """Time work with the patch, and nothing recorded."""
+    """Time work with the patches, outside of any recording."""
     after(patches.install, work, *arguments)
     return timed(work, *arguments)
 
 
-def light(work, *arguments):
+def counted(work, *arguments):
     """Time work in a recording that only counts rows."""
     after(patches.install, work, *arguments)
-    return recorded(Recording("evaluation_log", light=True), work, *arguments)
+    return recorded(Recording("counted", counted=True), work, *arguments)
 
 
 def metered_plain(work, *arguments):
-    """Time metered work that is not followed."""
+    """Time metered work without evaluations."""
     after(patches.uninstall, work, *arguments)
     return recorded(Recording("plain"), work, *arguments)
 
 
 def metered_patched(work, *arguments):
-    """Time metered work whose loadings are each in their own window."""
+    """Time metered work whose evaluations have a window each."""
     after(patches.install, work, *arguments)
     return recorded(Recording("metered"), work, *arguments)
 
 
 def recorded(recording, work, *arguments):
-    """Time work within a recording, its opening and closing left out."""
+    """Time work within a recording, without opening and closing the recording."""
     recording.open()
     with in_span(recording):
         seconds = timed(work, *arguments)
     recording.close()
-    recording.abandon()
+    recording.discard()
     return seconds
 
 
@@ -142,13 +142,13 @@ def calls():
 
 
 def off():
-    """Time them without the patch."""
+    """Time the calls without the patches."""
     patches.uninstall()
     return calls()
 
 
 def on():
-    """Time them with it."""
+    """Time the calls with the patches."""
     patches.install()
     return calls()
 
