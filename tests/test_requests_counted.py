@@ -1,4 +1,4 @@
-"""Of requests that are not chosen to be measured rows are counted, and the worst are kept."""
+"""Requests that are not chosen to be metered: rows are counted, and outliers are stored."""
 
 import pytest
 from django.db import connection
@@ -6,12 +6,11 @@ from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path
 
-from django_memsize import conf, engine, measure, process
+from django_memsize import conf, engine, measure
 from django_memsize.measuring import rss
 from django_memsize.measuring.spans import open_span
 from django_memsize.models import Report
 from django_memsize.reports import outliers, recordings
-from django_memsize.screens import terminal
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, create_accounts, others_under_way
 
@@ -50,28 +49,29 @@ urlpatterns = [
 
 @pytest.fixture(autouse=True)
 def unsampled(settings, monkeypatch):
-    """Choose no request, and have the process grow by nothing but what a test says."""
+    """Meter no request, and have the RSS of the process be what a test says."""
     settings.MEMSIZE = UNSAMPLED
     settings.ROOT_URLCONF = __name__
     monkeypatch.setattr(rss, "size", lambda: memory[-1])
 
 
-def test_a_request_that_loads_much_is_kept_once(client):
+def test_a_request_that_loads_many_rows_is_stored_once(client):
     create_accounts(3090)
     for _ in range(3):
         assert client.get("/accounts/").content == b"3090"
 
     report = Report.objects.get()
-    assert (report.route, report.instrument, report.rows) == ("/accounts/", "evaluation_log", 3090)
+    assert (report.route, report.instrument, report.rows) == ("/accounts/", "counted", 3090)
     for figure in ("net_bytes", "peak_bytes", "retained_bytes", "largest_evaluation_bytes"):
         assert getattr(report, figure) is None
-    (loading,) = report.summary().loadings
-    assert (loading.site.function, dict(loading.instances)) == ("accounts", {"app.Account": 3090})
+    (evaluation,) = report.summary().evaluations
+    assert evaluation.site.function == "accounts"
+    assert dict(evaluation.instances) == {"app.Account": 3090}
     assert open_span() is None
     assert others_under_way() == 0
 
 
-def test_a_request_that_loads_little_is_not_kept(client):
+def test_a_request_that_loads_few_rows_is_not_stored_and_runs_no_other_query(client):
     create_accounts(outliers.ROWS - 1)
     with CaptureQueriesContext(connection) as captured:
         client.get("/accounts/")
@@ -90,30 +90,27 @@ def test_a_stream_is_counted_to_its_end(client):
     assert Report.objects.get().rows == 3090
 
 
-def test_a_loop_is_one_line(client):
+def test_the_rows_of_a_loop_are_one_evaluation(client):
     create_accounts(1200)
     client.get("/one-by-one/")
 
     summary = Report.objects.get().summary()
-    assert [(one.kind, one.times, one.rows) for one in summary.loadings] == [
+    assert [(one.kind, one.times, one.rows) for one in summary.evaluations] == [
         ("values_list", 1, 1200),
         ("instances", 1200, 1200),
     ]
-    assert "1,200 app.Account \N{MULTIPLICATION SIGN}1,200 at tests/test_light.py" in "\n".join(
-        terminal.evaluation_lines(summary)
-    )
+    assert summary.evaluations[1].site.file == "tests/test_requests_counted.py"
 
 
-def test_rows_of_cursors_count_as_well(client):
+def test_rows_of_cursors_make_an_outlier_as_well(client):
     create_accounts(1200)
     client.get("/by-cursor/")
 
     summary = Report.objects.get().summary()
     assert (summary.rows, summary.statements, summary.cursor_rows) == (0, 1, 1200)
-    assert terminal.sentence(summary).startswith("1,200 rows fetched by cursors; ")
 
 
-def test_a_request_by_which_the_process_grows_is_kept_but_for_the_first(client):
+def test_a_request_by_which_the_process_grows_is_stored_but_for_the_first(client):
     client.get("/growing/")
     assert not Report.objects.exists()
 
@@ -121,13 +118,10 @@ def test_a_request_by_which_the_process_grows_is_kept_but_for_the_first(client):
 
     report = Report.objects.get()
     assert not report.first_request
-    assert report.rss_after - report.rss_before == 2 * outliers.GROWTH
-    assert terminal.sentence(report.summary()) == (
-        "No rows were loaded; not measured, the process grew by 16.0 MB."
-    )
+    assert report.summary().rss_change == 2 * outliers.GROWTH
 
 
-def test_what_is_measured_of_a_route_is_not_kept_lightly_again(client, settings):
+def test_a_counted_request_is_not_stored_after_a_metered_one_of_its_route(client, settings):
     create_accounts(3090)
     settings.MEMSIZE = EVERY_REQUEST
     client.get("/accounts/")
@@ -143,7 +137,7 @@ def test_what_is_measured_of_a_route_is_not_kept_lightly_again(client, settings)
 @pytest.mark.parametrize(
     "changes", [{"ENABLED": False}, {"EXCLUDE": ["/accounts/"]}, {"SAMPLE_RATE": 7}]
 )
-def test_nothing_is_kept_where_the_settings_say_so(client, settings, caplog, changes):
+def test_no_counted_request_is_stored_where_the_settings_say_so(client, settings, caplog, changes):
     create_accounts(3090)
     settings.MEMSIZE = UNSAMPLED | changes
     client.get("/accounts/")
@@ -151,37 +145,21 @@ def test_nothing_is_kept_where_the_settings_say_so(client, settings, caplog, cha
     assert not Report.objects.exists()
 
 
-def test_nothing_is_kept_under_a_test_runner_unless_asked(client, monkeypatch):
+def test_no_counted_request_is_stored_under_a_test_runner_unless_a_test_asks(client, monkeypatch):
     create_accounts(3090)
-    with monkeypatch.context() as unasked:  # what is counted is counted down afterwards
-        unasked.setattr(conf, "_overridden", 0)
-        client.get("/accounts/")
+    monkeypatch.setattr(conf, "is_quiet", lambda: True)
+    client.get("/accounts/")
 
     assert not Report.objects.exists()
 
 
-@pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
-def test_a_request_inside_a_measured_block_is_measured_as_part_of_it(client, settings):
+@pytest.mark.usefixtures("instrument")
+def test_a_request_inside_a_measured_block_is_a_part_of_the_block(client, settings):
     create_accounts(3090)
     settings.MEMSIZE = UNSAMPLED | {"EVALUATIONS": True}
-    with measure("around") as around:
+    with measure("block") as recording:
         client.get("/accounts/")
 
-    (evaluation,) = around.evaluations
+    (evaluation,) = recording.evaluations
     assert evaluation.diff["tests.app.models.Account"].count == 3090
     assert not Report.objects.exists()
-
-
-def test_the_page_of_a_light_report_says_what_is_not_known(client, admin_client):
-    create_accounts(3090)
-    client.get("/accounts/")
-    report = Report.objects.get()
-    process.reset()
-
-    page = admin_client.get(f"/admin/django_memsize/report/{report.pk}/change/")
-
-    text = page.content.decode()
-    assert "Loaded 3,090 app.Account at tests/app/views.py" in text
-    assert "Not chosen to be measured, but kept" in text
-    assert "On the heap" not in text
-    assert "net" not in [name for name, _, _ in page.context["page"].figures]

@@ -5,6 +5,7 @@ import gc
 import inspect
 import signal
 import threading
+from unittest.mock import Mock
 
 import pytest
 from django.apps import apps
@@ -86,11 +87,8 @@ def test_an_interrupt_while_a_block_is_entered_leaves_no_recording_behind(monkey
 
 @pytest.mark.parametrize("method", ["open", "close", "analyse"])
 def test_a_fault_of_memsize_does_not_reach_the_block(monkeypatch, caplog, method):
-    def fails(self, *_):
-        raise MemoryError("on purpose")
-
-    monkeypatch.setattr(measure, "_contained", measure.ErrorBoundary("measuring"))
-    monkeypatch.setattr(Recording, method, fails)
+    monkeypatch.setattr(measure, "_contained", measure.ErrorBoundary("measuring", only_ours=True))
+    monkeypatch.setattr(Recording, method, Mock(side_effect=MemoryError("on purpose")))
     with memsize.measure("block"):
         ran = True
 
