@@ -1,5 +1,4 @@
 import dataclasses
-from pathlib import Path
 
 import pytest
 
@@ -113,13 +112,6 @@ def test_the_readme_has_each_figure_once():
         f"| {each.name}" for each in figures.FIGURES
     ]
     assert all(line.count("|") == 3 for line in lines)
-
-
-def test_the_readme_is_up_to_date():
-    readme = Path(__file__).parent.parent / "README.md"
-    table = f"<!-- begin: figures -->\n{figures.readme_table()}\n<!-- end: figures -->"
-
-    assert table in readme.read_text(encoding="utf-8")
 
 
 def test_a_new_figure_is_shown_by_its_declaration_alone(monkeypatch):

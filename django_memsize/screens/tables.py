@@ -48,14 +48,14 @@ def _tables(summary: Summary) -> Iterator[Table]:
         yield Table(NET.heading, caption, summary.net, is_change=True)
 
 
-def _near_peak(summary: Summary, moment: NearPeak) -> Table:
-    place = f" at {moment.site}" if moment.site else ""
-    size = human_size(moment.diff.total.size)
+def _near_peak(summary: Summary, near_peak: NearPeak) -> Table:
+    place = f" at {near_peak.site}" if near_peak.site else ""
+    size = human_size(near_peak.diff.total.size)
     caption = (
         f"{size} of this {thing(summary)} alive near its peak, after loading "
-        f"{moment.rows:,} {moment.model}{place}"
+        f"{near_peak.rows:,} {near_peak.model}{place}"
     )
-    return Table("Near the peak", caption, moment.diff)
+    return Table("Near the peak", caption, near_peak.diff)
 
 
 def _of_amount(title: str, meaning: str, amount: Amount, is_folded: bool) -> Table:
