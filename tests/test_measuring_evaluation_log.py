@@ -39,7 +39,9 @@ def accounts(db):
     return create_accounts(3090)
 
 
-def load(outer, sql="SELECT 1", rows=0, kind="instances", site=None, model=Book, database="default"):
+def load(
+    outer, sql="SELECT 1", rows=0, kind="instances", site=None, model=Book, database="default"
+):
     """Load rows as the patch on Django does."""
     with new_evaluation(outer, 0, model._meta, kind, site) as evaluation:
         evaluation.statement_ran(sql, database)

@@ -182,8 +182,10 @@ def test_an_inner_window_is_a_part_of_the_outer_one():
         meter.close()
         meter.read()
 
-    assert inner.alive.types[THING] == outer.alive.types[THING] == TypeTotal(
-        30, outer.alive.types[THING].size
+    assert (
+        inner.alive.types[THING]
+        == outer.alive.types[THING]
+        == TypeTotal(30, outer.alive.types[THING].size)
     )
     assert things
     outer.discard()

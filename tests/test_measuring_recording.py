@@ -455,9 +455,7 @@ def test_a_recording_that_a_child_process_inherits_ends_there_without_harm():
 
 
 @needs_the_meter
-@pytest.mark.parametrize(
-    ("name", "kind"), [("auto", Meter), ("meter", Meter), ("census", Census)]
-)
+@pytest.mark.parametrize(("name", "kind"), [("auto", Meter), ("meter", Meter), ("census", Census)])
 def test_the_instrument_is_that_of_the_options(name, kind):
     assert type(Recording("work", options=Options(instrument=name))._instrument) is kind
 

@@ -15,7 +15,6 @@ from django_memsize.reports import recordings, writer
 from django_memsize.values import OwnTuple
 from tests.visits import others_under_way
 
-
 # From Python 3.12 on, with other threads than the one that forks.
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 

@@ -189,7 +189,7 @@ def test_what_is_left_of_a_recording_that_was_cut_is_not_known(retained):
 def test_as_many_types_of_each_table_are_stored_by_name_as_the_settings_say(settings, number):
     settings.MEMSIZE = {"TOP_TYPES": number}
     amount = Amount(9, 99, wide(5))
-    figures = {name: amount for name in AMOUNTS}
+    figures = dict.fromkeys(AMOUNTS, amount)
 
     summary = shortened(**figures, net=wide(5), near_peak=NearPeak(wide(5), "a.A", 3))
 

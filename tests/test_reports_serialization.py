@@ -335,8 +335,10 @@ def test_any_other_value_than_an_object_is_an_empty_summary(document):
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from([*fields(Summary), "rows", "other"]), inner, max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from([*fields(Summary), "rows", "other"]), inner, max_size=6)
+    ),
     max_leaves=20,
 )
 
@@ -351,7 +353,8 @@ def test_no_document_raises(document):
 
 
 @pytest.mark.parametrize(
-    ("number", "stored"), [(2**80, 2**63 - 1), (-(2**80), 1 - 2**63), (-5, -5), (2**63 - 1, 2**63 - 1)]
+    ("number", "stored"),
+    [(2**80, 2**63 - 1), (-(2**80), 1 - 2**63), (-5, -5), (2**63 - 1, 2**63 - 1)],
 )
 def test_a_number_too_large_for_a_column_is_stored_as_the_largest(number, stored):
     assert serialization.stored_number(number) == stored

@@ -22,7 +22,7 @@ from django_memsize.models import Report
 from django_memsize.reports import recordings, writer
 from tests import urls
 from tests.app.models import Account, Author
-from tests.visits import EVERY_REQUEST, others_under_way
+from tests.visits import EVERY_REQUEST
 
 TABLE = "django_memsize_report"
 
@@ -426,7 +426,9 @@ def test_a_report_is_one_insert_and_no_update():
 @pytest.mark.django_db
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="other databases wait for each other")
 def test_the_background_thread_writes_only_while_nothing_is_in_flight():
-    writer._writer.put(Report(kind="block", route="a", started_at="2026-01-01T00:00:00Z", duration=1))
+    writer._writer.put(
+        Report(kind="block", route="a", started_at="2026-01-01T00:00:00Z", duration=1)
+    )
     span = in_flight.InFlight()
     assert not writer.flush_alone()
     assert not Report.objects.exists()

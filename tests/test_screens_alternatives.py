@@ -36,7 +36,7 @@ def test_ways_of_loading_are_a_sentence_a_table_and_notes():
         "  The queryset is limited and has no order: the database may have returned other rows "
         "to each way.\n"
         "  Retained: what the list of all rows holds; for iterator(), what remains after its last "
-        "row. Under 4 KB counts as nothing, because any statement adds names to Python's caches. "
+        "row. Under 1.8 KB counts as nothing, because any statement adds names to Python's caches. "
         "Memory that a database driver allocates itself is not counted.\n"
         "  Each way was loaded in turn, several times; the figures are medians. The meter makes "
         "the time longer."

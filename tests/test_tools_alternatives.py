@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 import django_memsize as memsize
 from django_memsize import engine
+from django_memsize.reports import thresholds
 from django_memsize.tools import alternatives
 from django_memsize.tools.alternatives import IncomparableError, compare
 from tests.app.models import Account, Author, Book, Novel, Reader, Tag
@@ -119,7 +120,7 @@ def test_a_stream_keeps_nothing_and_stands_lower():
 
     found = by_name(compare(Account.objects.all()))
 
-    assert found["iterator()"].retained < 4096
+    assert found["iterator()"].retained < thresholds.NOTHING_FOR_A_STREAM
     assert found["iterator()"].peak < 0.7 * found["instances"].peak
 
 

@@ -43,9 +43,7 @@ def test_the_bytes_of_an_evaluation_are_those_of_its_amounts_or_of_its_diff(
 def test_an_evaluation_is_shown_with_its_rows_call_site_and_times():
     evaluation = Evaluation("bank.Account", "instances", 3090, site=SITE)
 
-    assert repr(evaluation) == (
-        "<Evaluation: 3,090 bank.Account as instances at bank/views.py:41>"
-    )
+    assert repr(evaluation) == ("<Evaluation: 3,090 bank.Account as instances at bank/views.py:41>")
     assert repr(Evaluation("a.B", "lazy", 9, times=1200, site=None)) == (
         "<Evaluation: 9 a.B as lazy at None, 1,200 times>"
     )

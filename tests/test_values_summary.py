@@ -8,9 +8,7 @@ NET = Diff.of([("dict", TypeTotal(1, 64))], 1, TypeTotal(1, 36))
 
 
 def test_every_field_has_a_default_because_a_stored_document_may_lack_it():
-    assert all(
-        field.default is not dataclasses.MISSING for field in dataclasses.fields(Summary)
-    )
+    assert all(field.default is not dataclasses.MISSING for field in dataclasses.fields(Summary))
     assert Summary() == Summary()
 
 
@@ -28,7 +26,8 @@ def test_the_instrument_tells_a_metered_from_a_counted_request(summary, is_meter
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "change"), [(100, 150, 50), (150, 100, -50), (None, 9, None), (9, None, None)]
+    ("before", "after", "change"),
+    [(100, 150, 50), (150, 100, -50), (None, 9, None), (9, None, None)],
 )
 def test_the_change_of_the_rss_is_known_if_both_ends_are(before, after, change):
     assert Summary(rss_before=before, rss_after=after).rss_change == change

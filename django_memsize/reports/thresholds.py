@@ -19,6 +19,9 @@ RETAINED_BY_A_STATEMENT: Final = 768
 """Bytes that each statement retains beside its text until others take their place: names and weak
 references in caches of Python and the database driver; with DEBUG an entry of the query log."""
 
+NOTHING_FOR_A_STREAM: Final = NOTHING_FOR_A_BLOCK + RETAINED_BY_A_STATEMENT
+"""Fewer bytes that a stream of rows retains count as nothing: it is a block with one statement."""
+
 MUCH: Final = 1024 * 1024
 """Bytes that an evaluation has alive at its end, and does not retain, which are worth a finding:
 some 1,300 rows as plain instances. By bytes, because a thousand numbers are little."""

@@ -7,15 +7,12 @@ from typing import Final
 
 from .. import formatting
 from ..formatting import human_duration, human_size
+from ..reports.thresholds import NOTHING_FOR_A_STREAM
 from ..values import Alternatives, Way
 from .figure import UNKNOWN
 from .figures import PEAK, RETAINED, ROWS
 
 _INSTANCES: Final = "instances"
-
-_NOTHING: Final = 4 * 1024
-"""Fewer bytes that a stream retains count as nothing: a statement adds names of methods to Python's
-caches."""
 
 
 def sentence(found: Alternatives) -> str:
@@ -62,7 +59,7 @@ def _comparison(least: Way, instances: Way) -> str:
 
 
 def _stream_sentence(stream: Way, instances: Way) -> str:
-    is_nothing = stream.retained < _NOTHING
+    is_nothing = stream.retained < NOTHING_FOR_A_STREAM
     retained = "nothing" if is_nothing else human_size(stream.retained)
     return (
         f"{stream.name} retains {retained}; its peak is {human_size(stream.peak)}, "
@@ -83,7 +80,7 @@ def _notes(found: Alternatives) -> Iterator[str]:
         )
     yield (
         "Retained: what the list of all rows holds; for iterator(), what remains after its last "
-        f"row. Under {_NOTHING // 1024} KB counts as nothing, because any "
+        f"row. Under {human_size(NOTHING_FOR_A_STREAM)} counts as nothing, because any "
         "statement adds names to Python's caches. Memory that a database driver allocates itself "
         "is not counted."
     )
