@@ -1,8 +1,12 @@
-"""Servers of the tests' project, each a process, with a database of its own."""
+"""Servers of the tests' project, each a process, with a database of its own.
+
+Tests with servers take long, so they run only with ``MEMSIZE_LONG=1``, as in ``.ci/run``.
+"""
 
 import contextlib
 import http.client
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -16,6 +20,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 20
+"""Seconds to wait for a server."""
+
+only_if_long = pytest.mark.skipif(
+    os.environ.get("MEMSIZE_LONG") != "1", reason="takes long: set MEMSIZE_LONG=1"
+)
 
 APPLICATIONS = """
 from django.core.asgi import get_asgi_application
@@ -71,7 +80,7 @@ class Server:
             )
 
     def get(self, url):
-        """Return all that a client sees of an answer, but for the date."""
+        """Return the status, headers and body of a response, without its date."""
         address, port = self.listening.getsockname()
         with contextlib.closing(http.client.HTTPConnection(address, port, timeout=PATIENCE)) as to:
             to.request("GET", url)
@@ -80,7 +89,7 @@ class Server:
             return response.status, [h for h in headers if h[0] != "date"], response.read()
 
     def leave_half_way(self, url):
-        """Ask, read the beginning of the answer, and hang up."""
+        """Send a request, read the beginning of the response, and close the connection."""
         with socket.create_connection(self.listening.getsockname(), PATIENCE) as to:
             to.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             read = b""
@@ -91,8 +100,12 @@ class Server:
         return read
 
     def reports(self):
-        """Return (route, status, overlapping, pid) of each report, in their order."""
-        return self.columns("route", "status", "in_flight", "pid")
+        """Return (route, status, spans in flight, PID) of each report, in their order."""
+        rows = self.columns("route", "document", "in_flight", "pid")
+        return [
+            (route, json.loads(document)["status"], in_flight, pid)
+            for route, document, in_flight, pid in rows
+        ]
 
     def columns(self, *names):
         """Return a tuple of these columns for each report, in their order."""
@@ -102,18 +115,19 @@ class Server:
             ).fetchall()
 
     def wait_for(self, number):
-        """Return so many reports once they are there: they are written after the answer."""
+        """Return the reports once there are so many: they are written after the response."""
         deadline = time.monotonic() + PATIENCE
         while len(self.reports()) < number and time.monotonic() < deadline:
             time.sleep(0.02)
         return self.reports()
 
     def stop(self):
-        """End it as an operator would, and return its exit code."""
+        """Terminate the server as an operator does, and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
     def close(self):
+        """Kill the server if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(PATIENCE)
@@ -121,18 +135,20 @@ class Server:
 
 
 def environment(folder, database, *, measured=True):
+    """Return the environment of a process that runs the tests' project."""
     ours = {
         "DJANGO_SETTINGS_MODULE": "served",
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
         "SERVED_DATABASE": str(database),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    return kept | ours | ({} if measured else {"WITHOUT_MEMSIZE": "1"})
+    inherited = ("PATH", "HOME", "LANG", "MEMSIZE_ENGINE")
+    theirs = {name: os.environ[name] for name in inherited if name in os.environ}
+    return theirs | ours | ({} if measured else {"WITHOUT_MEMSIZE": "1"})
 
 
 def prepare(folder, settings, urls):
-    """Write what servers in this folder run, and the database that each begins with."""
+    """Write the modules that servers in this folder import, and the database they begin with."""
     (folder / "served.py").write_text(settings)
     (folder / "served_urls.py").write_text(urls)
     (folder / "applications.py").write_text(APPLICATIONS)
@@ -146,7 +162,7 @@ def prepare(folder, settings, urls):
 
 
 def require(name):
-    """Skip the test where this server is not installed, and fail it where it has to be."""
+    """Skip the test where this server is not installed; fail it in CI."""
     if importlib.util.find_spec(name) is None:
         missing = f"{name} is not installed"
         pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)

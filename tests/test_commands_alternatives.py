@@ -1,9 +1,143 @@
+"""The command that compares ways of loading rows: sentence, table, notes, JSON, errors."""
+
+import functools
+import json
+
 import pytest
 from django.core.management import CommandError
 
 from django_memsize import engine
+from tests.app.models import Account, Author, Book
+from tests.commands import ended
+from tests.visits import create_accounts
 
-pytestmark = pytest.mark.django_db(databases=["default", "other"])
+pytestmark = [
+    pytest.mark.django_db(databases=["default", "other"]),
+    pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter"),
+]
+
+EVERY_WAY = {"instances", "only()", "values()", "values_list()", "iterator()"}
+
+
+@pytest.fixture
+def accounts():
+    create_accounts(500)
+    return Account.objects.all()
+
+
+@pytest.fixture
+def library():
+    authors = Author.objects.bulk_create(Author(name=f"author {n}") for n in range(20))
+    Book.objects.bulk_create(
+        Book(title=f"book {n}", author=authors[n % 20], blurb="b" * 1000) for n in range(60)
+    )
+
+
+@pytest.fixture
+def say(memprofile):
+    """Return a function that compares the ways of loading a queryset and returns what is printed."""
+    return functools.partial(memprofile, "alternatives")
+
+
+def test_the_command_says_a_sentence_a_table_and_what_is_left_out(say, library):
+    sentence, table, notes = say("Book.objects.select_related('author')").split("\n\n")
+
+    assert sentence.startswith("values_list() without select_related() keeps ")
+    assert " where instances keep " in sentence
+    header, _, *rows = ([cell.strip() for cell in line.split(" | ")] for line in table.split("\n"))
+    assert header == ["way", "rows", "kept", "bytes a row", "peak", "time"]
+    assert [row[0] for row in rows] == ["iterator()", "values_list()", "values()", "instances"]
+    assert {row[1] for row in rows} == {"60"}
+    assert notes.splitlines()[:3] == [
+        "Notes:",
+        "  only() is left out: --fields says what it is to load, as in: --fields id,title",
+        "  values_list() is without select_related().",
+    ]
+
+
+def test_the_command_as_json(say, accounts):
+    document = json.loads(
+        say("Account.objects.all()", "--fields", "id, name", "--limit", "9", "--format", "json")
+    )
+
+    assert (document["model"], document["database"]) == ("app.Account", "default")
+    assert {way["name"] for way in document["ways"]} == EVERY_WAY
+    for way in document["ways"]:
+        assert way["rows"] == 9
+        assert way["retained_bytes_each"] == way["retained_bytes"] / 9
+        assert way["peak_bytes"] >= way["retained_bytes"]
+    assert document["omitted"] == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "app.Author.objects.all()",
+        "auth.User.objects.all()",
+        "Author.objects.filter(Q(name='a') | Q(name=F('name'))).annotate(n=Count('books'))",
+        "Author.objects.prefetch_related(Prefetch('books', Book.objects.only('title')))",
+    ],
+)
+def test_models_and_the_names_of_django_are_at_hand(say, library, expression):
+    assert json.loads(say(expression, "--format", "json"))["ways"]
+
+
+def test_what_the_expression_writes_is_undone(say, library):
+    say("Author.objects.filter(pk__gte=Author.objects.create(name='written').pk)")
+
+    assert Author.objects.count() == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["1 +"], r"^The queryset is not Python: .*"),
+        (["Author.objects"], r"^That gives no queryset, but an object of the class Manager"),
+        (["Author.objects.count()"], r"^That gives no queryset, but an object of the class int"),
+        (["type('a\\x1b', (), {})()"], "class a\ufffd\\. "),
+        (["Author.objects.values()"], r"^That gives rows which are no instances: "),
+        (["Account.objects.dates('born_on', 'day')"], r"^That gives rows which are no instances"),
+        (["Author.objects.all()", "--fields", "nmae"], r"^app\.Author has no field 'nmae', but "),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(say, words, message):
+    with pytest.raises(CommandError, match=message) as caught:
+        say(*words)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_an_expression_that_raises_is_shown_with_its_own_lines_only(say):
+    with pytest.raises(CommandError) as caught:
+        say("Nobody.objects.all()")
+
+    assert str(caught.value) == (
+        "The queryset raised NameError: name 'Nobody' is not defined\n\n"
+        '  File "<code>", line 1, in <module>'
+    )
+
+
+def test_rows_that_cannot_be_loaded_are_an_error(say):
+    with pytest.raises(CommandError, match=r"^Loading the rows raised .*nowhere"):
+        say("Author.objects.extra(where=['nowhere = 1'])")
+
+
+@pytest.mark.parametrize(
+    "words", [["x", "--limit", "0"], ["x", "--fields", "id,,name"], ["x", "--fields", ""], []]
+)
+def test_words_that_make_no_sense_end_with_exit_code_two(words):
+    done = ended("alternatives", *words)
+
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+
+
+def test_a_failure_ends_with_exit_code_one_and_success_with_none():
+    failed, done = ended("alternatives", "1"), ended("alternatives", "Author.objects.none()")
+
+    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("There are no rows: nothing to compare.\n\n")
 
 
 def test_ways_of_loading_need_the_meter_and_without_one_it_names_the_fix(memprofile, monkeypatch):

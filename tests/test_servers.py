@@ -1,11 +1,13 @@
-"""Real servers answer the same with us as without us, and end as they would."""
+"""Real servers answer the same with memsize as without, and end as they would."""
 
 import contextlib
 import signal
 
 import pytest
 
-from tests.serving import COMMANDS, Server, prepare, require
+from tests.serving import COMMANDS, Server, only_if_long, prepare, require
+
+pytestmark = only_if_long
 
 SETTINGS = """
 from tests.settings import *
@@ -71,7 +73,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=COMMANDS)
 def servers(request, folder):
-    """The same server twice: without us, and with us."""
+    """Return the same server twice: without memsize, and with it."""
     require(request.param)
     with contextlib.ExitStack() as stack:
         yield [
@@ -82,12 +84,12 @@ def servers(request, folder):
         ]
 
 
-def test_a_server_answers_the_same_with_us_as_without_us(servers):
+def test_a_server_answers_the_same_with_memsize_as_without(servers):
     without, measured = servers
     for url in [*ASKED, STREAMED[measured.name]]:
         assert measured.get(url) == without.get(url)
 
-    # In whatever order: the threads that served write them after the last byte.
+    # In any order: the threads that served write them after the last byte.
     routes = {report[0] for report in measured.wait_for(len(ASKED) + 1)}
     assert routes == {
         *("/nothing/", "/accounts/<int:pk>/", "/accounts/async/", "/file/", "(unresolved)"),
@@ -96,7 +98,7 @@ def test_a_server_answers_the_same_with_us_as_without_us(servers):
     assert without.reports() == []
 
 
-def test_reports_bear_the_process_that_served_the_request(servers):
+def test_a_report_has_the_pid_of_the_process_that_served_the_request(servers):
     _, measured = servers
     number = len(measured.reports())
     _, _, body = measured.get("/pid/")
@@ -116,7 +118,7 @@ def test_a_client_that_leaves_half_way_leaves_nothing_behind(servers):
     assert measured.wait_for(number + 2)[-1][:3] == ("/nothing/", 200, 0)
 
 
-def test_a_server_ends_as_it_would_without_us(servers):
+def test_a_server_ends_as_it_would_without_memsize(servers):
     without, measured = servers
 
     assert measured.stop() == without.stop()

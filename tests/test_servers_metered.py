@@ -1,8 +1,7 @@
-"""What the meter says of requests that a real server answers at the same time."""
+"""The meter and requests that a real server answers at the same time."""
 
 import contextlib
 import json
-import os
 import random
 import statistics
 import sys
@@ -12,24 +11,27 @@ from typing import NamedTuple
 import pytest
 
 from django_memsize import engine
-from tests.serving import Server, prepare, require
+from tests.serving import Server, only_if_long, prepare, require
 
-pytestmark = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
+pytestmark = [
+    only_if_long,
+    pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter"),
+]
 
-IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
-ROUNDS = 20 if IS_LONG else 4
-EACH = 10  # requests for either page in a round: at its end what is kept is dropped
+ROUNDS = 10
+EACH = 10
+"""Requests for either page in a round. At the end of a round the server frees what leaked."""
 CLIENTS = 4
 
 MILLION = 1_000_000
-KEPT = 10 * MILLION + sys.getsizeof([each for each in range(10)])  # noqa: C416 - it grows as there
+LEAKED = 10 * MILLION + sys.getsizeof([each for each in range(10)])  # noqa: C416 - grows as there
 
 PASSING = "served_urls.Passing"
 
 NOTHING = 1024
 TAKEN = 4 * 1024
-"""Of small tuples, lists and dicts that went to CPython's free lists, and that another request,
-under way when this one was settled, has taken from there: alive, and born in this one."""
+"""Bytes of small tuples, lists and dicts that a request returned to CPython's free lists, and that
+another request in flight took from there before the first one was analysed."""
 SETTINGS = """
 from tests.settings import *
 
@@ -55,9 +57,9 @@ class Passing:
         self.own = bytearray(1000)
 
 
-def keeping(request):
+def leaking(request):
     LEAK.append([bytes(SIZE) for _ in range(10)])
-    return HttpResponse("kept")
+    return HttpResponse("leaked")
 
 
 def passing(request):
@@ -66,13 +68,13 @@ def passing(request):
     return HttpResponse("passed")
 
 
-async def keeping_async(request):
-    kept = []
+async def leaking_async(request):
+    leaked = []
     for _ in range(10):
-        kept.append(bytes(SIZE))
+        leaked.append(bytes(SIZE))
         await asyncio.sleep(0)
-    LEAK.append(kept)
-    return HttpResponse("kept")
+    LEAK.append(leaked)
+    return HttpResponse("leaked")
 
 
 async def passing_async(request):
@@ -82,13 +84,13 @@ async def passing_async(request):
     return HttpResponse("passed")
 
 
-def dropping(request):
+def freeing(request):
     LEAK.clear()
-    return HttpResponse("dropped")
+    return HttpResponse("freed")
 
 
-async def dropping_async(request):
-    return dropping(request)
+async def freeing_async(request):
+    return freeing(request)
 
 
 def with_much(response):
@@ -100,7 +102,7 @@ async def large(request):
     return with_much(HttpResponse(b"x" * MUCH))
 
 
-async def large_kept(request):
+async def large_leaked(request):
     LEAK.append(await large(request))
     return LEAK[-1]
 
@@ -135,21 +137,21 @@ def collect():
 urlpatterns = [
     path("collecting/", collecting),
     path("uncollecting/", uncollecting),
-    path("gunicorn/keeping/", keeping),
+    path("gunicorn/leaking/", leaking),
     path("gunicorn/passing/", passing),
-    path("gunicorn/dropping/", dropping),
-    path("uvicorn/keeping/", keeping_async),
+    path("gunicorn/freeing/", freeing),
+    path("uvicorn/leaking/", leaking_async),
     path("uvicorn/passing/", passing_async),
-    path("uvicorn/dropping/", dropping_async),
+    path("uvicorn/freeing/", freeing_async),
     path("uvicorn/large/", large),
-    path("uvicorn/large-kept/", large_kept),
+    path("uvicorn/large-leaked/", large_leaked),
     path("uvicorn/large-held/", large_held),
 ]
 """
 
 
-class Told(NamedTuple):
-    """A report."""
+class Stored(NamedTuple):
+    """A report as stored."""
 
     route: str
     incomplete: int
@@ -157,14 +159,14 @@ class Told(NamedTuple):
     in_flight: int
     peak_bytes: int
     retained_bytes: int
-    types: str
+    document: str
 
     def tables(self):
-        """Return name -> (objects, bytes) of what is retained, dead and parked."""
-        document = json.loads(self.types)
+        """Return name -> (objects, bytes) of retained objects, garbage and free lists."""
+        document = json.loads(self.document)
         return [
-            {name: (count, size) for name, count, size in table["rows"]}
-            for table in (document, document["garbage"], document["free_lists"])
+            {name: (count, size) for name, count, size in document[amount]["types"]["rows"]}
+            for amount in ("retained", "garbage", "free_lists")
         ]
 
 
@@ -176,42 +178,42 @@ def folder(tmp_path_factory):
 
 
 def ask(folder, name, *first):
-    """Return the reports of both pages, once warm: several clients ask at the same time."""
+    """Return the reports of both pages after the first round: several clients ask at once."""
     require(name)
     order = random.Random(0)
-    both = [f"/{name}/keeping/", f"/{name}/passing/"] * EACH
+    both = [f"/{name}/leaking/", f"/{name}/passing/"] * EACH
     with (
         contextlib.closing(Server(name, folder, threads=CLIENTS)) as server,
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         number = 0
-        for urls in [first, *([both, [f"/{name}/dropping/"]] * (1 + ROUNDS))]:
+        for urls in [first, *([both, [f"/{name}/freeing/"]] * (1 + ROUNDS))]:
             answers = list(clients.map(server.get, order.sample(urls, len(urls))))
             assert all(status == 200 for status, _, _ in answers)
-            # Before what they keep is dropped.
+            # Before the leak is freed.
             number += len(urls)
             assert len(server.wait_for(number)) == number
-        told = [Told(*row) for row in server.columns(*Told._fields)]
+        reports = [Stored(*row) for row in server.columns(*Stored._fields)]
         log = server.log.read_text()
     assert "django-memsize" not in log
     assert "Traceback" not in log
-    assert not any(report.incomplete or report.dropped for report in told)
-    assert any(report.in_flight for report in told)
-    keeping, passing = of(told, "keeping"), of(told, "passing")
-    assert len(keeping) == len(passing) == EACH * (1 + ROUNDS)
-    # Not the first round: modules were imported, and caches filled.
-    return keeping[EACH:], passing[EACH:]
+    assert not any(report.incomplete or report.dropped for report in reports)
+    assert any(report.in_flight for report in reports)
+    leaking, passing = of(reports, "leaking"), of(reports, "passing")
+    assert len(leaking) == len(passing) == EACH * (1 + ROUNDS)
+    # The first round imports modules and fills caches.
+    return leaking[EACH:], passing[EACH:]
 
 
-def of(told, page):
-    return [report for report in told if report.route.endswith(f"/{page}/")]
+def of(reports, page):
+    return [report for report in reports if report.route.endswith(f"/{page}/")]
 
 
-def assert_each_is_credited_with_its_own(keeping, passing):
-    for report in keeping:
+def assert_each_is_credited_with_its_own(leaking, passing):
+    for report in leaking:
         retained, garbage, free_lists = report.tables()
-        assert report.retained_bytes == pytest.approx(KEPT, rel=0.001)
-        assert report.peak_bytes == pytest.approx(KEPT, rel=0.003)
+        assert report.retained_bytes == pytest.approx(LEAKED, rel=0.001)
+        assert report.peak_bytes == pytest.approx(LEAKED, rel=0.003)
         assert retained["bytes"][1] == pytest.approx(10 * MILLION, abs=500)
         assert not {PASSING, "bytearray"} & {*retained, *garbage, *free_lists}
     for report in passing:
@@ -222,34 +224,34 @@ def assert_each_is_credited_with_its_own(keeping, passing):
 
 
 def test_threads_of_a_server_are_credited_each_with_its_own(folder):
-    keeping, passing = ask(folder, "gunicorn")
+    leaking, passing = ask(folder, "gunicorn")
 
-    assert_each_is_credited_with_its_own(keeping, passing)
+    assert_each_is_credited_with_its_own(leaking, passing)
     assert statistics.median(report.retained_bytes for report in passing) < NOTHING
     assert max(report.retained_bytes for report in passing) < TAKEN
 
 
 def test_tasks_of_a_server_are_credited_each_with_its_own(folder):
-    keeping, passing = ask(folder, "uvicorn")
+    leaking, passing = ask(folder, "uvicorn")
 
-    assert_each_is_credited_with_its_own(keeping, passing)
+    assert_each_is_credited_with_its_own(leaking, passing)
     assert statistics.median(report.retained_bytes for report in passing) < NOTHING
     assert max(report.retained_bytes for report in passing) < TAKEN
 
 
-def test_a_response_in_a_circle_is_dead_with_all_of_its_content_unless_it_is_held(folder):
+def test_a_response_in_a_cycle_is_garbage_with_all_of_its_content_unless_it_is_held(folder):
     require("uvicorn")
-    pages = ["large", "large-kept", "large-held"] * EACH
+    pages = ["large", "large-leaked", "large-held"] * EACH
     with contextlib.closing(Server("uvicorn", folder)) as server:
         server.get("/uncollecting/")
         for page in pages:
             server.get(f"/uvicorn/{page}/")
         assert len(server.wait_for(1 + len(pages))) == 1 + len(pages)
-        told = [Told(*row) for row in server.columns(*Told._fields)]
+        reports = [Stored(*row) for row in server.columns(*Stored._fields)]
         log = server.log.read_text()
     assert "django-memsize" not in log
-    large, kept, held = (of(told, page)[1:] for page in ("large", "large-kept", "large-held"))
-    assert len(large) == len(kept) == len(held) == EACH - 1
+    large, leaked, held = (of(reports, page)[1:] for page in ("large", "large-leaked", "large-held"))
+    assert len(large) == len(leaked) == len(held) == EACH - 1
     for report in large:
         retained, garbage, _ = report.tables()
         assert PASSING not in retained
@@ -257,14 +259,14 @@ def test_a_response_in_a_circle_is_dead_with_all_of_its_content_unless_it_is_hel
         assert retained.get("bytes", (0, 0))[1] < 500
     assert min(report.retained_bytes for report in large) < NOTHING
     assert statistics.median(report.retained_bytes for report in large) < TAKEN
-    for report in [*kept, *held]:
+    for report in [*leaked, *held]:
         retained, garbage, _ = report.tables()
         assert retained[PASSING][0] == 1000
         assert PASSING not in garbage
         assert report.retained_bytes > 2 * MILLION
 
 
-def test_what_a_circle_holds_is_not_retained_once_the_collector_came(folder):
+def test_what_a_cycle_refers_to_is_not_retained_once_the_collector_ran(folder):
     _, passing = ask(folder, "uvicorn", "/collecting/")
 
     assert statistics.median(report.retained_bytes for report in passing) < NOTHING

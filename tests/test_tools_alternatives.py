@@ -1,9 +1,7 @@
 import gc
-import json
 import tracemalloc
 
 import pytest
-from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.models import Count, Prefetch, QuerySet
 from django.test.utils import CaptureQueriesContext
@@ -14,12 +12,11 @@ from django_memsize.reports import thresholds
 from django_memsize.tools import alternatives
 from django_memsize.tools.alternatives import IncomparableError, compare
 from tests.app.models import Account, Author, Book, Novel, Reader, Tag
-from tests.commands import ended
 from tests.visits import create_accounts
 
 pytestmark = [
     pytest.mark.django_db(databases=["default", "other"]),
-    pytest.mark.skipif(engine.Window is None, reason="there is no meter"),
+    pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter"),
 ]
 
 EVERY_WAY = {"instances", "only()", "values()", "values_list()", "iterator()"}
@@ -39,15 +36,6 @@ def library():
     )
 
 
-@pytest.fixture
-def say(capsys):
-    def run(*words):
-        call_command("memprofile", "alternatives", *words)
-        return capsys.readouterr().out
-
-    return run
-
-
 def by_name(found):
     return {way.name: way for way in found.ways}
 
@@ -57,7 +45,7 @@ def omitted(found):
 
 
 def statements(queryset, *arguments):
-    """Return what is compared, and the statements that load rows for it."""
+    """Return the comparison, and the statements that load rows for it."""
     seen = []
 
     def listen(execute, sql, *rest):
@@ -78,22 +66,22 @@ def statements(queryset, *arguments):
         ("values_list()", lambda rows: rows.values_list("id", "name")),
     ],
 )
-def test_what_is_kept_is_the_size_of_the_rows(accounts, way, load):
+def test_the_retained_bytes_are_the_deep_size_of_the_rows(accounts, way, load):
     found = by_name(compare(accounts, ["id", "name"]))[way]
 
     assert found.retained == pytest.approx(memsize.sizeof(list(load(accounts))), rel=0.02)
 
 
 @pytest.mark.parametrize("way", ["values", "values_list"])
-def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
+def test_the_retained_bytes_are_those_that_tracemalloc_sees(accounts, way):
     found = by_name(compare(accounts, ["name"]))
     rows = getattr(accounts, way)("name")
     window = engine.Window()
-    window.open()  # for CPython's free lists: nobody is in it
+    window.open()  # no context is in it: it only has CPython's free lists followed
     tracemalloc.start()
     try:
         held = list(rows.all())
-        gc.collect()  # empties the free lists: what is parked is not kept
+        gc.collect()  # empties the free lists: these are not retained
         size = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
@@ -104,18 +92,18 @@ def test_what_is_kept_is_what_tracemalloc_sees(accounts, way):
     assert found[f"{way}()"].retained == pytest.approx(size, rel=0.05)
 
 
-def test_every_way_loads_the_same_rows_and_that_which_keeps_least_is_first(accounts):
+def test_every_way_loads_the_same_rows_and_the_one_that_retains_least_is_first(accounts):
     found = compare(accounts, ["id", "name"])
 
     assert by_name(found).keys() == EVERY_WAY
     assert {way.rows for way in found.ways} == {500}
-    kept = [way.retained for way in found.ways]
-    assert kept == sorted(kept)
+    retained = [way.retained for way in found.ways]
+    assert retained == sorted(retained)
     assert all(way.peak >= way.retained for way in found.ways)
     assert found.ways[-1].name == "instances"
 
 
-def test_a_stream_keeps_nothing_and_stands_lower():
+def test_a_stream_retains_nothing_and_has_a_lower_peak():
     create_accounts(3 * alternatives.CHUNK)
 
     found = by_name(compare(Account.objects.all()))
@@ -124,7 +112,7 @@ def test_a_stream_keeps_nothing_and_stands_lower():
     assert found["iterator()"].peak < 0.7 * found["instances"].peak
 
 
-def test_a_stream_counts_its_rows_without_keeping_their_number():
+def test_the_rows_of_a_stream_are_counted():
     create_accounts(alternatives.CHUNK + 1)
 
     found = by_name(compare(Account.objects.all()))
@@ -145,7 +133,7 @@ def test_nothing_is_evaluated_but_copies(accounts):
     assert accounts._result_cache is None
 
 
-def test_the_log_of_statements_is_no_part_of_what_is_kept(accounts):
+def test_the_log_of_statements_is_not_retained_by_a_way(accounts):
     many = accounts.filter(pk__in=accounts.values_list("pk", flat=True)[:400][::1])
     quiet = by_name(compare(many))
     with CaptureQueriesContext(connection):
@@ -155,10 +143,10 @@ def test_the_log_of_statements_is_no_part_of_what_is_kept(accounts):
         assert way.retained == pytest.approx(quiet[name].retained, abs=1024)
 
 
-def test_whoever_measures_around_is_not_credited_with_it(accounts):
+def test_a_recording_around_the_comparison_is_not_credited_with_it(accounts):
     compare(accounts)
 
-    with memsize.measure("around") as recording:
+    with memsize.measure("block") as recording:
         found = compare(accounts)
 
     assert recording.evaluations == ()
@@ -171,7 +159,7 @@ def test_only_needs_fields_and_says_how(accounts):
     assert omitted(found) == {"only()": "--fields says what it is to load, as in: --fields id,name"}
 
 
-def test_fields_are_what_is_loaded(library):
+def test_only_the_named_fields_are_loaded(library):
     found, seen = statements(Book.objects.all(), ["title"])
 
     assert by_name(found)["only()"].retained < 1000 * 60 < by_name(found)["instances"].retained
@@ -193,14 +181,14 @@ def test_an_annotation_is_a_field_of_values(library):
     assert {way.rows for way in found.ways} == {20}
 
 
-def test_a_field_that_there_is_not_is_named():
+def test_an_unknown_field_is_an_error_that_names_the_known_ones():
     with pytest.raises(IncomparableError) as caught:
         compare(Author.objects.all(), ["name", "nmae\x1b"])
 
     assert str(caught.value) == "app.Author has no field 'nmae\ufffd', but id, name, best."
 
 
-def test_values_load_what_the_instances_do(library):
+def test_values_load_the_fields_of_the_instances(library):
     whole, deferred = compare(Book.objects.all()), compare(Book.objects.defer("blurb"))
     few = compare(Book.objects.only("author"))  # no titles, which are texts of their own
 
@@ -209,7 +197,7 @@ def test_values_load_what_the_instances_do(library):
     assert by_name(few)["values()"].retained < by_name(deferred)["values()"].retained - 40 * 60
 
 
-def test_relations_are_kept_where_rows_are_instances(library):
+def test_relations_are_loaded_where_rows_are_instances(library):
     books = Book.objects.select_related("author").prefetch_related("readers")
 
     found, seen = statements(books, ["title", "author"])
@@ -234,7 +222,7 @@ def test_relations_are_kept_where_rows_are_instances(library):
         ),
     ],
 )
-def test_only_does_not_follow_what_it_does_not_load(library, books, dropped):
+def test_only_does_not_follow_a_relation_that_it_does_not_load(library, books, dropped):
     found, seen = statements(books(), ["title"])
 
     assert by_name(found)["only()"].without == (dropped,)
@@ -336,7 +324,7 @@ def test_rows_that_change_meanwhile_are_not_compared(library):
         compare(Growing(Author))
 
 
-def test_figures_that_are_not_whole_are_not_told(library):
+def test_incomplete_figures_are_an_error(library):
     class Stopping(QuerySet):
         def all(self):
             tracemalloc.stop()
@@ -350,111 +338,10 @@ def test_figures_that_are_not_whole_are_not_told(library):
         tracemalloc.stop()
 
 
-def test_it_is_asked_of_the_database_of_the_queryset():
+def test_the_rows_are_loaded_from_the_database_of_the_queryset():
     Reader.objects.using("other").create(name="the only one")
 
     found = compare(Reader.objects.using("other"))
 
     assert found.database == "other"
     assert {way.rows for way in found.ways} == {1}
-
-
-def test_the_command_says_a_sentence_a_table_and_what_is_left_out(say, library):
-    sentence, table, notes = say("Book.objects.select_related('author')").split("\n\n")
-
-    assert sentence.startswith("values_list() without select_related() keeps ")
-    assert " where instances keep " in sentence
-    header, _, *rows = ([cell.strip() for cell in line.split(" | ")] for line in table.split("\n"))
-    assert header == ["way", "rows", "kept", "bytes a row", "peak", "time"]
-    assert [row[0] for row in rows] == ["iterator()", "values_list()", "values()", "instances"]
-    assert {row[1] for row in rows} == {"60"}
-    assert notes.splitlines()[:3] == [
-        "Notes:",
-        "  only() is left out: --fields says what it is to load, as in: --fields id,title",
-        "  values_list() is without select_related().",
-    ]
-
-
-def test_the_command_as_json(say, accounts):
-    document = json.loads(
-        say("Account.objects.all()", "--fields", "id, name", "--limit", "9", "--format", "json")
-    )
-
-    assert (document["model"], document["database"]) == ("app.Account", "default")
-    assert {way["name"] for way in document["ways"]} == EVERY_WAY
-    for way in document["ways"]:
-        assert way["rows"] == 9
-        assert way["retained_bytes_each"] == way["retained_bytes"] / 9
-        assert way["peak_bytes"] >= way["retained_bytes"]
-    assert document["omitted"] == []
-
-
-@pytest.mark.parametrize(
-    "expression",
-    [
-        "app.Author.objects.all()",
-        "auth.User.objects.all()",
-        "Author.objects.filter(Q(name='a') | Q(name=F('name'))).annotate(n=Count('books'))",
-        "Author.objects.prefetch_related(Prefetch('books', Book.objects.only('title')))",
-    ],
-)
-def test_models_and_the_names_of_django_are_at_hand(say, library, expression):
-    assert json.loads(say(expression, "--format", "json"))["ways"]
-
-
-def test_what_the_expression_writes_is_undone(say, library):
-    say("Author.objects.filter(pk__gte=Author.objects.create(name='written').pk)")
-
-    assert Author.objects.count() == 20
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["1 +"], r"^The queryset is not Python: .*"),
-        (["Author.objects"], r"^That gives no queryset, but an object of the class Manager"),
-        (["Author.objects.count()"], r"^That gives no queryset, but an object of the class int"),
-        (["type('a\\x1b', (), {})()"], "class a\ufffd\\. "),
-        (["Author.objects.values()"], r"^That gives rows which are no instances: "),
-        (["Account.objects.dates('born_on', 'day')"], r"^That gives rows which are no instances"),
-        (["Author.objects.all()", "--fields", "nmae"], r"^app\.Author has no field 'nmae', but "),
-    ],
-)
-def test_what_cannot_be_compared_is_one_line(say, words, message):
-    with pytest.raises(CommandError, match=message) as caught:
-        say(*words)
-
-    assert "\n" not in str(caught.value)
-
-
-def test_an_expression_that_raises_is_shown_with_its_own_lines_only(say):
-    with pytest.raises(CommandError) as caught:
-        say("Nobody.objects.all()")
-
-    assert str(caught.value) == (
-        "The queryset raised NameError: name 'Nobody' is not defined\n\n"
-        '  File "<code>", line 1, in <module>'
-    )
-
-
-def test_rows_that_cannot_be_loaded_are_an_error(say):
-    with pytest.raises(CommandError, match=r"^Loading the rows raised .*nowhere"):
-        say("Author.objects.extra(where=['nowhere = 1'])")
-
-
-@pytest.mark.parametrize(
-    "words", [["x", "--limit", "0"], ["x", "--fields", "id,,name"], ["x", "--fields", ""], []]
-)
-def test_words_that_make_no_sense_end_with_exit_code_two(words):
-    done = ended("alternatives", *words)
-
-    assert done.returncode == 2
-    assert "error: " in done.stderr
-
-
-def test_a_failure_ends_with_exit_code_one_and_success_with_none():
-    failed, done = ended("alternatives", "1"), ended("alternatives", "Author.objects.none()")
-
-    assert (failed.returncode, len(failed.stderr.splitlines())) == (1, 1)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("There are no rows: nothing to compare.\n\n")
