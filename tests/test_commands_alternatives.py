@@ -39,18 +39,18 @@ def say(memprofile):
     return functools.partial(memprofile, "alternatives")
 
 
-def test_the_command_says_a_sentence_a_table_and_what_is_left_out(say, library):
+def test_the_command_prints_a_sentence_a_table_and_notes(say, library):
     sentence, table, notes = say("Book.objects.select_related('author')").split("\n\n")
 
-    assert sentence.startswith("values_list() without select_related() keeps ")
-    assert " where instances keep " in sentence
+    assert sentence.startswith("values_list() without select_related() retains ")
+    assert " where instances retain " in sentence
     header, _, *rows = ([cell.strip() for cell in line.split(" | ")] for line in table.split("\n"))
-    assert header == ["way", "rows", "kept", "bytes a row", "peak", "time"]
+    assert header == ["way", "rows", "retained", "bytes a row", "peak", "time"]
     assert [row[0] for row in rows] == ["iterator()", "values_list()", "values()", "instances"]
     assert {row[1] for row in rows} == {"60"}
     assert notes.splitlines()[:3] == [
         "Notes:",
-        "  only() is left out: --fields says what it is to load, as in: --fields id,title",
+        "  only() is left out: it needs the fields to load, as in: --fields id,title",
         "  values_list() is without select_related().",
     ]
 
@@ -78,11 +78,11 @@ def test_the_command_as_json(say, accounts):
         "Author.objects.prefetch_related(Prefetch('books', Book.objects.only('title')))",
     ],
 )
-def test_models_and_the_names_of_django_are_at_hand(say, library, expression):
+def test_models_and_names_of_django_need_no_import(say, library, expression):
     assert json.loads(say(expression, "--format", "json"))["ways"]
 
 
-def test_what_the_expression_writes_is_undone(say, library):
+def test_rows_that_the_expression_writes_are_rolled_back(say, library):
     say("Author.objects.filter(pk__gte=Author.objects.create(name='written').pk)")
 
     assert Author.objects.count() == 20
@@ -92,15 +92,27 @@ def test_what_the_expression_writes_is_undone(say, library):
     ("words", "message"),
     [
         (["1 +"], r"^The queryset is not Python: .*"),
-        (["Author.objects"], r"^That gives no queryset, but an object of the class Manager"),
-        (["Author.objects.count()"], r"^That gives no queryset, but an object of the class int"),
-        (["type('a\\x1b', (), {})()"], "class a\ufffd\\. "),
-        (["Author.objects.values()"], r"^That gives rows which are no instances: "),
-        (["Account.objects.dates('born_on', 'day')"], r"^That gives rows which are no instances"),
-        (["Author.objects.all()", "--fields", "nmae"], r"^app\.Author has no field 'nmae', but "),
+        (
+            ["Author.objects"],
+            r"^The code returns an object of the class Manager, and not a queryset",
+        ),
+        (
+            ["Author.objects.count()"],
+            r"^The code returns an object of the class int, and not a queryset",
+        ),
+        (["type('a\\x1b', (), {})()"], "class a\ufffd, and not"),
+        (["Author.objects.values()"], r"^The rows of this queryset are no instances\. "),
+        (
+            ["Account.objects.dates('born_on', 'day')"],
+            r"^The rows of this queryset are no instances\. ",
+        ),
+        (
+            ["Author.objects.all()", "--fields", "nmae"],
+            r"^app\.Author has no field 'nmae'\. Its fields: ",
+        ),
     ],
 )
-def test_what_cannot_be_compared_is_one_line(say, words, message):
+def test_an_expression_that_cannot_be_compared_is_an_error_of_one_line(say, words, message):
     with pytest.raises(CommandError, match=message) as caught:
         say(*words)
 
@@ -125,7 +137,7 @@ def test_rows_that_cannot_be_loaded_are_an_error(say):
 @pytest.mark.parametrize(
     "words", [["x", "--limit", "0"], ["x", "--fields", "id,,name"], ["x", "--fields", ""], []]
 )
-def test_words_that_make_no_sense_end_with_exit_code_two(words):
+def test_unusable_arguments_end_with_exit_code_two(words):
     done = ended("alternatives", *words)
 
     assert done.returncode == 2
@@ -140,7 +152,7 @@ def test_a_failure_ends_with_exit_code_one_and_success_with_none():
     assert done.stdout.startswith("There are no rows: nothing to compare.\n\n")
 
 
-def test_ways_of_loading_need_the_meter_and_without_one_it_names_the_fix(memprofile, monkeypatch):
+def test_without_a_meter_the_command_names_the_fix(memprofile, monkeypatch):
     monkeypatch.setattr(engine, "Window", None)
 
     with pytest.raises(CommandError, match=r"pip install --force-reinstall") as caught:

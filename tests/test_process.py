@@ -82,6 +82,7 @@ def test_all_state_of_the_process_is_registered():
         "measuring.in_flight",
         "measuring.overhead",
         "measuring.spans",
+        "orm.patches",
         "reports.recordings",
         "reports.writer",
     }

@@ -156,7 +156,7 @@ def test_a_recording_around_the_comparison_is_not_credited_with_it(accounts):
 def test_only_needs_fields_and_says_how(accounts):
     found = compare(accounts)
 
-    assert omitted(found) == {"only()": "--fields says what it is to load, as in: --fields id,name"}
+    assert omitted(found) == {"only()": "it needs the fields to load, as in: --fields id,name"}
 
 
 def test_only_the_named_fields_are_loaded(library):
@@ -185,7 +185,7 @@ def test_an_unknown_field_is_an_error_that_names_the_known_ones():
     with pytest.raises(IncomparableError) as caught:
         compare(Author.objects.all(), ["name", "nmae\x1b"])
 
-    assert str(caught.value) == "app.Author has no field 'nmae\ufffd', but id, name, best."
+    assert str(caught.value) == "app.Author has no field 'nmae\ufffd'. Its fields: id, name, best."
 
 
 def test_values_load_the_fields_of_the_instances(library):
@@ -245,7 +245,7 @@ def test_after_a_union_there_is_no_only(library):
     found = compare(some.union(Author.objects.filter(name__contains="2")), ["id", "name"])
 
     assert by_name(found).keys() == EVERY_WAY - {"only()"}
-    assert omitted(found) == {"only()": "Django has none after union()"}
+    assert omitted(found) == {"only()": "Django does not support it after union()"}
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ def test_a_way_with_other_rows_is_left_out(library):
 
     found = compare(Shorter(Author))
 
-    assert omitted(found)["values()"] == "it gives 3 rows where there are 20 instances"
+    assert omitted(found)["values()"] == "it loads 3 rows instead of 20"
 
 
 def test_rows_that_change_meanwhile_are_not_compared(library):
