@@ -60,11 +60,10 @@ def open_span() -> Span | None:
 class in_span:
     """A ``with`` block that runs as a part of a span, or of none."""
 
-    __slots__ = ("_outer", "_outer_window", "outer_block", "span")
+    __slots__ = ("_outer", "_outer_window", "span")
 
     def __init__(self, span: Span | None) -> None:
         self.span = span
-        self.outer_block: in_span | None = None
         self._outer: Span | None = None
         self._outer_window: Window | None = None
 
