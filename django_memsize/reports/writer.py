@@ -83,7 +83,7 @@ def submit(report: Report) -> bool:
     if not _writer.put(report):
         return False
     if _runs_an_event_loop():
-        threading.Thread(target=flush, name="memsize", daemon=True).start()
+        threading.Thread(target=_flush_in_thread, name="memsize", daemon=True).start()
     else:
         flush()
     return True
@@ -97,6 +97,11 @@ def flush() -> None:
             stored = save(report)
         if not stored:
             drop()
+
+
+def _flush_in_thread() -> None:
+    with _contained:  # nothing of ours is around a thread
+        flush()
 
 
 def flush_alone() -> bool:
