@@ -52,7 +52,8 @@ class Stream:
             row = next(self._rows)
         except BaseException:
             self._rows = None
-            self._call_end()
+            with suppress(Exception):
+                self._call_end()
             raise
         finally:
             self._variable.set(outer)
@@ -71,7 +72,8 @@ class Stream:
             if close is not None:
                 close()
         finally:
-            self._call_end()
+            with suppress(Exception):
+                self._call_end()
 
     def __del__(self) -> None:
         self.close()
@@ -79,8 +81,7 @@ class Stream:
     def _call_end(self) -> None:
         end, self._end = self._end, None
         if end is not None:
-            with suppress(Exception):
-                end(self._count, self._types)
+            end(self._count, self._types)
 
 
 def switch_window(window: None, /) -> None:
