@@ -35,7 +35,7 @@ def library():
 
 @pytest.fixture
 def say(memprofile):
-    """Return a function that compares the ways of loading a queryset and returns what is printed."""
+    """Return a function that compares the ways of loading a queryset and returns the output."""
     return functools.partial(memprofile, "alternatives")
 
 

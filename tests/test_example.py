@@ -12,9 +12,7 @@ from django_memsize import engine
 
 PROJECT = Path(__file__).parent.parent / "example_project"
 
-pytestmark = pytest.mark.skipif(
-    engine.Window is None, reason="the engine in Python has no meter"
-)
+pytestmark = pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
 
 PAGES = {
     "all": ["bloat"],

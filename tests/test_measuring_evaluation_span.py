@@ -84,9 +84,13 @@ def test_the_second_statement_of_an_evaluation_is_counted_by_itself(measured):
 
 
 def test_an_evaluation_that_raises_is_left_and_not_logged(measured):
-    with pytest.raises(ValueError, match="theirs"), begin(measured) as evaluation:
-        evaluation.statement_ran("SELECT 1", "default")
-        raise ValueError("theirs")
+    def run_and_raise():
+        with begin(measured) as evaluation:
+            evaluation.statement_ran("SELECT 1", "default")
+            raise ValueError("theirs")
+
+    with pytest.raises(ValueError, match="theirs"):
+        run_and_raise()
 
     assert open_span() is measured
     assert measured.evaluations == ()

@@ -130,8 +130,10 @@ GOES_ON = "A leak goes on, a cache ends."
         (
             [RETAINING] * 5,
             "leak",
-            f"2.0 MB retained, as in all 6 {COMPARED}. A cache that is still filling, or whose "
-            "entries are replaced each time, looks the same.",
+            (
+                f"2.0 MB retained, as in all 6 {COMPARED}. A cache that is still filling, or "
+                "whose entries are replaced each time, looks the same."
+            ),
         ),
         (
             [RETAINING_NOTHING] * 2,

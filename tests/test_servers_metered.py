@@ -250,7 +250,8 @@ def test_a_response_in_a_cycle_is_garbage_with_all_of_its_content_unless_it_is_h
         reports = [Stored(*row) for row in server.columns(*Stored._fields)]
         log = server.log.read_text()
     assert "django-memsize" not in log
-    large, leaked, held = (of(reports, page)[1:] for page in ("large", "large-leaked", "large-held"))
+    pages = ("large", "large-leaked", "large-held")
+    large, leaked, held = (of(reports, page)[1:] for page in pages)
     assert len(large) == len(leaked) == len(held) == EACH - 1
     for report in large:
         retained, garbage, _ = report.tables()

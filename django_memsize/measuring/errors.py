@@ -125,9 +125,13 @@ class _Entering:
 def _was_raised_by_memsize(traceback: TracebackType | None) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback is None or source_files.is_called_by_memsize(
-        traceback.tb_frame.f_code.co_filename
-    )
+    if traceback is None:
+        return True
+    frame = traceback.tb_frame
+    file = frame.f_code.co_filename
+    if file == source_files.TEXT and source_files.is_program_text(frame):
+        return False
+    return source_files.is_called_by_memsize(file)
 
 
 def _message(error: Exception) -> str:

@@ -21,9 +21,12 @@ _STANDARD: Final = tuple(
 )
 _CALLED_BY_MEMSIZE: Final = ("django", "asgiref", "psutil")
 
+TEXT: Final = "<string>"
+"""The file name of code that was given as text, or generated."""
+
 _GENERATED: Final = (
     "<frozen ",  # modules that CPython has frozen
-    "<string>",  # alone this says nothing: see is_program_text()
+    TEXT,  # alone this says nothing: see is_program_text()
     "<attrs generated ",  # attr/_make.py
     "<cattrs generated ",  # cattrs/gen/_lc.py
     "<decorator-gen-",  # decorator.py

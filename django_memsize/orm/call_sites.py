@@ -6,7 +6,7 @@ import os
 from types import FrameType
 from typing import Any, Final
 
-from ..measuring.source_files import PACKAGE, imported_path, is_library, is_program_text
+from ..measuring.source_files import PACKAGE, TEXT, imported_path, is_library, is_program_text
 from ..values import CallSite, OwnTuple, ours
 from . import methods
 from .coroutines import THREAD_HANDLER, awaiting_frames
@@ -118,7 +118,7 @@ def _call_site(frame: FrameType, template: str, template_line: int) -> CallSite:
 
 
 def _role_of(file: str) -> Any:
-    if file == "<string>":
+    if file == TEXT:
         return _TEXT
     if file.startswith(_BOUNDARIES):
         return _BOUNDARY
