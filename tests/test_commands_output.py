@@ -137,4 +137,4 @@ def test_several_reports_as_json_are_a_list(capsys):
         reports
     )
 
-    assert [item["route"] for item in json.loads(stdout.getvalue())] == ["/0/", "/1/"]
+    assert [item["name"] for item in json.loads(stdout.getvalue())] == ["/0/", "/1/"]
