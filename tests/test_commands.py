@@ -1,5 +1,7 @@
 """The subcommands as a whole: found, named, and with the options of Django."""
 
+import sys
+
 import pytest
 
 from django_memsize import commands
@@ -9,8 +11,34 @@ from tests.commands import exit_code
 def test_every_subcommand_is_found_by_its_name():
     found = commands.find_subcommands()
 
-    assert list(found) == ["alternatives", "routes", "run", "show"]
+    assert {"alternatives", "routes", "run", "show"} <= found.keys()
     assert all(name == subcommand.name for name, subcommand in found.items())
+
+
+COUNT = """
+from django_memsize.commands import Subcommand
+
+
+class Count(Subcommand):
+    name = "count"
+    help = "the number of arguments"
+
+    def add_arguments(self, parser):
+        parser.add_argument("words", nargs="*")
+
+    def run(self, options, output):
+        output.write(str(len(options["words"])))
+"""
+
+
+def test_a_module_in_the_package_is_all_that_a_subcommand_takes(monkeypatch, tmp_path, memprofile):
+    (tmp_path / "count.py").write_text(COUNT)
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+
+    assert memprofile("count", "a", "b") == "2\n"
+
+    sys.modules.pop("django_memsize.commands.count")
+    del commands.count
 
 
 def test_help_has_every_subcommand_in_a_line(capsys):

@@ -4,7 +4,7 @@ import functools
 import json
 
 import pytest
-from django.core.management import CommandError
+from django.core.management import CommandError, call_command
 
 from django_memsize import engine
 from tests.app.models import Account, Author, Book
@@ -159,3 +159,18 @@ def test_without_a_meter_the_command_names_the_fix(memprofile, monkeypatch):
         memprofile("alternatives", "Author.objects.all()")
 
     assert "\n" not in str(caught.value)
+
+
+def test_what_the_code_prints_is_not_in_the_json(capfd):
+    call_command(
+        "memprofile", "alternatives", "print('x') or Author.objects.all()", "--format", "json"
+    )
+
+    printed = capfd.readouterr()
+    assert json.loads(printed.out)["model"] == "app.Author"
+    assert "x\n" in printed.err
+
+
+def test_code_that_is_empty_is_one_line(say):
+    with pytest.raises(CommandError, match=r"^The queryset is empty: there is nothing to run\.$"):
+        say("")

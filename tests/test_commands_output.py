@@ -39,7 +39,7 @@ def read_one_line(command, *words):
         ["--format", "json"],
         ["--help"],
         ["run", "--help"],
-        ["run", "--code", "print('x')", "-v", "0"],
+        ["run", "--code", "print('x' * 100_000)", "-v", "0"],
         ["run", "--code", "1", "--format", "json", "-v", "0"],
     ],
 )

@@ -18,7 +18,7 @@ from .output import Output
 from .program import compile_program, describe, names_at_hand
 
 
-class Ways(Subcommand):
+class CompareAlternatives(Subcommand):
     """Compares the ways to load the rows of a queryset."""
 
     name = "alternatives"

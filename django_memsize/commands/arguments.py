@@ -6,7 +6,11 @@ import argparse
 import copy
 import re
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
+
+_HOST_AND_PORT: Final = re.compile(r"[^/?#]+:\d+(?=[/?#]|$)")
+"""How a URL begins whose scheme a browser hides: ``localhost:8000/accounts/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,9 @@ def address(text: str) -> Address:
     """Return the address of a path, or of a URL as a browser shows it."""
     if not text.strip():
         raise argparse.ArgumentTypeError("the path is empty; write one such as /accounts/?page=2")
-    # What has no scheme is a path, also if it has a colon in it.
+    if _HOST_AND_PORT.match(text):
+        return _address_of_url(f"http://{text}")
+    # Text without a scheme is a path, also if there is a colon in it.
     return _address_of_url(text) if "://" in text.partition("?")[0] else Address(text)
 
 

@@ -6,13 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import (
-    AbstractContextManager,
-    contextmanager,
-    nullcontext,
-    redirect_stdout,
-    suppress,
-)
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout, suppress
 from typing import Any, Final, Protocol
 
 from django.core.management.base import CommandError, OutputWrapper
@@ -96,7 +90,7 @@ class Output:
 
     def around_program(self) -> AbstractContextManager[None]:
         """Return a context for the user's code: with JSON it prints to stderr, not to stdout."""
-        return _stdout_to_stderr() if self.is_json else nullcontext()
+        return _stdout_to_stderr() if self.is_json else _flushed_stdout()
 
 
 def flush_stdout() -> None:
@@ -104,6 +98,8 @@ def flush_stdout() -> None:
 
     Exits silently if nobody reads it, and with an error if it cannot be written.
     """
+    if sys.stdout is None or sys.stdout.closed:
+        return
     try:
         with _failures():
             sys.stdout.flush()
@@ -138,6 +134,23 @@ def _encodable(text: str, stream: OutputWrapper) -> str:
     """Return the text with a question mark for each character that the stream cannot encode."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "replace").decode(encoding)
+
+
+@contextmanager
+def _flushed_stdout() -> Iterator[None]:
+    """Exit silently if the user's code prints and nobody reads it."""
+    try:
+        yield
+    except CommandError as error:
+        # Its own BrokenPipeError may be about a socket. Only another write to stdout proves that
+        # stdout is meant, because a failed one leaves nothing in the buffer.
+        if isinstance(error.__cause__, BrokenPipeError):
+            with _failures():
+                sys.stdout.write("\n")
+                sys.stdout.flush()
+        raise
+    with _failures():
+        sys.stdout.flush()
 
 
 @contextmanager
