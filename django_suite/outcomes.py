@@ -1,4 +1,4 @@
-"""Run tests, and write down what became of each. Knows nothing of us."""
+"""Run tests, and write the outcome of each to a file. Imports nothing of django-memsize."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from django.test.runner import DiscoverRunner
 
 
 class Outcomes(unittest.TextTestResult):
-    """What became of each test, and of each part of one that did not pass."""
+    """The outcome of each test, and of each subtest that did not pass."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Settings of a run without us."""
+"""Settings of a run without django-memsize."""
 
 from test_sqlite import *  # noqa: F403 - from Django's own tests
 

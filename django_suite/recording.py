@@ -1,4 +1,4 @@
-"""Run tests with the patch on Django installed, and a metered recording around each."""
+"""Run tests with Django's ORM patched, and a metered recording around each test."""
 
 import functools
 import json
@@ -7,7 +7,7 @@ import sys
 import unittest
 
 import django_memsize as memsize
-from django_memsize.measuring.recording import Options, configure
+from django_memsize.measuring.errors import ErrorBoundary
 from django_memsize.orm import patches
 
 from .outcomes import Runner
@@ -16,11 +16,13 @@ __all__ = ["Runner"]
 
 
 def recorded(run):
-    """Return ``TestCase.run`` with a recording around it, of which a line is written down."""
+    """Return ``TestCase.run`` with a recording around it, whose figures are written to a file."""
 
     @functools.wraps(run)
     def patched(test, result=None):
         with memsize.measure(test.id()) as recording:
+            # Each evaluation is broken down by type, whatever that costs.
+            recording.log.max_overhead = float("inf")
             returned = run(test, result)
         # One write: several processes append to the file.
         os.write(_lines, (json.dumps(line_of(recording)) + "\n").encode())
@@ -30,7 +32,7 @@ def recorded(run):
 
 
 def line_of(recording):
-    """Return of a recording what the sums are made of."""
+    """Return the figures of one recording that the sums are made of."""
     return {
         "process": os.getpid(),
         "metered": recording.instrument == "meter" and recording.retained is not None,
@@ -42,16 +44,20 @@ def line_of(recording):
 
 
 def faults():
-    """Return how many faults of ours this process has swallowed."""
-    ours = [module for name, module in sys.modules.items() if name.startswith("django_memsize.")]
-    return sum(module._contained.number for module in ours if hasattr(module, "_contained"))
+    """Return how many faults of django-memsize this process has swallowed."""
+    modules = [each for name, each in sys.modules.items() if name.startswith("django_memsize.")]
+    boundaries = {
+        id(value): value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, ErrorBoundary)
+    }
+    return sum(boundary.number for boundary in boundaries.values())
 
 
 assert memsize.engine.name == "compiled", memsize.engine.name
 _lines = os.open(
     os.environ["DJANGO_SUITE_RECORDINGS"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
 )
-# Every evaluation by type, whatever it costs.
-configure(lambda: Options(max_overhead=float("inf")))
 patches.install()
 unittest.TestCase.run = recorded(unittest.TestCase.run)

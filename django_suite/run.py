@@ -3,8 +3,8 @@
     python django_suite/run.py [--part orm] [--django 5.2.19] [LABEL ...]
 
 The tests are those of the source release, on SQLite. Prints the counts of both runs and each test
-whose outcome differs; the exit status is 1 if one does, if a fault of ours was swallowed, or if
-nothing was recorded.
+whose outcome differs. The exit status is 1 if an outcome differs, if django-memsize swallowed a
+fault of its own, or if nothing was recorded.
 """
 
 import argparse
@@ -29,7 +29,7 @@ PARTS = {
     ],
 }
 
-# Of what Django's tests can use, all that needs no server, browser or compiler.
+# Packages that Django's tests use, without those that need a server, a browser or a compiler.
 BESIDE_DJANGO = [
     *("aiosmtpd", "argon2-cffi", "bcrypt", "docutils", "geoip2", "jinja2", "numpy", "Pillow"),
     *("psutil", "PyYAML", "setuptools", "tblib", "tzdata"),
@@ -37,14 +37,14 @@ BESIDE_DJANGO = [
 
 
 def main():
-    """Run both, compare, and say what was found."""
+    """Run both, compare, and print the differences."""
     options = parse(sys.argv[1:])
     tests, python = prepared(options.django)
     labels = PARTS[options.part] + options.labels
     plain = outcomes(python, tests, "plain", labels)
     recorded = outcomes(python, tests, "recorded", labels)
     print(f"\nDjango {options.django}, Python {sys.version.split()[0]}, SQLite")
-    print("without us:            ", counted(plain))
+    print("without a recording:    ", counted(plain))
     print("a recording around each:", counted(recorded))
     differing = differences(plain["outcomes"], recorded["outcomes"])
     for test, before, after in differing:
@@ -52,7 +52,7 @@ def main():
     sums = summed(scratch("recorded.lines"))
     print(
         "{recordings:,} recordings, {unmetered} of them not metered, {incomplete} incomplete; "
-        "{evaluations:,} evaluations, {rows:,} rows; {faults} faults of ours".format(**sums)
+        "{evaluations:,} evaluations, {rows:,} rows; {faults} faults".format(**sums)
     )
     good = not differing and not sums["faults"] and sums["evaluations"]
     print("The same tests pass." if good else "Not the same.")
@@ -64,7 +64,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--part", choices=PARTS, default="all")
     parser.add_argument("--django", default="5.2.19", help="the version, as on PyPI")
-    parser.add_argument("labels", nargs="*", help="what else to run, as for Django's runtests.py")
+    parser.add_argument("labels", nargs="*", help="labels for Django's runtests.py")
     return parser.parse_args(arguments)
 
 
@@ -74,7 +74,7 @@ def scratch(name):
 
 
 def prepared(version):
-    """Return the folder of the tests, and a Python that has what they need."""
+    """Return the folder of the tests, and a Python with the packages that they need."""
     source, venv = SCRATCH / f"django-{version}", SCRATCH / f"venv-{version}"
     python = venv / "bin" / "python"
     done = venv / "done"
@@ -95,7 +95,7 @@ def prepared(version):
 
 
 def outcomes(python, tests, settings, labels):
-    """Run Django's tests, and return what became of each."""
+    """Run Django's tests, and return the outcome of each."""
     found = scratch(f"{settings}.json")
     found.unlink(missing_ok=True)
     environment = {
@@ -105,16 +105,16 @@ def outcomes(python, tests, settings, labels):
         "DJANGO_SUITE_RECORDINGS": str(scratch("recorded.lines")),
     }
     print(f"\n== Django's tests, {settings}", flush=True)
-    # What fails is compared, so it is no matter that some do.
+    # Some tests fail either way: failures are compared.
     command = [python, "runtests.py", "--settings", f"django_suite.{settings}", *labels]
     subprocess.run(command, cwd=tests, env=environment, check=False)
     if not found.exists():
-        sys.exit("They did not come to an end.")
+        sys.exit("The tests did not come to an end.")
     return json.loads(found.read_text())
 
 
 def path():
-    """Return a folder in which there is nothing to import but us."""
+    """Return a folder from which only django_memsize and django_suite can be imported."""
     folder = scratch("path")
     folder.mkdir(exist_ok=True)
     for package in ("django_memsize", "django_suite"):
@@ -147,7 +147,7 @@ def differences(plain, recorded):
 
 
 def by_test(outcomes):
-    """Return the outcomes of each test: some are run more than once, and parts have their own."""
+    """Return the outcomes by test: some tests run more than once, and subtests have their own."""
     found = collections.defaultdict(list)
     for test, outcome in sorted(outcomes):
         found[test].append(outcome)

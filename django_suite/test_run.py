@@ -1,4 +1,4 @@
-"""What is compared of the two runs: a difference must not go unseen."""
+"""The comparison of the two runs finds each difference."""
 
 import json
 
