@@ -38,7 +38,7 @@ def test_the_middleware_belongs_at_the_top_once(middleware, expected):
         ((3, 15, 0), []),
     ],
 )
-def test_a_python_whose_collector_lets_garbage_pile_up_is_reported(monkeypatch, version, expected):
+def test_a_python_with_the_incremental_collector_is_reported(monkeypatch, version, expected):
     monkeypatch.setattr(checks, "sys", SimpleNamespace(version_info=(*version, "final", 0)))
     monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 0}.get)
 

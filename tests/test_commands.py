@@ -8,7 +8,7 @@ from django_memsize import commands
 from tests.commands import exit_code
 
 
-def test_every_subcommand_is_found_by_its_name():
+def test_every_subcommand_is_found():
     found = commands.find_subcommands()
 
     assert {"alternatives", "routes", "run", "show"} <= found.keys()
@@ -31,7 +31,7 @@ class Count(Subcommand):
 """
 
 
-def test_a_module_in_the_package_is_all_that_a_subcommand_takes(monkeypatch, tmp_path, memprofile):
+def test_a_module_in_the_package_adds_a_subcommand(monkeypatch, tmp_path, memprofile):
     (tmp_path / "count.py").write_text(COUNT)
     monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
 
@@ -41,7 +41,7 @@ def test_a_module_in_the_package_is_all_that_a_subcommand_takes(monkeypatch, tmp
     del commands.count
 
 
-def test_help_has_every_subcommand_in_a_line(capsys):
+def test_the_help_lists_every_subcommand(capsys):
     assert exit_code("--help") == 0
 
     text = capsys.readouterr().out
@@ -51,7 +51,7 @@ def test_help_has_every_subcommand_in_a_line(capsys):
 
 
 @pytest.mark.parametrize("name", list(commands.find_subcommands()))
-def test_a_subcommand_says_in_its_help_what_it_is_for(capsys, name):
+def test_the_help_of_a_subcommand_describes_it(capsys, name):
     assert exit_code(name, "--help") == 0
 
     text = capsys.readouterr().out

@@ -7,7 +7,7 @@ from django_memsize.commands.arguments import Address
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "abc", "", "1.5", "1e3", "9" * 5000])
-def test_what_is_no_positive_number_is_named(text):
+def test_text_that_is_not_a_positive_number_is_an_error(text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"^'{text}' is not a whole number of at"):
         arguments.positive_number(text)
 
@@ -17,13 +17,13 @@ def test_a_positive_number_may_have_spaces_around_it():
 
 
 @pytest.mark.parametrize("text", ["", ",", "id,,name", "id,"])
-def test_what_is_no_list_of_names_is_named(text):
+def test_text_that_is_not_a_list_of_names_is_an_error(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r"^'.*' is not a list of names"):
         arguments.field_names(text)
 
 
 @pytest.mark.parametrize("text", ["", "GET POST", "G\xe4T", "GET\n"])
-def test_what_is_no_method_is_named(text):
+def test_text_that_is_not_an_http_method_is_an_error(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r" is not an HTTP method$"):
         arguments.http_method(text)
 
@@ -62,14 +62,14 @@ def test_an_address_is_a_path_or_a_url(text, address):
         ("http://name:word@y/x/", "--user NAME logs a user in"),
     ],
 )
-def test_what_is_no_address_is_named(text, message):
+def test_text_that_is_neither_a_path_nor_a_url_is_an_error(text, message):
     with pytest.raises(argparse.ArgumentTypeError, match=message) as caught:
         arguments.address(text)
 
     assert "\n" not in str(caught.value)
 
 
-def test_options_of_a_parser_are_those_of_its_subparser_too_and_the_last_counts():
+def test_an_option_may_stand_before_or_after_the_subcommand():
     parser = argparse.ArgumentParser()
     parser.add_argument("--top", type=int, default=15)
     parser.add_argument("--loud", action="store_true")

@@ -101,7 +101,7 @@ def test_a_view_that_raises_is_shown_with_its_own_lines_only(memprofile):
     assert "django_memsize" not in frames
 
 
-def test_a_project_without_the_middleware_is_told_what_to_add(memprofile):
+def test_without_the_middleware_the_error_names_the_setting_to_change(memprofile):
     with override_settings(MIDDLEWARE=[]), pytest.raises(CommandError, match="MemsizeMiddleware"):
         memprofile("run", "/nothing/")
 
@@ -140,7 +140,7 @@ def test_a_page_of_a_urlconf_that_a_middleware_sets_is_measured(memprofile):
         (f"{__name__}.tenants", "/nothing/", ""),
     ],
 )
-def test_an_address_without_a_page_gives_a_hint(memprofile, middleware, wanted, message):
+def test_an_unresolved_path_is_an_error_with_a_hint(memprofile, middleware, wanted, message):
     with with_middleware(middleware), pytest.raises(CommandError) as caught:
         memprofile("run", wanted)
 
@@ -156,7 +156,7 @@ def test_a_middleware_that_answers_in_place_of_a_page_is_measured(memprofile):
 
 
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_page_that_finds_no_object_is_measured(memprofile, debug):
+def test_a_404_that_a_view_raises_is_measured(memprofile, debug):
     with override_settings(DEBUG=debug):
         memprofile("run", "/accounts/12345/")
 
@@ -178,7 +178,7 @@ def test_a_page_that_finds_no_object_is_measured(memprofile, debug):
         ),
     ],
 )
-def test_a_url_out_of_a_browser_gives_scheme_host_path_and_query(memprofile, url, address):
+def test_a_pasted_url_sets_scheme_host_path_and_query(memprofile, url, address):
     scheme, host, full_path = address
     hosts = ["localhost", "127.0.0.1", "[::1]"]
     with with_middleware(), override_settings(ALLOWED_HOSTS=hosts):
@@ -198,6 +198,6 @@ def test_a_host_that_is_not_allowed_is_one_line(memprofile):
     assert not Report.objects.exists()
 
 
-def test_a_view_that_exits_is_an_error_and_not_the_end(memprofile):
+def test_a_view_that_raises_system_exit_is_an_error(memprofile):
     with with_middleware(), pytest.raises(CommandError, match=r"^/leave/ raised SystemExit: on"):
         memprofile("run", "/leave/")

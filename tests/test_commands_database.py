@@ -11,14 +11,14 @@ pytestmark = [
 ]
 
 
-def test_run_rolls_back_what_it_writes(memprofile):
+def test_run_rolls_its_writes_back(memprofile):
     memprofile("run", "--code", "Author.objects.create(name='written')")
 
     assert not Author.objects.filter(name="written").exists()
     assert Report.objects.count() == 1
 
 
-def test_run_keeps_what_it_writes_where_asked_to(memprofile):
+def test_run_keeps_its_writes_with_commit(memprofile):
     memprofile("run", "--code", "Author.objects.create(name='written')", "--commit")
 
     assert Author.objects.filter(name="written").count() == 2
@@ -26,7 +26,7 @@ def test_run_keeps_what_it_writes_where_asked_to(memprofile):
 
 @pytest.mark.django_db(transaction=True, databases=["default", "other"])
 @pytest.mark.parametrize("words", [(), ("show", "1"), ("run", "/nothing/")])
-def test_a_database_without_the_table_is_one_line_that_names_migrate(memprofile, words):
+def test_without_the_table_the_error_names_migrate(memprofile, words):
     with connection.schema_editor() as editor:
         editor.delete_model(Report)
     try:

@@ -43,7 +43,7 @@ def read_one_line(command, *words):
         ["run", "--code", "1", "--format", "json", "-v", "0"],
     ],
 )
-def test_a_reader_that_leaves_ends_it_silently(words):
+def test_a_closed_pipe_ends_the_command_silently(words):
     code, error = read_one_line([sys.executable, "-c", MIGRATED], *words)
 
     assert (code, error) == (output.READER_IS_GONE, "")
@@ -78,7 +78,7 @@ class Ascii(io.TextIOWrapper):
 
 
 @pytest.mark.django_db
-def test_what_the_encoding_of_stdout_lacks_is_replaced():
+def test_characters_that_stdout_cannot_encode_are_replaced():
     create_report(route="/\xfcber/", pk=1)
     stdout = Ascii()
 
@@ -89,7 +89,7 @@ def test_what_the_encoding_of_stdout_lacks_is_replaced():
     assert "Report 1: GET /?ber/ -> 200" in stdout.text().splitlines()
 
 
-def test_with_an_encoding_that_lacks_characters_a_run_ends_well():
+def test_a_run_succeeds_where_stdout_is_ascii():
     done = migrated("run", "--code", "'\N{MULTIPLICATION SIGN}' * 9", PYTHONIOENCODING="ascii")
 
     assert done.returncode == 0
@@ -106,7 +106,7 @@ def test_on_a_terminal_the_console_prints():
     assert (printed, stdout.getvalue()) == (["x"], "")
 
 
-def test_a_warning_that_nobody_reads_is_no_failure():
+def test_a_warning_to_a_closed_pipe_is_dropped():
     class Gone(io.StringIO):
         def write(self, text):
             raise BrokenPipeError

@@ -7,7 +7,7 @@ from django_memsize.models import Report
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 
-def test_code_that_is_no_python_is_one_line(memprofile):
+def test_code_that_is_not_python_is_an_error_of_one_line(memprofile):
     with pytest.raises(CommandError, match=r"^--code is not Python: .*") as caught:
         memprofile("run", "--code", "1 +")
 
@@ -29,7 +29,7 @@ def test_code_that_raises_is_shown_with_its_own_lines_only(memprofile):
 @pytest.mark.parametrize(
     "source", ["return 1", "await x", "'\udcff'", "(" * 1000, "-" * 100_000 + "1", "a\0b"]
 )
-def test_what_cannot_be_compiled_is_a_line(source):
+def test_source_that_cannot_be_compiled_is_an_error(source):
     with pytest.raises(CommandError, match=r"^It is not Python: "):
         program.compile_program(source, "It")
 
@@ -41,7 +41,7 @@ def test_a_program_returns_the_value_of_its_last_expression(source, value):
     assert program.compile_program(source, "It")({}) == value
 
 
-def test_names_at_hand_are_models_labels_and_what_queries_need():
+def test_a_program_may_name_models_app_labels_and_parts_of_queries():
     names = program.names_at_hand()
 
     assert names["Author"] is names["app"].Author

@@ -7,7 +7,7 @@ from tests.commands import create_report
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 
-def test_without_a_word_it_lists_the_routes_that_grew_most(memprofile):
+def test_routes_are_listed_by_growth(memprofile):
     create_report(route="/small/", net_bytes=2048)
     create_report(route="/large/", net_bytes=4 * 1024**2)
     latest = create_report(route="/large/", net_bytes=2 * 1024**2, rows=3090)
@@ -19,7 +19,7 @@ def test_without_a_word_it_lists_the_routes_that_grew_most(memprofile):
     assert cells[1:] == ["2", "3.0 MB", "4.0 MB", "-", "3,090", str(latest.pk)]
 
 
-def test_the_first_of_its_route_in_a_process_does_not_count(memprofile):
+def test_first_requests_are_left_out(memprofile):
     create_report(route="/cold/", net_bytes=4 * 1024**2, first_request=True)
 
     assert "/cold/" not in memprofile()
@@ -35,7 +35,7 @@ def test_top_limits_the_routes(memprofile):
     assert lines[-1] == "and 2 more: --top N"
 
 
-def test_without_reports_it_says_how_to_get_one(memprofile):
+def test_without_reports_the_output_says_how_to_get_one(memprofile):
     assert memprofile().startswith("No reports yet.")
 
 

@@ -135,7 +135,7 @@ def test_several_runs_that_a_census_counted_are_a_table_of_net_figures(memprofil
 
 
 @metered
-def test_run_of_code_measures_what_it_does_outside_of_evaluations_too(memprofile):
+def test_run_of_code_measures_allocations_outside_evaluations(memprofile):
     memprofile("run", "--code", "[str(i) * 9 for i in range(5000)]")
 
     summary = Report.objects.get().summary()
@@ -183,7 +183,7 @@ def test_run_as_json(memprofile):
     ],
 )
 @pytest.mark.usefixtures("quick_census")
-def test_what_cannot_be_run_is_one_line(memprofile, words, message):
+def test_arguments_that_cannot_be_run_are_an_error_of_one_line(memprofile, words, message):
     with pytest.raises(CommandError) as caught:
         memprofile("run", *words)
 
@@ -228,7 +228,7 @@ logging.StreamHandler(sys.__stdout__).emit(logging.makeLogRecord({"msg": "logged
 """
 
 
-def test_with_json_what_the_program_prints_goes_to_stderr():
+def test_with_json_output_of_the_program_goes_to_stderr():
     done = migrated("run", "--code", PRINTS, "--format", "json", PATH="/usr/bin:/bin")
 
     (document,) = json.loads(done.stdout)
@@ -237,14 +237,14 @@ def test_with_json_what_the_program_prints_goes_to_stderr():
     assert [lines.count(line) for line in ("printed", "from a child", "logged")] == [2, 2, 2]
 
 
-def test_without_json_what_the_program_prints_stays_on_stdout():
+def test_without_json_output_of_the_program_stays_on_stdout():
     done = migrated("run", "--code", "print('printed')")
 
     assert done.stdout.splitlines().count("printed") == 2
     assert "printed" not in done.stderr
 
 
-def test_code_that_exits_is_an_error_and_not_the_end(memprofile):
+def test_code_that_raises_system_exit_is_an_error(memprofile):
     with pytest.raises(CommandError, match=r"^The code raised SystemExit: 3"):
         memprofile("run", "--code", "raise SystemExit(3)")
 
@@ -259,7 +259,7 @@ def test_code_that_exits_is_an_error_and_not_the_end(memprofile):
         ([""], "argument path: the path is empty"),
     ],
 )
-def test_a_wrong_word_is_one_line_and_exit_code_two(capsys, words, said):
+def test_an_unusable_argument_is_one_line_and_exit_code_two(capsys, words, said):
     assert exit_code("run", *words) == 2
 
     last = capsys.readouterr().err.splitlines()[-1]

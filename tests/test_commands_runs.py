@@ -10,19 +10,19 @@ pytestmark = [
 ]
 
 
-def test_run_repeats_without_the_warm_up(memprofile):
+def test_repeat_is_the_number_of_reports(memprofile):
     memprofile("run", "/nothing/", "--repeat", "2")
 
     assert Report.objects.count() == 2
 
 
-def test_run_reports_the_warm_up_where_asked_to(memprofile):
+def test_without_a_warm_up_the_first_request_is_reported(memprofile):
     memprofile("run", "/nothing/", "--no-warm-up")
 
     assert Report.objects.get().first_request
 
 
-def test_what_is_collected_is_not_written():
+def test_collected_reports_are_not_stored():
     with recordings.collecting() as collected:
         call_command("check")
 

@@ -16,7 +16,7 @@ def test_show_prints_one_report(memprofile):
     assert text.startswith(f"Report {number}: GET /accounts/ -> 200\n\nNo rows were loaded;")
 
 
-def test_show_prints_json_wherever_the_option_stands(memprofile):
+def test_show_prints_json_with_the_option_before_or_after_it(memprofile):
     number = create_report().pk
 
     after = json.loads(memprofile("show", str(number), "--format", "json"))
@@ -27,11 +27,11 @@ def test_show_prints_json_wherever_the_option_stands(memprofile):
     assert after[0]["sentence"].startswith("No rows were loaded;")
 
 
-def test_show_of_a_report_that_is_not_there_is_one_line(memprofile):
+def test_show_of_a_missing_report_is_an_error_of_one_line(memprofile):
     with pytest.raises(CommandError, match=r"^There is no report 12345\.$"):
         memprofile("show", "12345")
 
 
-def test_a_number_that_no_database_has_room_for_is_one_line(memprofile):
+def test_an_id_too_large_for_the_database_is_an_error_of_one_line(memprofile):
     with pytest.raises(CommandError, match=r"^There is no report 9{30}\.$"):
         memprofile("show", "9" * 30)

@@ -91,7 +91,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("key", "value"), WRONG)
-def test_a_wrong_value_is_reported_with_its_key_and_its_mending(key, value):
+def test_an_unusable_value_is_reported_with_its_key_and_a_hint(key, value):
     with override_settings(MEMSIZE={key: value}):
         (message,) = checks.check_settings()
 
@@ -100,7 +100,7 @@ def test_a_wrong_value_is_reported_with_its_key_and_its_mending(key, value):
     assert message.hint.startswith("Set it to ")
 
 
-def test_an_unknown_key_is_reported_with_those_there_are():
+def test_an_unknown_key_is_reported_with_the_known_keys():
     with override_settings(MEMSIZE={"SAMPLERATE": 1.0}):
         (message,) = checks.check_settings()
 
@@ -109,7 +109,7 @@ def test_an_unknown_key_is_reported_with_those_there_are():
     assert "SAMPLE_RATE" in message.hint
 
 
-def test_settings_that_are_no_dict_are_reported():
+def test_settings_that_are_not_a_dict_are_reported():
     with override_settings(MEMSIZE=["ENABLED"]):
         assert ids() == ["memsize.E002"]
 
@@ -119,7 +119,7 @@ def test_the_checks_run_with_those_of_the_project():
         assert "memsize.E002" in [message.id for message in run_checks()]
 
 
-def test_wrong_settings_switch_memsize_off_with_one_line(caplog):
+def test_invalid_settings_are_logged_once_and_disable_memsize(caplog):
     with override_settings(MEMSIZE={"TOP_TYPES": 0}), caplog.at_level(logging.ERROR):
         assert conf.active() is None
         assert conf.active() is None
@@ -131,7 +131,7 @@ def test_wrong_settings_switch_memsize_off_with_one_line(caplog):
     assert "at least 1" in record.getMessage()
 
 
-def test_nothing_is_measured_in_tests_that_do_not_ask():
+def test_tests_are_measured_only_if_they_override_the_settings():
     assert conf.is_quiet()
     with override_settings(MEMSIZE={}):
         assert not conf.is_quiet()

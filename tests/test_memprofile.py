@@ -10,7 +10,7 @@ pytestmark = [
 ]
 
 
-def test_wrong_settings_are_one_line(memprofile):
+def test_invalid_settings_are_an_error(memprofile):
     with (
         override_settings(MEMSIZE={"TOP_TYPES": 0}),
         pytest.raises(CommandError, match="TOP_TYPES"),
@@ -21,7 +21,7 @@ def test_wrong_settings_are_one_line(memprofile):
 @pytest.mark.parametrize(
     "words", [["show", "0"], ["show", "x"], ["--top", "0"], ["--format", "xml"], ["2"]]
 )
-def test_words_that_make_no_sense_end_with_a_line_and_an_exit_code(capsys, words):
+def test_unusable_arguments_are_one_line_and_exit_code_two(capsys, words):
     assert exit_code(*words) == 2
 
     error = capsys.readouterr().err
@@ -37,7 +37,7 @@ def test_a_failure_ends_with_exit_code_one():
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_word_that_is_no_number_is_named(capsys):
+def test_the_error_quotes_an_argument_that_is_not_a_number(capsys):
     exit_code("show", "abc")
 
     assert capsys.readouterr().err.splitlines()[-1] == (
