@@ -161,7 +161,7 @@ def test_without_a_meter_the_command_names_the_fix(memprofile, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_what_the_code_prints_is_not_in_the_json(capfd):
+def test_output_of_the_code_is_not_mixed_with_json(capfd):
     call_command(
         "memprofile", "alternatives", "print('x') or Author.objects.all()", "--format", "json"
     )

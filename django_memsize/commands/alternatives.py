@@ -25,7 +25,7 @@ class CompareAlternatives(Subcommand):
     help = "a queryset as instances, only(), values(), values_list(), iterator()"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add the queryset, and which rows and fields of it."""
+        """Add the queryset, its fields, and the number of rows."""
         parser.add_argument(
             "queryset",
             help="Python that ends in a queryset; every model is available by name and as "

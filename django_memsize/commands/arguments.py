@@ -1,4 +1,4 @@
-"""What the words of a command line may be. Each type says in one line what is wrong with a word."""
+"""Types of arguments. Each raises an error of one line that quotes the text it cannot use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The databases, as a subcommand uses them: the table of reports, and writes that are undone."""
+"""The table of reports, and transactions that are rolled back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def require_table() -> None:
 
 @contextmanager
 def rolled_back(*, commit: bool = False) -> Iterator[None]:
-    """Undo what is written to any database meanwhile, unless ``commit`` is true."""
+    """Roll back all writes to any database in this context, unless ``commit`` is true."""
     with ExitStack() as stack:
         if not commit:
             for alias in connections:

@@ -1,4 +1,4 @@
-"""Printing: text or JSON, in whatever encoding, until nobody reads any more."""
+"""Output of the subcommands: text or JSON, for any encoding, to a terminal, a file or a pipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..screens import terminal
 from ..screens.documents import document_of
 
 READER_IS_GONE: Final = 141
-"""The exit code for output that nobody reads: 128 and SIGPIPE, as a shell reports ``yes | head``.
+"""The exit code if stdout is a closed pipe: 128 + SIGPIPE, as a shell reports ``yes | head``.
 
 Python ignores SIGPIPE and raises BrokenPipeError instead.
 """
@@ -83,7 +83,7 @@ class Output:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Print to stderr what went wrong, and does not end the command."""
+        """Print an error that does not end the command to stderr."""
         with suppress(OSError):  # a warning that nobody reads is not worth a failure
             self._stderr.write(text)
             self._stderr.flush()
@@ -94,9 +94,9 @@ class Output:
 
 
 def flush_stdout() -> None:
-    """Write what the program and argparse left in the buffer of stdout.
+    """Flush the output of the user's code and of argparse.
 
-    Exits silently if nobody reads it, and with an error if it cannot be written.
+    Exits silently if stdout is a closed pipe, and with an error if writing fails otherwise.
     """
     if sys.stdout is None or sys.stdout.closed:
         return
@@ -120,7 +120,7 @@ def _failures() -> Iterator[None]:
 
 
 def _close_stdout() -> None:
-    """Send to nowhere what the interpreter would write, and fail to write, when it exits.
+    """Redirect stdout to ``os.devnull``, or the interpreter fails again when it flushes at exit.
 
     See "Note on SIGPIPE" in CPython's Doc/library/signal.rst.
     """
@@ -138,12 +138,12 @@ def _encodable(text: str, stream: OutputWrapper) -> str:
 
 @contextmanager
 def _flushed_stdout() -> Iterator[None]:
-    """Exit silently if the user's code prints and nobody reads it."""
+    """Exit silently if the user's code prints to a closed pipe."""
     try:
         yield
     except CommandError as error:
-        # Its own BrokenPipeError may be about a socket. Only another write to stdout proves that
-        # stdout is meant, because a failed one leaves nothing in the buffer.
+        # The closed pipe may be another one, such as a socket of the code. Only one more write
+        # shows that it is stdout, because the failed write left nothing in the buffer.
         if isinstance(error.__cause__, BrokenPipeError):
             with _failures():
                 sys.stdout.write("\n")
@@ -155,10 +155,10 @@ def _flushed_stdout() -> Iterator[None]:
 
 @contextmanager
 def _stdout_to_stderr() -> Iterator[None]:
-    """Have ``print()``, and all that writes to file descriptor 1, write to stderr.
+    """Redirect ``sys.stdout`` and file descriptor 1 to stderr.
 
-    A logging handler keeps the stdout that it was made with, and a child process inherits the file
-    descriptor, so it does not suffice to replace ``sys.stdout``.
+    Replacing ``sys.stdout`` alone does not suffice: a logging handler keeps the stream that it was
+    made with, and a child process inherits the file descriptor.
     """
     with redirect_stdout(sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""The user's own Python: compiled, given the models by name, and its errors told."""
+"""The user's own Python code: compiling it, the names it may use, and its errors."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Run(Subcommand):
     help = "measure a request, or some code"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Add what to run, and how."""
+        """Add the path or the code, and the options of a run."""
         parser.add_argument(
             "path", nargs="?", type=address, help="path of a page with its query string, or a URL"
         )
@@ -101,7 +101,7 @@ def _measure_program(program: Program, source: str, runs: Runs) -> list[Report]:
         for _ in runs.each(reports):
             recording = recordings.new_recording("code", "code")
             names = names_at_hand()
-            recording.open()  # first: only then is there a window to enter
+            recording.open()  # before the span: its window is made here
             try:
                 with in_span(recording):
                     value = program(names)

@@ -1,4 +1,4 @@
-"""The same measured several times, after a first run that fills caches."""
+"""Several runs of the same request or code, after a first run that fills caches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .database import rolled_back
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """How often something is run and measured, and whether its writes to databases stay."""
+    """The number of runs, and whether their writes to databases are committed."""
 
     repeat: int
     """Number of runs that are reported."""
