@@ -18,7 +18,7 @@ LAYERS = (
     ("formatting", "engine"),
     ("migrations",),
 )
-"""Packages and modules of the top level, the uppermost first. Arrows go down, or stay in a layer."""
+"""Packages and modules of the top level, the uppermost first. Arrows go down or stay in a layer."""
 
 ARROWS = {
     "apps": "checks",
@@ -31,8 +31,7 @@ ARROWS = {
         "reports.recordings reports.writer"
     ),
     "commands.client": (
-        "checks commands.arguments commands.program commands.runs models "
-        "reports.recordings"
+        "checks commands.arguments commands.program commands.runs models reports.recordings"
     ),
     "commands.runs": "commands.database models reports.recordings",
     "commands.alternatives": (
@@ -63,15 +62,10 @@ ARROWS = {
         "screens.phrases values"
     ),
     "screens.evaluations": (
-        "formatting reports.findings screens.figure screens.figures screens.phrases "
-        "values"
+        "formatting reports.findings screens.figure screens.figures screens.phrases values"
     ),
-    "screens.tables": (
-        "formatting reports.thresholds screens.figures screens.phrases values"
-    ),
-    "screens.figures": (
-        "formatting reports.thresholds screens.figure screens.phrases values"
-    ),
+    "screens.tables": ("formatting reports.thresholds screens.figures screens.phrases values"),
+    "screens.figures": ("formatting reports.thresholds screens.figure screens.phrases values"),
     "screens.notes": "formatting reports.thresholds screens.figure screens.phrases values",
     "screens.phrases": "formatting orm.methods reports.thresholds values",
     "screens.figure": "formatting values",
@@ -94,8 +88,7 @@ ARROWS = {
         "process reports.build reports.outliers reports.writer values"
     ),
     "reports.build": (
-        "conf formatting measuring.recording models reports.serialization reports.sql "
-        "values"
+        "conf formatting measuring.recording models reports.serialization reports.sql values"
     ),
     "reports.writer": "conf measuring.errors measuring.in_flight models process values",
     "reports.findings": "formatting reports.thresholds values",
@@ -110,9 +103,7 @@ ARROWS = {
         "engine measuring.errors measuring.evaluation_span measuring.source_files "
         "measuring.spans orm.call_sites orm.instances orm.methods values"
     ),
-    "orm.call_sites": (
-        "measuring.source_files orm.coroutines orm.methods orm.templates values"
-    ),
+    "orm.call_sites": ("measuring.source_files orm.coroutines orm.methods orm.templates values"),
     "orm.instances": "orm.methods values",
     "orm.methods": "values",
     "orm": "",
@@ -129,9 +120,7 @@ ARROWS = {
         "measuring.overhead measuring.referrers measuring.rss measuring.spans values"
     ),
     "measuring.evaluation_log": "measuring.instruments measuring.overhead process values",
-    "measuring.deferred": (
-        "measuring.errors measuring.referrers measuring.spans process values"
-    ),
+    "measuring.deferred": ("measuring.errors measuring.referrers measuring.spans process values"),
     "measuring.instruments": "engine measuring.referrers values",
     "measuring.referrers": "engine measuring.overhead values",
     "measuring.errors": "formatting measuring.source_files values",

@@ -6,7 +6,6 @@ nobody is in drains them for tracemalloc.
 """
 
 import json
-import os
 
 import pytest
 
@@ -16,10 +15,8 @@ pytest.importorskip(
     exc_type=ImportError,
 )
 
+from tests.loadings import IS_LONG, NAMES, PROGRAM
 from tests.programs import ended_well
-from tests.test_engine_exact import NAMES, PROGRAM
-
-IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 
 LOADINGS = PROGRAM.partition("def measured(load)")[0]
 
