@@ -1,7 +1,6 @@
 """Asynchronous requests are measured like any other, and go through as if nobody looked."""
 
 import asyncio
-import contextvars
 import gc
 import threading
 
@@ -14,14 +13,14 @@ from django.test import AsyncClient, AsyncRequestFactory, Client, override_setti
 from django.urls import path
 from django.utils.decorators import async_only_middleware, sync_only_middleware
 
-from django_memsize import measure, process
+from django_memsize import measure
 from django_memsize.measuring import spans
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from django_memsize.reports import recordings
 from tests import urls
 from tests.app import views
-from tests.test_middleware import FUNCTIONS, PATHS, WAYS_THROUGH, failing, forgetful
+from tests.paths import PATHS
 from tests.visits import (
     EVERY_REQUEST,
     MEMSIZE,
@@ -37,8 +36,7 @@ from tests.visits import (
 # Django does not close its connections to databases in memory, and those of a thread end with it.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
-    pytest.mark.usefixtures("as_under_a_test_client"),
-    pytest.mark.census,
+    pytest.mark.usefixtures("as_under_a_test_client", "instrument"),
 ]
 
 
@@ -66,11 +64,13 @@ def outcome(client, url):
     return async_to_sync(visit)(client, url)
 
 
-def wait_until_written():
-    """Wait for the thread that writes what a thread with an event loop may not."""
+def stored():
+    """Return the stored reports, once the thread has ended that writes beside an event loop."""
+    recordings.analyse_now()
     for thread in threading.enumerate():
         if thread.name == "memsize":
             thread.join(20)
+    return Report.objects
 
 
 async def through(view):
@@ -89,17 +89,20 @@ def test_an_asynchronous_request_is_stored_with_the_rows_it_loaded(settings, url
     _, status, _, body = outcome(AsyncClient(), url)
     assert status == 200
     assert len(body.split()) == 3090 or body == b"3090"
-    wait_until_written()
 
-    report = Report.objects.get()
+    report = stored().get()
 
-    assert (report.route, report.method, report.status) == (url, "GET", 200)
+    assert (report.route, report.method, report.summary().status) == (url, "GET", 200)
     assert (report.rows, report.in_flight, report.incomplete) == (3090, 0, False)
-    (loading,) = report.summary().loadings
-    assert (loading.model, loading.kind, loading.rows) == ("app.Account", "instances", 3090)
-    assert loading.streamed == ("stream" in url)
-    assert loading.site.file == "tests/app/views.py"
-    assert loading.site.function.startswith(
+    (evaluation,) = report.summary().evaluations
+    assert (evaluation.model, evaluation.kind, evaluation.rows) == (
+        "app.Account",
+        "instances",
+        3090,
+    )
+    assert evaluation.streamed == ("stream" in url)
+    assert evaluation.site.file == "tests/app/views.py"
+    assert evaluation.site.function.startswith(
         "accounts_stream_async" if "stream" in url else "accounts_async"
     )
     assert not [name for name in type_names(report) if name.startswith("django_memsize")]
@@ -115,8 +118,8 @@ def test_an_asynchronous_evaluation_has_each_type_counted_exactly(settings):
 
     first, report = reports
     assert (first.first_request, report.first_request) == (True, False)
-    (loading,) = report.summary().loadings
-    counts = {name: total.count for name, total in loading.types.rows}
+    (evaluation,) = report.summary().evaluations
+    counts = {name: total.count for name, total in evaluation.diff.items()}
     assert counts["tests.app.models.Account"] == 3090
     assert counts["django.db.models.base.ModelState"] == 3090
     assert counts["datetime.datetime"] == 6180
@@ -130,9 +133,8 @@ def test_a_block_measured_inside_an_event_loop_is_stored(measured, quick_census)
         await asyncio.sleep(0)
 
     asyncio.run(job())
-    wait_until_written()
 
-    assert Report.objects.get().route == "a job"
+    assert stored().get().route == "a job"
 
 
 # The same as without
@@ -438,45 +440,6 @@ async def test_what_is_no_request_is_left_to_django(measured, settings, kind):
         said.append(no.value.args)
 
     assert said[0] == said[1]
-
-
-# Faults of ours
-
-
-RUNS_HERE = ("middleware.", "orm.", "measuring.", "reports.storage.")
-
-
-@pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    "name",
-    [
-        name
-        for name, function in FUNCTIONS.items()
-        if name.removeprefix("django_memsize.").startswith(RUNS_HERE)
-        and function not in WAYS_THROUGH
-    ],
-)
-@pytest.mark.filterwarnings("ignore:Assigning a code object:DeprecationWarning")
-def test_whatever_of_ours_fails_the_asynchronous_request_is_answered(settings, quick_census, name):
-    keys = [b"%d" % account.pk for account in create_accounts(3)]
-    settings.MEMSIZE = WITH_EVALUATIONS
-    client = AsyncClient()
-    with recordings.collecting():
-        try:
-            with failing(FUNCTIONS[name]), forgetful():
-                answers = [
-                    contextvars.copy_context().run(outcome, client, url)
-                    for url in ("/accounts/async/", "/accounts/stream/async/", "/nothing/async/")
-                ]
-        finally:
-            gc.enable()
-            process.reset()
-    with recordings.collecting() as reports:
-        outcome(client, "/accounts/async/")
-
-    bodies = [body for _, _, _, body in answers]
-    assert bodies == [b"3", b"".join(key + b"\n" for key in keys), b"nothing"]
-    assert [report.rows for report in reports] == [3]
 
 
 # Middleware of both kinds around ours
