@@ -56,7 +56,7 @@ ARROWS = {
         "formatting reports.findings screens.evaluations screens.figure screens.figures "
         "screens.notes screens.phrases screens.tables values"
     ),
-    "screens.alternatives": "formatting screens.figure screens.figures values",
+    "screens.alternatives": "formatting reports.thresholds screens.figure screens.figures values",
     "screens.documents": (
         "formatting reports.findings reports.serialization screens.figures screens.notes "
         "screens.phrases values"
