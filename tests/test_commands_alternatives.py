@@ -8,7 +8,7 @@ from django.core.management import CommandError, call_command
 
 from django_memsize import engine
 from tests.app.models import Account, Author, Book
-from tests.commands import ended
+from tests.commands import ended, exit_code
 from tests.visits import create_accounts
 
 pytestmark = [
@@ -137,11 +137,9 @@ def test_rows_that_cannot_be_loaded_are_an_error(say):
 @pytest.mark.parametrize(
     "words", [["x", "--limit", "0"], ["x", "--fields", "id,,name"], ["x", "--fields", ""], []]
 )
-def test_unusable_arguments_end_with_exit_code_two(words):
-    done = ended("alternatives", *words)
-
-    assert done.returncode == 2
-    assert "error: " in done.stderr
+def test_unusable_arguments_end_with_exit_code_two(words, capsys):
+    assert exit_code("alternatives", *words) == 2
+    assert "error: " in capsys.readouterr().err
 
 
 def test_a_failure_ends_with_exit_code_one_and_success_with_none():

@@ -17,6 +17,9 @@ ACCOUNT = "tests.app.models.Account"
 
 FACTS = RequestFacts("/accounts/", "GET", 200)
 
+DIVIDED = ("retained", "garbage", "free_lists")
+"""The amounts that a recording breaks down by type."""
+
 needs_the_meter = pytest.mark.skipif(
     engine.Window is None, reason="the engine in Python has no meter"
 )
@@ -189,16 +192,16 @@ def test_what_is_left_of_a_recording_that_was_cut_is_not_known(retained):
 def test_as_many_types_of_each_table_are_stored_by_name_as_the_settings_say(settings, number):
     settings.MEMSIZE = {"TOP_TYPES": number}
     amount = Amount(9, 99, wide(5))
-    figures = dict.fromkeys(AMOUNTS, amount)
+    figures = dict.fromkeys(DIVIDED, amount)
 
     summary = shortened(**figures, net=wide(5), near_peak=NearPeak(wide(5), "a.A", 3))
 
-    tables = [getattr(summary, name).types for name in AMOUNTS]
+    tables = [getattr(summary, name).types for name in DIVIDED]
     for table in [*tables, summary.net, summary.near_peak.diff]:
         assert list(table) == [f"type{size}" for size in (5, 4, 3)][:number]
         assert table.others == 5 - number
         assert table.total == wide(5).total
-    assert [getattr(summary, name) + Amount() for name in AMOUNTS] == [Amount(9, 99)] * 6
+    assert [getattr(summary, name) + Amount() for name in DIVIDED] == [Amount(9, 99)] * 3
     assert (summary.near_peak.model, summary.near_peak.rows) == ("a.A", 3)
 
 

@@ -27,11 +27,12 @@ pytestmark = [
 ]
 
 ACCOUNT = "tests.app.models.Account"
+ROWS = 1500
 
 
 @pytest.fixture
 def accounts(db):
-    return create_accounts(3090)
+    return create_accounts(ROWS)
 
 
 LEAK = []
@@ -119,10 +120,10 @@ def test_the_rows_of_a_rendered_page_are_garbage_and_not_retained(accounts, visi
     finally:
         gc.enable()
 
-    assert recording.garbage.types[ACCOUNT].count == 3090
+    assert recording.garbage.types[ACCOUNT].count == ROWS
     assert ACCOUNT not in recording.retained.types
     (evaluation,) = recording.evaluations
-    assert evaluation.diff[ACCOUNT].count == 3090
+    assert evaluation.diff[ACCOUNT].count == ROWS
     assert evaluation.retained.bytes < 16 * 1024
 
 
@@ -130,7 +131,7 @@ def test_rows_that_leak_are_retained_by_each_request(accounts, visit):
     for _ in range(3):
         recording = visit("/leaking/")
 
-        assert recording.retained.types[ACCOUNT].count == 3090
+        assert recording.retained.types[ACCOUNT].count == ROWS
         (evaluation,) = recording.evaluations
         assert evaluation.retained.bytes > 0.95 * recording.retained.bytes
 
@@ -157,8 +158,8 @@ def test_a_request_that_frees_the_rows_of_another_one_does_not_retain_less(accou
 def test_what_is_alive_near_the_peak_is_known_by_type(accounts, visit):
     recording = visit("/accounts/")
 
-    assert recording.near_peak.diff[ACCOUNT].count == 3090
-    assert recording.near_peak.rows == 3090
+    assert recording.near_peak.diff[ACCOUNT].count == ROWS
+    assert recording.near_peak.rows == ROWS
     assert recording.near_peak.diff.total.size <= recording.peak.bytes
 
 

@@ -262,7 +262,8 @@ print(recording.name, recording.instrument == ("meter" if memsize.engine.Window 
 """
 
 
-def test_a_block_is_measured_without_django():
+@pytest.mark.parametrize("instrument", ["meter"], indirect=True)
+def test_a_block_is_measured_without_django(instrument):
     assert ended_well(WITHOUT_DJANGO) == "block True\n"
 
 
@@ -277,5 +278,6 @@ print(django.conf.settings.configured, recording.analysed)
 """
 
 
-def test_a_block_is_measured_where_django_has_no_settings():
+@pytest.mark.parametrize("instrument", ["meter"], indirect=True)
+def test_a_block_is_measured_where_django_has_no_settings(instrument):
     assert ended_well(NOT_CONFIGURED) == "False True\n"

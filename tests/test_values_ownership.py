@@ -15,10 +15,11 @@ def test_the_instances_of_every_value_are_left_out_of_a_census(cls):
     assert cls in OURS
 
 
-@pytest.mark.parametrize("cls", OURS, ids=lambda cls: f"{cls.__module__}.{cls.__name__}")
-def test_an_instance_of_ours_has_no_dict_of_its_own(cls):
-    assert not cls.__dictoffset__ or issubclass(cls, (values.Counts, OwnTuple))
-    assert "__dict__" not in vars(cls)
+def test_no_instance_of_ours_has_a_dict_of_its_own():
+    with_a_dict = [cls for cls in OURS if cls.__dictoffset__]
+
+    # asgiref's markcoroutinefunction() sets an attribute of the middleware.
+    assert [cls for cls in with_a_dict if cls.__name__ != "MemsizeMiddleware"] == []
 
 
 @pytest.mark.parametrize(
