@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import os
 import sys
 import types
 
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 from django_memsize import engine
 from tests.heaps import totals
 from tests.programs import ended_well
+
+IS_LONG = os.environ.get("MEMSIZE_LONG") == "1"
 
 
 @pytest.fixture(autouse=True)
@@ -330,7 +333,7 @@ def distinct(root):
 
 
 @given(PLANS, st.booleans())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10 if IS_LONG else 3, deadline=None)
 def test_the_leaves_of_any_structure_are_counted_once(plan, collect):
     gc.collect()
     before = leaves()

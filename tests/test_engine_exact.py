@@ -31,7 +31,7 @@ def figures():
 
 def test_every_case_is_measured(figures):
     assert set(figures) == set(NAMES)
-    assert len(NAMES) > (60 if IS_LONG else 20)
+    assert len(NAMES) > (60 if IS_LONG else 18)
 
 
 @pytest.mark.parametrize("name", NAMES)
