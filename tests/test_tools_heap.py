@@ -52,15 +52,15 @@ def test_two_snapshots_with_nothing_between_are_equal_to_the_byte():
     assert after - before == memsize.Diff({}, {})
 
 
-def test_what_we_return_is_not_in_the_next_snapshot():
+def test_the_values_of_memsize_are_not_in_the_next_snapshot():
     memsize.snapshot()
     before = memsize.snapshot()
-    kept = [memsize.snapshot(), memsize.sized([1, "two"]), before - before]
+    ours = [memsize.snapshot(), memsize.sized([1, "two"]), before - before]
     after = memsize.snapshot()
 
     assert set(after - before) <= {"list"}
     assert (after - before)["list"].count == 1
-    assert kept
+    assert ours
 
 
 def test_a_deep_size_counts_what_is_shared_once():

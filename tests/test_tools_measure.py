@@ -262,7 +262,7 @@ print(recording.name, recording.instrument == ("meter" if memsize.engine.Window 
 """
 
 
-@pytest.mark.parametrize("instrument", ["meter"], indirect=True)
+@pytest.mark.parametrize("instrument", ["census"], indirect=True)
 def test_a_block_is_measured_without_django(instrument):
     assert ended_well(WITHOUT_DJANGO) == "block True\n"
 
@@ -278,6 +278,6 @@ print(django.conf.settings.configured, recording.analysed)
 """
 
 
-@pytest.mark.parametrize("instrument", ["meter"], indirect=True)
+@pytest.mark.parametrize("instrument", ["census"], indirect=True)
 def test_a_block_is_measured_where_django_has_no_settings(instrument):
     assert ended_well(NOT_CONFIGURED) == "False True\n"
