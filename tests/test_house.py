@@ -41,7 +41,6 @@ TESTED_ELSEWHERE = {
     "engine.tree": ("test_tools_heap", "makes the trees of sized()"),
     "engine.types": ("test_engine_counts", "names the types of a census"),
     "management.commands.memprofile": ("test_memprofile", "is the command"),
-    "measuring.source_files": ("test_source_files", "is used by measuring, orm and commands"),
     "values": ("test_values_summary", "re-exports the values"),
     "migrations.0001_initial": ("test_models", "makes the table of the model"),
 }
