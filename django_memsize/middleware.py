@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import random
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from .measuring import deferred, overhead
 from .measuring.errors import ErrorBoundary, logger
 from .measuring.in_flight import InFlight
 from .measuring.recording import Recording
+from .measuring.referrers import Watched
 from .measuring.spans import active_span, in_span, uncredited
 from .reports import recordings
 from .reports.build import RequestFacts
@@ -92,7 +92,7 @@ class _Visit:
         self._recording: Recording | None = None
         self._block: in_span | None = None
         self._facts: RequestFacts | None = None
-        self._watched: tuple[weakref.ref[Any], ...] = ()
+        self._watched: Watched = ()
         self._is_followed = False
         self._in_flight = InFlight()
 
@@ -124,7 +124,7 @@ class _Visit:
         if self._recording is None or facts is None:
             return
         self._facts = facts
-        self._watched = (weakref.ref(request), weakref.ref(response))
+        self._watched = deferred.watch(request, response)
         if response.streaming and not isinstance(response, FileResponse):
             _measure_stream(response, self._recording)
         response._resource_closers.append(self)  # type: ignore[attr-defined]

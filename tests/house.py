@@ -72,7 +72,8 @@ ARROWS = {
     "screens": "",
     "middleware": (
         "conf measuring.deferred measuring.errors measuring.in_flight measuring.overhead "
-        "measuring.recording measuring.spans reports.build reports.recordings values"
+        "measuring.recording measuring.referrers measuring.spans reports.build "
+        "reports.recordings values"
     ),
     "__init__": "engine measuring.recording tools.heap tools.measure values",
     "tools.measure": (

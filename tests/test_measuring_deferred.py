@@ -45,7 +45,7 @@ def wait_until(condition):
 def test_a_recording_is_due_soon_after_its_request_is_gone():
     analysed = []
     request = Node()
-    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    deferred.wait(deferred.watch(request), lambda _: analysed.append("analysed"))
     deferred.analyse_what_is_over()
     assert analysed == []
 
@@ -61,7 +61,7 @@ def test_a_recording_is_due_soon_after_its_request_is_gone():
 def test_a_recording_is_due_after_a_while_though_its_request_is_alive(monkeypatch):
     analysed = []
     request = Node()
-    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    deferred.wait(deferred.watch(request), lambda _: analysed.append("analysed"))
     monkeypatch.setattr(deferred, "_LONGEST_WAIT", 0.0)
     deferred.analyse_what_is_over()
 
@@ -81,7 +81,7 @@ def test_nothing_is_analysed_while_the_collector_still_frees_the_request(monkeyp
 
     request = Request()
     request.itself = request
-    deferred.wait((weakref.ref(request),), lambda _: analysed.append("analysed"))
+    deferred.wait(deferred.watch(request), lambda _: analysed.append("analysed"))
     del request
     gc.collect()
     assert during == []
@@ -97,7 +97,7 @@ def test_a_recording_may_be_analysed_without_waiting_any_longer():
     request, owner = Node(), Node()
     for name, owned in (("mine", owner), ("other", None)):
         deferred.wait(
-            (weakref.ref(request),), lambda _, name=name: analysed.append(name), owner=owned
+            deferred.watch(request), lambda _, name=name: analysed.append(name), owner=owned
         )
 
     deferred.analyse_now(owner)
@@ -266,7 +266,7 @@ def test_recordings_share_the_cost_of_the_search(monkeypatch):
 @needs_the_meter
 def test_nothing_is_looked_for_where_the_request_is_gone():
     analysed = []
-    deferred.wait((weakref.ref(Node()),), analysed.append)
+    deferred.wait(deferred.watch(Node()), analysed.append)
     deferred.analyse_now()
 
     assert analysed == [None]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
 from .. import process
-from ..values import ours
+from ..values import OwnTuple, ours
 from .errors import ErrorBoundary
 from .referrers import ExternalObjects, Watched, find_external_objects
 from .spans import uncredited
@@ -80,6 +81,15 @@ class _Deferred:
 
 
 _deferred: Final = process.register(_Deferred())
+
+
+def watch(*objects: object) -> Watched:
+    """Return weak references that the collector clears before it runs finalisers.
+
+    Since Python 3.15 it does so only for weak references with a callback; others are cleared after
+    the finalisers (Python/gc.c, ``handle_weakrefs``). ``id`` is a callback that does nothing.
+    """
+    return OwnTuple(weakref.ref(watched, id) for watched in objects)
 
 
 def wait(
