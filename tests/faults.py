@@ -356,7 +356,8 @@ def statements(request):
     found = []
     for name in ("title", "-title", "pk"):
         found.append([book.title for book in Book.objects.order_by(name, "pk")])
-    cards = Card.objects.select_related()
+    cards = Card.objects.all()
+    cards.query.select_related = True  # as select_related() without names, which Django deprecates
     books = Book.objects.annotate(writer=FilteredRelation("author")).select_related("writer")
     found += [len(cards), len(books)]
     return HttpResponse(repr(found))
