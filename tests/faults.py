@@ -550,11 +550,11 @@ def forget():
     process.reset()
 
 
-def wait_for_threads():
-    """Wait for the threads that analyse and store."""
+def wait_for_threads(seconds=20):
+    """Wait for the threads that analyse and store. Raises TimeoutError."""
     while threads := [thread for thread in threading.enumerate() if thread.name == "memsize"]:
         for thread in threads:
-            thread.join(20)
+            thread.join(seconds)
             if thread.is_alive():
                 raise TimeoutError(thread)
 

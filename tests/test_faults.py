@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from django_memsize import engine, measure
+from django_memsize.measuring import deferred
 from tests import faults
 
 pytestmark = [
@@ -369,6 +370,21 @@ def test_a_block_without_a_recording_is_left_by_its_own_exception(monkeypatch, e
         raise error
 
     assert caught.value is error
+
+
+def test_the_background_thread_ends_although_analysing_fails_each_time(monkeypatch):
+    def take(is_wanted):
+        attempts.append(is_wanted)
+        raise MemoryError
+
+    attempts = []
+    monkeypatch.setattr(deferred, "_take", take)
+    monkeypatch.setattr(deferred, "_PAUSE", 0.001)
+    deferred.wait((), print)
+    deferred.start_thread(lambda: True)
+    faults.wait_for_threads(seconds=2)
+
+    assert 1 < len(attempts) < 10
 
 
 @pytest.mark.parametrize("name", sorted(faults.LEFT_OUT))

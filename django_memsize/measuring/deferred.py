@@ -22,6 +22,8 @@ from .spans import uncredited
 _LONGEST_WAIT: Final = 0.25
 _PAUSE: Final = 0.02
 _MOST_WAITING: Final = 100
+_MOST_FAULTS: Final = 5
+"""Faults in a row after which the background thread ends, so that it never runs for ever."""
 
 Callback: TypeAlias = Callable[[ExternalObjects | None], object]
 
@@ -140,14 +142,17 @@ def start_thread(afterwards: Callable[[], bool]) -> None:
 
 
 def _run(afterwards: Callable[[], bool], thread_lock: threading.Lock) -> None:
-    done = False
+    done, faults = False, 0
     try:
         while _deferred.waiting or not done:
             time.sleep(_PAUSE)
-            done = True
+            faults += 1
+            if faults > _MOST_FAULTS:
+                return  # the thread that the next recording starts tries again
             with _contained:
                 _analyse(_Waiting.is_due)
                 done = afterwards()
+                faults = 0
     finally:
         thread_lock.release()
     if _deferred.waiting:  # added after the last look, by a caller that found the thread running
