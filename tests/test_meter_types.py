@@ -3,11 +3,13 @@
 import array
 import ctypes
 import datetime
+import decimal
 import gc
 import io
 import struct
 import sys
 import types
+from collections import OrderedDict, deque
 
 import pytest
 
@@ -76,6 +78,11 @@ def framed(n):
 
 def named(kind):
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def typename(instance):
+    """Return the name of an object's type as a row of a table has it."""
+    return named(type(instance)).removeprefix("builtins.")
 
 
 @pytest.fixture
@@ -167,6 +174,8 @@ MAKERS = {
     "instances with slots": lambda n: Slotted(),
     "lists": lambda n: [n],
     "dicts": lambda n: {n: n},
+    "ordered dicts": lambda n: OrderedDict.fromkeys(range(n, n + 5)),
+    "queues": lambda n: deque(range(n, n + 300)),
     "sets": lambda n: {n},
     "tuples": lambda n: (n,),
     "floats": lambda n: n / 7,
@@ -336,6 +345,115 @@ assert window.alive_by_type()[0][0]["__main__.Plain"] == 100
 assert window.analyse()[0][0]["__main__.Plain"] == 100
 """
     )
+
+
+# Pointers that are left over in memory that nobody has initialised: the digits of a Decimal.
+
+
+def word_at(address):
+    return ctypes.c_size_t.from_address(address).value
+
+
+BYTES_BEFORE_POINTER = {list: 24, dict: 32, set: 40}
+
+
+def buffer_of(owner):
+    """Return the address of a list's items, a dict's keys, a set's entries, or other attributes.
+
+    Before Python 3.13 the attributes of an instance are in a block of their own. A pointer in front
+    of the instance leads behind a byte that has the distance to the start of the block.
+    """
+    if type(owner) in BYTES_BEFORE_POINTER:
+        return word_at(id(owner) + BYTES_BEFORE_POINTER[type(owner)])
+    values = word_at(id(owner) - 32) if sys.version_info < (3, 12) else word_at(id(owner) - 24) + 1
+    return values - ctypes.c_uint8.from_address(values - 1).value
+
+
+DIGITS_OF_A_DECIMAL = 40
+"""Where the digits of a Decimal would begin in bytes that have its memory: at 72, less 32."""
+
+
+def decimals_over(addresses):
+    """Return Decimals whose uninitialised digits have the addresses, three in each."""
+    triples = list(zip(*[iter(addresses)] * 3, strict=True))
+    freed = [
+        b"".join((bytes(DIGITS_OF_A_DECIMAL), bytes(8), struct.pack("=qqq", *triple), bytes(7)))
+        for triple in triples
+    ]
+    del freed
+    return [decimal.Decimal(number) for number in range(len(triples))]
+
+
+BUFFER_OWNERS = {
+    "lists": lambda: [None],
+    "dicts": lambda: {1: None},
+    "sets": lambda: set(range(10)),
+}
+if sys.version_info < (3, 13):
+    BUFFER_OWNERS["instances"] = Plain
+
+
+def bytes_of_each(make):
+    """Return the bytes of an object with its buffer, as a window has them where nothing is left."""
+    with metered() as window:
+        kept = make()
+    return analysed(window)[0][1][typename(kept)]
+
+
+@pytest.mark.parametrize("are_owners_older", [True, False], ids=["owners first", "decimals first"])
+@pytest.mark.parametrize("name", BUFFER_OWNERS)
+def test_a_buffer_belongs_to_its_owner_wherever_else_its_address_is_left(name, are_owners_older):
+    make = BUFFER_OWNERS[name]
+    with metered() as window:
+        owners = [make() for _ in range(NUMBER)]
+        addresses = [buffer_of(owner) for owner in owners]
+        if not are_owners_older:
+            del owners[::2]  # the next owners have their buffers where these had them
+        decimals = decimals_over(addresses)
+        while len(owners) < NUMBER:
+            owners.append(make())
+        reused = set(addresses).intersection(map(buffer_of, owners))
+        del addresses
+    retained, _, _ = analysed(window)
+
+    counts, sizes = retained
+    assert len(reused) > 0.9 * NUMBER
+    assert counts["decimal.Decimal"] == len(decimals)
+    assert sizes["decimal.Decimal"] == len(decimals) * sys.getsizeof(decimal.Decimal(1))
+    assert sizes[typename(owners[0])] >= NUMBER * bytes_of_each(make)
+
+
+def test_a_buffer_of_an_older_object_belongs_to_none_of_the_window():
+    older = [[] for _ in range(NUMBER)]
+    with metered() as window:
+        for grown in older:
+            grown.append(None)
+        decimals = decimals_over(map(buffer_of, older))
+    retained, _, _ = analysed(window)
+
+    assert retained[1]["decimal.Decimal"] == len(decimals) * sys.getsizeof(decimal.Decimal(1))
+    assert retained[0]["(buffers)"] >= NUMBER
+
+
+def test_the_digits_of_a_long_decimal_are_its_own():
+    with metered() as window:
+        kept = [decimal.Decimal("7" * 400) for _ in range(100)]
+    retained, _, _ = analysed(window)
+
+    assert retained[1]["decimal.Decimal"] == sum(map(sys.getsizeof, kept))
+
+
+def test_the_keys_that_instances_share_belong_to_their_class():
+    with metered() as window:
+        made = type("Made", (), {"__module__": "some.module"})
+        kept = [made() for _ in range(100)]
+        for number, instance in enumerate(kept):
+            instance.first = number
+        attributes = [instance.__dict__ for instance in kept]
+    retained, _, _ = analysed(window)
+
+    assert len(set(map(buffer_of, attributes))) == 1
+    assert retained[1]["type"] >= sys.getsizeof(made)
 
 
 # Classes.

@@ -14,6 +14,7 @@ typedef struct {
 #define SHARED_KEYS_MOST 30
 
 static bool values_are_proven;
+static destructor subtype_dealloc;
 
 static Py_ssize_t
 slots_of_keys(const void *keys)
@@ -108,13 +109,13 @@ cpython_values_bytes(PyObject *instance)
     return values ? bytes_of_slots(slots_of_values(values, keys)) : 0;
 }
 
-/* Before 3.13, the byte in front of the values is the distance to the start of the block. */
+/* Before 3.13, the byte in front of the values is the distance to the start of the block. From 3.13
+   on a block of its own begins with the values. */
 static const void *
 block_of_values(const void *values)
 {
 #if CPYTHON_INLINES_VALUES
-    (void)values;
-    return NULL; /* inline, or a block that begins with the values: any pointer leads to it */
+    return values;
 #else
     return values ? (const char *)values - ((const uint8_t *)values)[-1] : NULL;
 #endif
@@ -230,11 +231,21 @@ prove_with(Py_ssize_t attributes)
             goto done;
         }
     }
+    subtype_dealloc = ((PyTypeObject *)type)->tp_dealloc;
     is_expected = is_as_expected(instance, attributes);
 done:
     Py_XDECREF(instance);
     Py_XDECREF(type);
     return is_expected;
+}
+
+Py_ssize_t
+cpython_buffer_members_end(PyTypeObject *type)
+{
+    while (type->tp_dealloc == subtype_dealloc && type->tp_base) {
+        type = type->tp_base;
+    }
+    return type->tp_basicsize;
 }
 
 int

@@ -218,7 +218,8 @@ cpython_text_fits(const PyObject *object, Py_ssize_t bytes)
 }
 
 /* Include/internal/pycore_frame.h: these end with a frame, whose size depends on the code; ob_size
-   is not the number of items. */
+   is not the number of items. Members point to objects only, or are not initialised: those of a
+   frame object whose function has not returned yet (Objects/frameobject.c). */
 static inline bool
 cpython_ends_with_frame(PyTypeObject *type)
 {
@@ -299,6 +300,33 @@ cpython_bytearray_contents(const PyObject *object)
     return (cpython_contents){.characters = array->ob_bytes};
 #endif
 }
+
+/* ---- Buffers of objects that are allocated in blocks of their own. ---- */
+
+/* Include/cpython/setobject.h: the entries, NULL if they are in the set itself. */
+static inline const void *
+cpython_set_entries(const PyObject *set)
+{
+    const PySetObject *table = (const PySetObject *)set;
+    return table->table == table->smalltable ? NULL : table->table;
+}
+
+/* Include/cpython/object.h: the table of keys that the dicts of a class's instances share. Such a
+   dict points to the table as well. */
+static inline const void *
+cpython_class_keys(const PyObject *type)
+{
+    bool is_heap = is_heap_type((PyTypeObject *)(uintptr_t)type);
+    return is_heap ? ((const PyHeapTypeObject *)type)->ht_cached_keys : NULL;
+}
+
+/* The end of the members that may point to buffers, in bytes from the start of an instance.
+
+   Objects/typeobject.c, subtype_dealloc: frees the instances of a class that was written in Python,
+   or that has no tp_dealloc of its own. It drops references (to values of slots, a dict, weak
+   references), and leaves the rest to the tp_dealloc of the nearest base with another one. So only
+   that base can free buffers, and own them. */
+Py_ssize_t cpython_buffer_members_end(PyTypeObject *type);
 
 /* ---- References that tp_traverse does not show, or shows wrong. ---- */
 
@@ -461,8 +489,9 @@ Py_ssize_t cpython_values_bytes(PyObject *instance);
    dict. */
 PyObject *cpython_instance_dict(PyObject *instance);
 
-/* The start of the block with an instance's values, or with a dict's, if it is a block of its own;
-   otherwise NULL. */
+/* The start of the block with an instance's values, or with a dict's. From 3.13 on the values may
+   be part of the instance's block, and then the start is no start of a block. NULL without values.
+ */
 const void *cpython_values_block(PyObject *instance);
 const void *cpython_dict_values_block(PyObject *dict);
 

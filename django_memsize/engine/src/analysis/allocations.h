@@ -22,7 +22,7 @@ typedef struct {
     uint64_t header : 2; /* of an object: the bytes in front of it, shifted */
     uint64_t state : 2;  /* an allocation_state */
     uint64_t origin : BLOCK_ORIGIN_BITS;
-    uint64_t may_own : 1; /* buffers */
+    uint64_t may_own : 1; /* buffers, as its type */
     uint64_t is_retained : 1;
     uint64_t type : TYPE_NUMBER_BITS;
     union {
@@ -46,6 +46,7 @@ typedef struct {
     allocation_index buffers;  /* by block: what may be a buffer */
     allocation_index objects;  /* by object: what is, or was taken for, an object */
     bool has_contents_to_find; /* a block may hold the characters of a text or a bytearray */
+    bool has_classes;          /* an object may be a class */
 } allocations;
 
 /* The passes over all allocations prefetch this many ahead. */

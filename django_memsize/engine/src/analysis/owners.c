@@ -94,7 +94,7 @@ follow_pointer_later(owner_search *under_way, pointer to)
     }
 }
 
-static void
+MEMSIZE_INLINE void
 add_pointer(owner_search *under_way, const allocation *owner, const void *address, bool owns_chains)
 {
     if (may_point_to_buffer(under_way->all, address)) {
@@ -103,25 +103,56 @@ add_pointer(owner_search *under_way, const allocation *owner, const void *addres
     }
 }
 
-/* Add the pointers of an object. */
+/* Add the pointers of a class to buffers that instances point to as well. */
 static void
-add_pointers(owner_search *under_way, const allocation *owner)
+add_shared_pointers(owner_search *under_way, const allocation *owner)
+{
+    add_pointer(under_way, owner, cpython_class_keys(allocation_object(owner)), false);
+}
+
+/* Add the pointers of an object that lead to a buffer of its own for certain. Such buffers hold
+   objects, and no pointers to more buffers. */
+static void
+add_known_pointers(owner_search *under_way, const allocation *owner)
 {
     const type_info *info = allocation_type(under_way->all, owner);
     PyObject *object = allocation_object(owner);
-    if (info->has_attributes) {
+    if (info->may_have_values) {
         add_pointer(under_way, owner, cpython_values_block(object), false);
     }
-    if (!info->may_own) {
-        return;
-    }
-    if (info->is_dict) {
+    switch (info->buffers) {
+    case BUFFERS_OF_LIST:
+        add_pointer(under_way, owner, ((PyListObject *)object)->ob_item, false);
+        break;
+    case BUFFERS_OF_DICT:
+        add_pointer(under_way, owner, ((PyDictObject *)object)->ma_keys, false);
         add_pointer(under_way, owner, cpython_dict_values_block(object), false);
+        break;
+    case BUFFERS_OF_SET:
+        add_pointer(under_way, owner, cpython_set_entries(object), false);
+        break;
+    default:
+        break;
     }
-    size_t bytes = (size_t)owner->bytes - info->header_bytes;
-    size_t end = Py_MIN((size_t)info->basic_bytes, bytes) / sizeof(uintptr_t);
-    for (size_t at = sizeof(PyObject) / sizeof(uintptr_t); at < end; at++) {
-        add_pointer(under_way, owner, ((void *const *)object)[at], info->owns_chains);
+}
+
+/* Add the words of an object that may be pointers to buffers of its own, because nothing is known
+   of its members. Where one of them leads to a later part of the object itself, that part is a
+   buffer: it may hold anything, such as what was there before the object, and is left out. A
+   class points to parts of itself, too, which are members. */
+static void
+add_scanned_pointers(owner_search *under_way, const allocation *owner)
+{
+    const type_info *info = allocation_type(under_way->all, owner);
+    const uintptr_t *words = (const uintptr_t *)allocation_object(owner);
+    size_t count = ((size_t)owner->bytes - info->header_bytes) / sizeof(uintptr_t);
+    size_t end = Py_MIN((size_t)info->scan_to, count);
+    for (size_t at = info->scan_from; at < end; at++) {
+        uintptr_t from_here = words[at] - (uintptr_t)(words + at);
+        if (from_here && from_here / sizeof(uintptr_t) < end - at && !info->is_class) {
+            end = at + from_here / sizeof(uintptr_t);
+        }
+        add_pointer(under_way, owner, (const void *)words[at], info->owns_chains);
     }
 }
 
@@ -168,17 +199,50 @@ own_contents(const allocations *all)
     }
 }
 
-static void
-follow_all_pointers(owner_search *under_way)
+/* A pass over all objects. A buffer belongs to the first object that is found to point to it, so
+   the surest pointers come first. */
+typedef enum { PASS_SHARED, PASS_KNOWN, PASS_SCANNED } owners_pass;
+
+/* Whether a pass has to read an object. */
+MEMSIZE_INLINE bool
+concerns(owners_pass pass, const allocations *all, const allocation *one)
+{
+    if (!one->may_own || one->state != ALLOCATION_OBJECT) {
+        return false;
+    }
+    const type_info *info = allocation_type(all, one);
+    switch (pass) {
+    case PASS_SHARED:
+        return info->is_class;
+    case PASS_KNOWN:
+        return info->may_have_values || info->buffers;
+    default:
+        return info->scan_from < info->scan_to;
+    }
+}
+
+MEMSIZE_INLINE void
+follow_all_pointers(owner_search *under_way, owners_pass pass)
 {
     const allocations *all = under_way->all;
     for (size_t at = 0; at < all->count; at++) {
-        if (at + ALLOCATIONS_AHEAD < all->count && all->items[at + ALLOCATIONS_AHEAD].may_own) {
-            allocation_prefetch(all->items + at + ALLOCATIONS_AHEAD);
+        size_t ahead = at + ALLOCATIONS_AHEAD;
+        if (ahead < all->count && concerns(pass, all, all->items + ahead)) {
+            allocation_prefetch(all->items + ahead);
         }
         const allocation *one = all->items + at;
-        if (one->may_own && one->state == ALLOCATION_OBJECT) {
-            add_pointers(under_way, one);
+        if (!concerns(pass, all, one)) {
+            continue;
+        }
+        switch (pass) {
+        case PASS_SHARED:
+            add_shared_pointers(under_way, one);
+            break;
+        case PASS_KNOWN:
+            add_known_pointers(under_way, one);
+            break;
+        default:
+            add_scanned_pointers(under_way, one);
         }
     }
     for (size_t at = 0; at < OWNERS_AHEAD; at++) {
@@ -197,6 +261,10 @@ owners_find(allocations *all)
         own_contents(all);
     }
     owner_search under_way = {.all = all};
-    follow_all_pointers(&under_way);
+    if (all->has_classes) {
+        follow_all_pointers(&under_way, PASS_SHARED);
+    }
+    follow_all_pointers(&under_way, PASS_KNOWN);
+    follow_all_pointers(&under_way, PASS_SCANNED);
     return 0;
 }

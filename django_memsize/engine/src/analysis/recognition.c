@@ -119,8 +119,9 @@ set_object(allocations *all, allocation *one, PyObject *object, const type_info 
     one->state = ALLOCATION_OBJECT;
     one->gc_refs = (int32_t)Py_MIN(Py_REFCNT(object), INT32_MAX);
     bool is_one_block = info->type == &PyUnicode_Type && PyUnicode_IS_COMPACT_ASCII(object);
-    one->may_own = !is_one_block && (info->may_own || info->has_attributes);
+    one->may_own = !is_one_block && info->may_own;
     all->has_contents_to_find |= one->may_own && (info->is_text || info->is_bytearray);
+    all->has_classes |= info->is_class;
 }
 
 /* Whether an object begins so many bytes behind the start of the block. */

@@ -38,14 +38,48 @@ types_clear(type_table *table)
     *table = (type_table){.infos = NULL};
 }
 
-/* Their buffers hold objects or characters, and no pointers to more buffers. */
-#define OWNS_NO_CHAINS (Py_TPFLAGS_LIST_SUBCLASS | Py_TPFLAGS_UNICODE_SUBCLASS)
+static buffers_rule
+buffers_rule_of(PyTypeObject *type)
+{
+    if (cpython_is_dict(type)) {
+        return BUFFERS_OF_DICT;
+    }
+    if (type->tp_flags & Py_TPFLAGS_LIST_SUBCLASS) {
+        return BUFFERS_OF_LIST;
+    }
+    bool is_set = PyType_IsSubtype(type, &PySet_Type) || PyType_IsSubtype(type, &PyFrozenSet_Type);
+    return is_set ? BUFFERS_OF_SET : BUFFERS_UNKNOWN;
+}
+
+/* The bytes at the start of an instance whose members are known. */
+static size_t
+known_bytes(buffers_rule rule)
+{
+    static const size_t bytes[] = {
+        [BUFFERS_UNKNOWN] = sizeof(PyObject),
+        [BUFFERS_OF_LIST] = sizeof(PyListObject),
+        [BUFFERS_OF_DICT] = sizeof(PyDictObject),
+        [BUFFERS_OF_SET] = sizeof(PySetObject),
+    };
+    return bytes[rule];
+}
+
+/* Set which members are scanned. */
+static void
+describe_scan(type_info *info)
+{
+    if (anatomy_may_own(info->type)) {
+        size_t end = (size_t)cpython_buffer_members_end(info->type) / sizeof(void *);
+        info->scan_from = (uint16_t)(known_bytes(info->buffers) / sizeof(void *));
+        info->scan_to = (uint16_t)Py_MIN(end, UINT16_MAX);
+    }
+}
 
 static type_info
 describe(PyTypeObject *type)
 {
     unsigned long flags = type->tp_flags;
-    return (type_info){
+    type_info info = {
         .type = type,
         .basic_bytes = type->tp_basicsize,
         .item_bytes = type->tp_itemsize,
@@ -53,12 +87,15 @@ describe(PyTypeObject *type)
         .may_be_resized = cpython_may_be_resized(type),
         .is_text = flags & Py_TPFLAGS_UNICODE_SUBCLASS,
         .is_bytearray = PyType_IsSubtype(type, &PyByteArray_Type),
-        .is_dict = cpython_is_dict(type),
-        .has_attributes = flags & Py_TPFLAGS_MANAGED_DICT,
-        .may_own = anatomy_may_own(type),
-        .owns_chains = !(flags & OWNS_NO_CHAINS) && !cpython_is_dict(type),
+        .is_class = flags & Py_TPFLAGS_TYPE_SUBCLASS,
+        .may_have_values = !CPYTHON_INLINES_VALUES && flags & Py_TPFLAGS_MANAGED_DICT,
+        .owns_chains = !(flags & Py_TPFLAGS_UNICODE_SUBCLASS),
         .may_refer = anatomy_may_refer(type),
+        .buffers = buffers_rule_of(type),
     };
+    describe_scan(&info);
+    info.may_own = info.may_have_values || info.buffers || info.scan_from < info.scan_to;
+    return info;
 }
 
 uint32_t

@@ -11,16 +11,26 @@ enum { TYPE_OF_BUFFERS, TYPE_OF_FREE_LISTS, TYPES_RESERVED };
 
 #define TYPE_NUMBER_BITS 19
 
+/* Types whose struct CPython publishes: which of its members point to buffers is known. */
+typedef enum {
+    BUFFERS_UNKNOWN,
+    BUFFERS_OF_LIST,
+    BUFFERS_OF_DICT,
+    BUFFERS_OF_SET,
+} buffers_rule;
+
 typedef struct {
     PyTypeObject *type;
     Py_ssize_t basic_bytes, item_bytes;
     uint8_t header_bytes; /* of a block in front of the object */
     bool may_be_resized;
-    bool is_text, is_bytearray, is_dict;
-    bool has_attributes; /* values in a block of their own, or a dict */
-    bool may_own;        /* its members may point to buffers of its own */
-    bool owns_chains;    /* and these to more buffers of its own */
-    bool may_refer;      /* to other objects */
+    bool is_text, is_bytearray, is_class;
+    bool may_have_values; /* in a block of their own */
+    bool may_own;         /* buffers */
+    bool owns_chains;     /* the buffers of scanned members may point to more buffers */
+    bool may_refer;       /* to other objects */
+    buffers_rule buffers;
+    uint16_t scan_from, scan_to; /* words: the members of which nothing is known */
 } type_info;
 
 typedef struct {

@@ -236,7 +236,8 @@ anatomy_may_own(PyTypeObject *type)
 {
     return type->tp_basicsize > (Py_ssize_t)sizeof(PyObject) && type != &PyTuple_Type
            && type != &PyLong_Type && type != &PyBytes_Type && type != &PyFloat_Type
-           && type != datetime_type && type != time_type && type != date_type;
+           && type != datetime_type && type != time_type && type != date_type
+           && !cpython_ends_with_frame(type);
 }
 
 PyObject *
