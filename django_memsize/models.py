@@ -110,8 +110,10 @@ class Report(models.Model):
         """Return what the newest other requests of this route and process retain, five at most.
 
         A cache is filled once in each process. PIDs are reused (a container's worker is often
-        PID 1), so a report of another release counts as another process. The database is asked
-        once, and only if an evaluation of this report retains something.
+        PID 1), so a report of another release counts as another process. A report is left out if
+        it does not tell of all its evaluations: one that is missing would count as retaining
+        nothing. The database is asked once, and only if an evaluation of this report retains
+        something.
         """
         if self.pk is None or not findings.needs_comparison(self.summary()):
             return []
@@ -120,9 +122,13 @@ class Report(models.Model):
         others = Report.objects.using(self._state.db).after_the_first()
         others = others.filter(**same, incomplete=False).exclude(retained_bytes=None)
         newest = others.exclude(pk=self.pk).order_by("-pk").values_list("document", flat=True)
-        summaries = map(serialization.summary_of, newest[:_OTHERS])
-        return [
-            findings.retained_at(summary)
-            for summary in summaries
-            if findings.tells_all_retained(summary)
-        ]
+        found = map(_retained_at, newest[:_OTHERS])
+        return [retained for retained in found if retained is not None]
+
+
+def _retained_at(document: Any) -> RetainedAt | None:
+    """Return the evaluations that retain something; None if the document does not tell of all."""
+    summary = serialization.summary_of(document)
+    if not serialization.has_all_evaluations(document, summary):
+        return None
+    return findings.retained_at(summary) if findings.tells_all_retained(summary) else None

@@ -129,8 +129,10 @@ _REASONS = {
         models.Report.__str__
         models.Report.summary
         models.Report.retained_by_others
+        models._retained_at
         orm.methods.phrase
         reports.serialization.summary_of
+        reports.serialization.has_all_evaluations
         reports.serialization._read_diff
         reports.serialization._read_total
         reports.serialization._read_instances

@@ -178,6 +178,26 @@ def test_a_request_that_is_not_the_same_or_does_not_tell_all_is_not_compared(val
     assert request(MB).retained_by_others() == []
 
 
+@pytest.mark.parametrize("evaluations", [..., None, 5, [{}], [{"model": "bank.Account"}]])
+def test_a_request_whose_evaluations_cannot_be_read_is_not_compared(evaluations):
+    other = request(MB)
+    other.document["evaluations"] = evaluations
+    if evaluations is ...:
+        del other.document["evaluations"]
+    other.save()
+
+    assert request(MB).retained_by_others() == []
+
+
+@pytest.mark.parametrize("document", [{}, [], "text"])
+def test_a_request_whose_document_cannot_be_read_is_not_compared(document):
+    other = request(MB)
+    other.document = document
+    other.save()
+
+    assert request(MB).retained_by_others() == []
+
+
 def test_a_report_that_retains_nothing_asks_the_database_nothing(django_assert_num_queries):
     stored = request(0)
 

@@ -59,6 +59,12 @@ def summary_of(document: Any) -> Summary:
         return Summary()
 
 
+def has_all_evaluations(document: Any, summary: Summary) -> bool:
+    """Return whether every evaluation of a document could be read into its summary."""
+    stored = document.get("evaluations") if isinstance(document, Mapping) else None
+    return isinstance(stored, list) and len(stored) == len(summary.evaluations)
+
+
 def stored_number(number: int) -> int:
     """Return the number, or the nearest number that a column of 64 bits holds."""
     return max(-_LARGEST, min(number, _LARGEST))
