@@ -195,6 +195,16 @@ def test_the_growth_of_the_first_request_of_a_route_makes_no_outlier(monkeypatch
     assert not stored[1].first_request
 
 
+def test_the_growth_of_a_first_request_with_many_rows_is_remembered(monkeypatch):
+    sizes = iter([0, 2 * outliers.GROWTH] * 2)
+    monkeypatch.setattr(rss, "size", lambda: next(sizes))
+    first, second = (recorded(kind="request", counted=True) for _ in range(2))
+    first.log.rows = outliers.ROWS
+
+    assert recordings.store(first, RequestFacts("/a/", "GET")) is not None
+    assert recordings.store(second, RequestFacts("/a/", "GET")) is None
+
+
 def test_a_metered_request_is_stored_and_remembered_for_the_counted_ones():
     metered, counted = recorded(kind="request"), recorded(kind="request", counted=True)
     metered.log.rows = counted.log.rows = 4000

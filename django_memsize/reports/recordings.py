@@ -170,7 +170,7 @@ def _options() -> Options:
 def _is_reported(recording: Recording, facts: RequestFacts) -> bool:
     """Return whether a request is to be stored: a counted one only as an outlier of its route.
 
-    The RSS growth of the first request of a route does not count: it fills caches.
+    The RSS growth of the first request of a route makes it no outlier: that request fills caches.
     """
     route = facts.key
     rows, now = recording.rows + recording.cursor_rows, time.monotonic()
@@ -178,9 +178,8 @@ def _is_reported(recording: Recording, facts: RequestFacts) -> bool:
     if not recording.is_counted:
         _seen.outliers.add(route, rows, growth, now)
         return True
-    if _is_first_request(recording, route):
-        growth = 0
-    if not _seen.outliers.is_outlier(route, rows, growth, now):
+    judged_growth = 0 if _is_first_request(recording, route) else growth
+    if not _seen.outliers.is_outlier(route, rows, judged_growth, now):
         return False
     _seen.outliers.add_outlier(route, rows, growth, now)
     return True
