@@ -94,13 +94,13 @@ def test_nothing_is_analysed_while_the_collector_still_frees_the_request(monkeyp
 
 def test_a_recording_may_be_analysed_without_waiting_any_longer():
     analysed = []
-    request, owner = Node(), Node()
-    for name, owned in (("mine", owner), ("other", None)):
+    request, group = Node(), Node()
+    for name, its_group in (("mine", group), ("other", None)):
         deferred.wait(
-            deferred.watch(request), lambda _, name=name: analysed.append(name), owner=owned
+            deferred.watch(request), lambda _, name=name: analysed.append(name), group=its_group
         )
 
-    deferred.analyse_now(owner)
+    deferred.analyse_now(group)
     assert analysed == ["mine"]
     deferred.analyse_now()
 

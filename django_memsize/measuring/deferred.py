@@ -20,12 +20,18 @@ from .referrers import ExternalObjects, Watched, find_external_objects
 from .spans import uncredited
 
 _LONGEST_WAIT: Final = 0.25
+"""Seconds after which a recording is analysed although its request is still alive."""
+
 _PAUSE: Final = 0.02
+"""Seconds from the end of a request to its analysis, and between two looks of the background
+thread."""
+
 _MOST_WAITING: Final = 100
 _MOST_FAULTS: Final = 5
 """Faults in a row after which the background thread ends, so that it never runs for ever."""
 
 Callback: TypeAlias = Callable[[ExternalObjects | None], object]
+"""Analyses a recording, given the external objects that refer to its request, if any."""
 
 _contained: Final = ErrorBoundary("django-memsize: analysing a recording")
 
@@ -34,23 +40,25 @@ _contained: Final = ErrorBoundary("django-memsize: analysing a recording")
 class _Waiting:
     """A closed recording that waits: ``callback`` analyses it."""
 
-    __slots__ = ("_gone_since", "_since", "callback", "max_overhead", "owner", "watched")
+    __slots__ = ("_gone_since", "_since", "callback", "group", "max_overhead", "watched")
 
     def __init__(
-        self, watched: Watched, callback: Callback, owner: object, max_overhead: float
+        self, watched: Watched, callback: Callback, group: object, max_overhead: float
     ) -> None:
         self.watched = watched
         self._since = time.monotonic()
         self._gone_since: float | None = None
         self.callback = callback
-        self.owner = owner
+        self.group = group
         self.max_overhead = max_overhead
 
     def is_due(self) -> bool:
+        """Return whether the recording can be analysed, if need be with external objects."""
         is_late = time.monotonic() - self._since >= _LONGEST_WAIT
         return is_late if self.is_alive() else self.is_gone()
 
     def is_gone(self) -> bool:
+        """Return whether the watched objects are freed, so that there are no external objects."""
         # The collector clears weak references first, and frees the objects last. In between it
         # runs finalisers, and with them any thread (Modules/gcmodule.c, Python/gc.c).
         now = time.monotonic()
@@ -59,6 +67,7 @@ class _Waiting:
         return self._gone_since is not None and now - self._gone_since >= _PAUSE
 
     def is_alive(self) -> bool:
+        """Return whether a watched object is alive."""
         return any(reference() is not None for reference in self.watched)
 
 
@@ -95,24 +104,24 @@ def watch(*objects: object) -> Watched:
 
 
 def wait(
-    watched: Watched, callback: Callback, owner: object = None, max_overhead: float = 1.0
+    watched: Watched, callback: Callback, group: object = None, max_overhead: float = 1.0
 ) -> bool:
     """Call ``callback`` once the objects in ``watched`` are gone, or after 0.25 s.
 
     The callback takes the external objects that refer to those that are still alive, or None.
     Looking for external objects stops at ``max_overhead`` as a share of the CPU time of the
-    process. ``owner`` selects recordings in ``analyse_now()``. Returns False, and defers nothing,
-    if 100 recordings wait already.
+    process. ``group`` is any object; ``analyse_now(group)`` selects the recordings that wait with
+    it. Returns False, and defers nothing, if 100 recordings wait already.
     """
     if len(_deferred.waiting) >= _MOST_WAITING:
         return False
-    _deferred.waiting.append(_Waiting(watched, callback, owner, max_overhead))
+    _deferred.waiting.append(_Waiting(watched, callback, group, max_overhead))
     return True
 
 
-def analyse_now(owner: object = None) -> None:
-    """Call the callbacks that wait for ``owner``, or all, without waiting any longer."""
-    _analyse(lambda waiting: owner is None or waiting.owner is owner)
+def analyse_now(group: object = None) -> None:
+    """Call the callbacks of a group, or for None all of them, without waiting any longer."""
+    _analyse(lambda waiting: group is None or waiting.group is group)
 
 
 def analyse_what_is_over() -> None:
@@ -130,7 +139,7 @@ def start_thread(afterwards: Callable[[], bool]) -> None:
 
     Does nothing while such a thread runs.
     """
-    thread_lock = _deferred.thread_lock
+    thread_lock = _deferred.thread_lock  # reset() replaces it in a forked child
     if thread_lock.acquire(blocking=False):
         try:
             threading.Thread(
@@ -160,6 +169,7 @@ def _run(afterwards: Callable[[], bool], thread_lock: threading.Lock) -> None:
 
 
 def _analyse(is_wanted: Callable[[_Waiting], bool]) -> None:
+    """Call the callbacks of the wanted recordings. If one raises, those after it wait again."""
     taken = _take(is_wanted)
     external = None
     try:
@@ -174,6 +184,7 @@ def _analyse(is_wanted: Callable[[_Waiting], bool]) -> None:
 
 
 def _take(is_wanted: Callable[[_Waiting], bool]) -> _WaitingList:
+    """Remove the wanted recordings from those that wait, and return them."""
     taken = _WaitingList()
     for waiting in tuple(_deferred.waiting):
         if is_wanted(waiting):
