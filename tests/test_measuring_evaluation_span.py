@@ -34,8 +34,8 @@ def measured(instrument):
     opened.discard()
 
 
-def begin(outer, kind="instances", owner=0, site=SITE, streamed=False):
-    return new_evaluation(outer, owner, Book._meta, kind, site, streamed)
+def begin(outer, kind="instances", source_id=0, site=SITE, streamed=False):
+    return new_evaluation(outer, source_id, Book._meta, kind, site, streamed)
 
 
 def test_an_evaluation_is_the_span_of_its_block(measured):

@@ -1,4 +1,4 @@
-"""An evaluation under way: one time that rows are loaded, as a span."""
+"""A span in which rows are loaded once: one of the times that an evaluation runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _name_of: Final = type.__dict__["__name__"].__get__
 
 def new_evaluation(
     outer: Span,
-    owner: int,
+    source_id: int,
     model: NamedModel,
     kind: str,
     site: CallSite | None,
@@ -37,43 +37,45 @@ def new_evaluation(
 ) -> EvaluationSpan:
     """Return an evaluation that is about to begin inside a span.
 
-    ``owner`` is the ``id()`` of the queryset, so that one inside its own evaluation is recognised.
+    ``source_id`` is the ``id()`` of what loads the rows, a queryset or a compiler. With it a call
+    of the queryset's own methods inside its evaluation is recognised.
     """
     log: EvaluationLog = outer.log
     parent = outer.totals if type(outer) is EvaluationSpan else None
-    return EvaluationSpan(log.totals_at(parent, model, kind, site, streamed), outer, owner)
+    return EvaluationSpan(log.totals_at(parent, model, kind, site, streamed), outer, source_id)
 
 
 @ours
 class EvaluationSpan:
     """One time that the rows of an evaluation are loaded: a ``with`` block.
 
-    ``cursor_rows`` are the rows that cursors fetched for it, if ``counts_cursor_rows``;
-    ``instances`` are those that were built row by row.
+    ``outer`` is the span around it. ``cursor_rows`` are the rows that cursors fetched for it, if
+    ``counts_cursor_rows``; ``instances`` are those that were built row by row.
     """
 
     __slots__ = (
         "_census",
         "_has_statement",
-        "_outer",
-        "_outer_window",
+        "_overhead_before",
+        "_previous_span",
+        "_previous_window",
         "_started",
-        "_wall",
         "counts_cursor_rows",
         "cursor_rows",
         "instances",
         "log",
         "outer",
-        "owner",
+        "source_id",
         "totals",
     )
 
-    def __init__(self, totals: EvaluationTotals, outer: Span, owner: int) -> None:
+    def __init__(self, totals: EvaluationTotals, outer: Span, source_id: int) -> None:
         self.totals = totals
         self.log = totals.log
+        # The keys for an update are fetched by a cursor, and no method of a queryset counts them.
         self.counts_cursor_rows = totals.kind == "update"
         self.outer = outer
-        self.owner = owner
+        self.source_id = source_id
         self.cursor_rows = 0
         self.instances: Counts | None = None
         self._census: Census | None = None
@@ -88,16 +90,16 @@ class EvaluationSpan:
     def __enter__(self) -> EvaluationSpan:
         return self.enter(active_span(), engine.switch_window(None))
 
-    def enter(self, outer: Span | None, outer_window: Window | None) -> EvaluationSpan:
-        """Enter the block; leaving it brings back the span and the window given.
+    def enter(self, previous_span: Span | None, previous_window: Window | None) -> EvaluationSpan:
+        """Enter the block. Leaving it sets the previous span and window again.
 
         No window may be set when this is called.
         """
-        self._outer, self._outer_window = outer, outer_window
+        self._previous_span, self._previous_window = previous_span, previous_window
         spans.activate_span(self)
         try:
             self.open()
-            inside = self.window if self.log.measures else outer_window
+            inside = self.window if self.log.measures else previous_window
             if inside is not None:
                 engine.switch_window(inside)
         except BaseException:  # an interrupt: the block will not be left, as it was not entered
@@ -109,9 +111,9 @@ class EvaluationSpan:
         engine.switch_window(None)
         if self._census is not None:
             self._census.discard()
-        spans.activate_span(self._outer)
-        if self._outer_window is not None:
-            engine.switch_window(self._outer_window)
+        spans.activate_span(self._previous_span)
+        if self._previous_window is not None:
+            engine.switch_window(self._previous_window)
 
     def open(self) -> None:
         """Begin to measure."""
@@ -119,7 +121,7 @@ class EvaluationSpan:
         if self.log.measures and self.totals.window is None:
             with uncredited(), _contained, OverheadTimer(overhead):
                 self._open_instrument()
-        self._wall = overhead.wall
+        self._overhead_before = overhead.wall
         self._started = time.perf_counter()
 
     def statement_ran(self, sql: object, database: str) -> None:
@@ -132,12 +134,13 @@ class EvaluationSpan:
             totals.log.count_statement()
             return
         self._has_statement = True
+        # An object of another class is copied first: comparing it would run code of its class.
         if type(sql) is not str or totals.sql != sql or totals.database != database:
             with uncredited():
                 statement = _copy_of_statement(sql)
                 if totals.sql != statement or totals.database != database:
                     self._move_to(totals.log.totals_of_statement(totals, statement, database))
-            engine.switch_window(self.window)
+            engine.switch_window(self.window)  # that of the totals it has now
 
     def stop_crediting(self) -> None:
         """Credit nothing more to the evaluation, inside its block."""
@@ -158,7 +161,8 @@ class EvaluationSpan:
         log = totals.log
         if not self._has_statement or log.closed:
             return
-        duration = time.perf_counter() - self._started - (log.overhead.wall - self._wall)
+        overhead = log.overhead.wall - self._overhead_before
+        duration = time.perf_counter() - self._started - overhead
         if not totals.times:
             totals.started = self._started
         log.add(totals, rows, duration)
@@ -193,7 +197,7 @@ class EvaluationSpan:
             instrument.open(outer)
 
     def _move_to(self, totals: EvaluationTotals) -> None:
-        """Go on as another evaluation: the statement is not that of the last time."""
+        """Count for other totals from now on: the statement is not that of the last time."""
         if totals is not self.totals:
             self.totals = totals
             if totals.log.measures and totals.window is None and self._census is None:
@@ -201,14 +205,16 @@ class EvaluationSpan:
                     self._open_instrument()
 
     def _read(self) -> None:
+        """Read the instrument at the end of the evaluation."""
         totals = self.totals
         if self._census is not None:
             self._census.read()
             totals.read_census(self._census.diff)
         else:
+            # First, because read_meter() may use up the table by type that is always allowed.
             totals.log.update_near_peak(totals)
             totals.read_meter()
-        if totals.is_omitted:
+        if totals.is_omitted:  # no report has its bytes
             totals.discard()
 
     def _begin_stream(self) -> Window | None:

@@ -1,7 +1,7 @@
 """Wrappers of the methods through which the ORM loads rows: each opens and closes an evaluation.
 
-The call site walk stops to look for a kind at the outermost frame of this file: what is further out
-evaluates another queryset.
+The walk for a call site begins at the caller of a wrapper. If it meets another frame of this file,
+the frames further out belong to the evaluation of another queryset: they do not tell the kind.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ _KINDS: Final[dict[type, str]] = {
 
 
 def _evaluating(fetch_all: Any) -> Callable[[Any], None]:
-    """Wrap ``_fetch_all()``. It runs for each access to a queryset, so no block is entered."""
+    """Wrap ``_fetch_all()``.
+
+    It runs for each access to a queryset: ``with`` blocks would be too expensive here.
+    """
 
     def _fetch_all(self: Any) -> None:
         outer = active_span()
@@ -77,7 +80,7 @@ def _open(queryset: Any, outer: Span) -> EvaluationSpan | None:
 
     Returns None if the recording is closed, or if the evaluation of the queryset is ``outer``.
     """
-    if outer.log.closed or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
+    if outer.log.closed or (type(outer) is EvaluationSpan and outer.source_id == id(queryset)):
         return None
     window = engine.switch_window(None)
     span = None
@@ -94,6 +97,7 @@ def _open(queryset: Any, outer: Span) -> EvaluationSpan | None:
 
 
 def _close(span: EvaluationSpan, queryset: Any) -> None:
+    """Close the evaluation of a queryset with its rows; counting instances is credited to none."""
     span.stop_crediting()
     rows: Any = queryset._result_cache
     instances: dict[str, int] | None = None
@@ -190,15 +194,14 @@ def _open_stream(queryset: Any) -> EvaluationSpan | None:
     Returns None if nothing is measured, or if the evaluation under way is that of the queryset.
     """
     outer = open_span()
-    if outer is None or (type(outer) is EvaluationSpan and outer.owner == id(queryset)):
+    if outer is None or (type(outer) is EvaluationSpan and outer.source_id == id(queryset)):
         return None
     caller = sys._getframe(2)
     with uncredited():
         call_site, kind = find_call_site(caller)
-        return new_evaluation(
-            *(outer, id(queryset), queryset.model._meta, kind or _kind(queryset), call_site),
-            streamed=True,
-        )
+        model = queryset.model._meta
+        kind = kind or _kind(queryset)
+        return new_evaluation(outer, id(queryset), model, kind, call_site, streamed=True)
 
 
 # Keys that an update loads
