@@ -89,7 +89,7 @@ class ErrorBoundary:
         """
         # Where even the traceback cannot be read, the fault is taken for one of ours.
         with contextlib.suppress(Exception):
-            if self._only_ours and not _was_raised_by_memsize(error.__traceback__):
+            if self._only_ours and not _was_raised_in_called_code(error.__traceback__):
                 return False
         self.number += 1
         self._warning.log("%s failed: %s: %s", self._action, type(error).__name__, _message(error))
@@ -98,6 +98,8 @@ class ErrorBoundary:
 
 @ours
 class _Entering:
+    """The block that ``ErrorBoundary.entering()`` returns."""
+
     __slots__ = ("_argument", "_boundary", "_make", "_manager")
 
     def __init__(
@@ -122,7 +124,11 @@ class _Entering:
                 self._manager.__exit__(*exception)
 
 
-def _was_raised_by_memsize(traceback: TracebackType | None) -> bool:
+def _was_raised_in_called_code(traceback: TracebackType | None) -> bool:
+    """Return whether code raised that django-memsize calls: its own, Python's, Django's.
+
+    The handler of a signal is code of the program, which nothing here calls.
+    """
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
@@ -135,6 +141,7 @@ def _was_raised_by_memsize(traceback: TracebackType | None) -> bool:
 
 
 def _message(error: Exception) -> str:
+    """Return the message of an exception, which code of the program may make and fail to make."""
     try:
         return plain(str(error), _LONGEST_MESSAGE)
     except Exception:

@@ -111,6 +111,8 @@ class EvaluationLog:
         self._has_types = False
         self._size_near_peak = 0
         self._logged = _List()
+        # The latest totals by parent, model, kind and call site; all totals by that key and their
+        # statement.
         self._by_key = _ByKey()
         self._by_statement = _ByKey()
         self.overhead = overhead
@@ -142,9 +144,10 @@ class EvaluationLog:
         site: CallSite | None,
         streamed: bool,
     ) -> EvaluationTotals:
-        """Return the totals that the latest evaluation here had, or new ones.
+        """Return the totals of the latest evaluation at the same call site, or new ones.
 
-        Its statement decides later whether these are the right ones.
+        They are assumed until the statement runs: then ``totals_of_statement()`` has the right
+        ones.
         """
         # The totals that have the key keep both objects alive, so that their ids stay unique.
         key = (id(parent), id(site), model.app_label, model.object_name, kind, streamed)
@@ -251,6 +254,7 @@ class EvaluationLog:
             totals.analyse()
 
     def _append(self, totals: EvaluationTotals) -> None:
+        """Log an evaluation that ran for the first time, or count it as omitted."""
         if len(self._logged) < EVALUATIONS_LOGGED:
             self._logged.append(totals)
         else:
@@ -397,7 +401,7 @@ class EvaluationTotals:
             self.diff = diff
 
     def has_room(self) -> bool:
-        """Return whether the budget allows a table by type, and note the answer."""
+        """Return whether the budget allows a table by type now; note that one is made, or not."""
         may_break_down = self.log.may_break_down()
         if may_break_down:
             self.log.note_breakdown()
@@ -405,7 +409,7 @@ class EvaluationTotals:
         return may_break_down
 
     def discard(self) -> None:
-        """Close the window."""
+        """Close the window, because no report will have the bytes of the evaluation."""
         if self._meter is not None:
             self._meter.discard()
 
