@@ -111,42 +111,48 @@ def _less(size: int | None, inside: int | None) -> int | None:
 
 
 def _retains(evaluation: Evaluation, retained: int | None) -> bool:
+    """Return whether an evaluation retains more bytes of its own than its statements do."""
+    by_statements = evaluation.times * (RETAINED_BY_A_STATEMENT + len(evaluation.sql))
     # A stored text that was cut may have been of any length: thousands of parameters, say.
-    of_statements = evaluation.times * (RETAINED_BY_A_STATEMENT + len(evaluation.sql))
     is_cut = len(evaluation.sql) >= SQL_STORED
-    limit = MUCH if is_cut else of_statements + NOTHING_FOR_A_REQUEST
+    limit = MUCH if is_cut else by_statements + NOTHING_FOR_A_REQUEST
     return retained is not None and retained >= limit
 
 
 def _findings(
-    evaluation: Evaluation, alive: int | None, retained: int | None, others: Sequence[bool]
+    evaluation: Evaluation, alive: int | None, retained: int | None, in_others: Sequence[bool]
 ) -> tuple[Finding, ...]:
+    """Return the findings of one evaluation, from its own bytes without those inside it.
+
+    ``in_others`` has, for each other request, whether the same evaluation retains something there.
+    """
     if alive is None or retained is None:
         return ()
-    freed = alive - retained
-    # What is freed beside retained rows, such as the list around them, is no bloat.
-    bloat = [_bloat(freed)] if freed >= MUCH and freed > retained else []
-    kept = [_retention(retained, others)] if _retains(evaluation, retained) else []
-    return (*bloat, *kept)
+    not_retained = alive - retained
+    # What goes beside retained rows, such as the list around them, is no bloat.
+    is_bloat = not_retained >= MUCH and not_retained > retained
+    bloat = [_bloat(not_retained)] if is_bloat else []
+    leak = [_leak_or_cache(retained, in_others)] if _retains(evaluation, retained) else []
+    return (*bloat, *leak)
 
 
-def _bloat(freed: int) -> Finding:
+def _bloat(not_retained: int) -> Finding:
     return Finding(
         _BLOAT,
-        f"{human_size(freed)} alive at its end and not retained. Load fewer rows or fields, if the "
-        "request does not need them.",
+        f"{human_size(not_retained)} alive at its end and not retained. Load fewer rows or fields, "
+        "if the request does not need them.",
     )
 
 
-def _retention(retained: int, others: Sequence[bool]) -> Finding:
+def _leak_or_cache(retained: int, in_others: Sequence[bool]) -> Finding:
     size = human_size(retained)
-    if not others:
+    if not in_others:
         return Finding(
             _LEAK_OR_CACHE,
             f"{size} retained. A leak retains as much in each request, a cache in one. Compare "
             "two more requests of the same process: memprofile run --repeat 3.",
         )
-    compared, retaining = len(others) + 1, sum(others) + 1
+    compared, retaining = len(in_others) + 1, sum(in_others) + 1
     reports = f"{compared} requests compared (same route and process)"
     if compared >= REPORTS_TO_COMPARE and retaining == compared:
         return Finding(

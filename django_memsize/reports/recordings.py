@@ -23,6 +23,7 @@ from .build import RequestFacts, build
 from .outliers import Outliers
 
 _MOST_ROUTES: Final = 10_000
+"""Routes that are remembered. Each request of any further route counts as its first."""
 
 _contained: Final = ErrorBoundary("django-memsize: storing a report")
 
@@ -104,7 +105,10 @@ def store(
 
 @contextmanager
 def collecting() -> Iterator[Collected]:
-    """Have every request of this context measured, and its report handed over, not stored."""
+    """Measure every request of this context, and hand its report over instead of storing it.
+
+    Yields the list to which the reports are added, the last of them at the end of the block.
+    """
     collected = Collected()
     token = _collected.set(collected)
     try:
@@ -154,6 +158,7 @@ class _Pending:
         return report
 
     def _hand_over(self, report: Report) -> bool:
+        """Add the report to those collected, or to those to be written; False without room."""
         if self._collected is None:
             return writer.submit(report)
         self._collected.append(report)
@@ -169,6 +174,8 @@ def _options() -> Options:
 
 def _is_reported(recording: Recording, facts: RequestFacts) -> bool:
     """Return whether a request is to be stored: a counted one only as an outlier of its route.
+
+    Remembers a request that is stored, for the comparison with later ones.
 
     The RSS growth of the first request of a route makes it no outlier: that request fills caches.
     """
@@ -186,6 +193,7 @@ def _is_reported(recording: Recording, facts: RequestFacts) -> bool:
 
 
 def _is_first_request(recording: Recording, route: OwnTuple[str]) -> bool:
+    """Return whether a recording is the first of its route, as the first call decided."""
     if recording.first_request is None:
         recording.first_request = recording.kind == "request" and _add_route(route)
     return recording.first_request
