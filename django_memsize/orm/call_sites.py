@@ -19,8 +19,8 @@ _BOUNDARIES: Final = (
 )
 """Where a measured request or command begins: frames further out belong to the server."""
 
-# Roles of source files: what the walk does at a frame of the file. A dict is one more: it is the
-# kind of evaluation by function name, of a file in the table of methods.
+# Roles of source files: what the walk does at a frame of the file. A file in the table of methods
+# has a dict as its role: the kind of evaluation by the name of the function.
 _LIBRARY: Final = "library"
 _PROGRAM: Final = "program"
 _TEXT: Final = "text"
@@ -68,7 +68,8 @@ def find_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
     innermost node; nodes of the program's templates come before those of libraries.
     """
     kind, template, template_line = "", "", 0
-    is_inside, is_program_template = True, False
+    is_inside = True  # until a frame of another evaluation around this one
+    is_program_template = False
     while frame is not None:
         code = frame.f_code
         role = _roles[code.co_filename]
@@ -93,12 +94,13 @@ def find_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
                 if is_program_template or not template:
                     template, template_line = rendered.name, rendered.line
         elif role is _EVALUATION:
-            is_inside = False  # a caller further out has the kind of another evaluation
+            is_inside = False
         frame = frame.f_back
     return CallSite("", 0, "", template, template_line) if template else None, kind
 
 
 def _is_program(role: Any, frame: FrameType) -> bool:
+    """Return whether a frame is code of the program, and so can be a call site."""
     return role is _PROGRAM or (role is _TEXT and is_program_text(frame))
 
 
@@ -118,6 +120,7 @@ def _call_site(frame: FrameType, template: str, template_line: int) -> CallSite:
 
 
 def _role_of(file: str) -> Any:
+    """Return the role of a source file: a text from above, or kinds by function name."""
     if file == TEXT:
         return _TEXT
     if file.startswith(_BOUNDARIES):

@@ -230,6 +230,7 @@ class _Walk:
 
     def put(self, objects: list[Any]) -> None:
         """Put objects on the piles."""
+        # Runs the iterator to its end within one call of a C function: each step returns None.
         any(self._piles.sorting(objects))
 
     def add(self, kind: type, number: int, size: int) -> None:
@@ -288,7 +289,8 @@ class _HeapWalk(_Walk):
         # object with a single referrer.
         unlisted = list_unlisted()
         if INTERNED:
-            # These texts have one referrer more than references are counted.
+            # The dict of interned texts refers to them without a count, so that a text with a
+            # single counted reference may be met twice.
             self.discover_texts([INTERNED])
             self._trusts_single_references = False
         self.discover(unlisted.copy())
@@ -296,7 +298,7 @@ class _HeapWalk(_Walk):
         self.add(tuple, len(roots.tuple_sizes), sum(roots.tuple_sizes))
         super().run()
         unlisted.clear()
-        for part in roots.scaffolding:
+        for part in roots.scaffolding:  # counted, and no object of the program
             self.add(type(part), -1, -_flat_size(part))
 
     def frozen_unreached(self) -> int:
@@ -353,6 +355,7 @@ def _not_in(seen: set[int], found: list[Any]) -> list[Any]:
 
 
 def _deep_size(objects: Iterable[Any], seen: set[int]) -> int:
+    """Return the bytes of objects and of all that they refer to, less the addresses in ``seen``."""
     walk = _DeepWalk(Piles(Buffer), seen)
     walk.discover(list(objects))
     walk.run()

@@ -89,7 +89,7 @@ def list_roots() -> Roots:
         raise
     immortal = _immortal_tuples()
     roots.frozen = gc.get_freeze_count() - len(immortal)
-    if roots.frozen >= 0:
+    if roots.frozen >= 0:  # else no collection has frozen them yet, and they are listed above
         roots.tuple_addresses.extend(map(id, immortal))
         tuples.extend(immortal)
     roots.frozen = max(roots.frozen, 0)
@@ -105,6 +105,7 @@ def list_unlisted() -> list[Any]:
 
 
 def _once(function: Callable[..., Any]) -> Iterator[Any]:
+    """Return an iterator, all in C, of one step: it calls the function without arguments."""
     return starmap(function, Buffer([()]))
 
 
@@ -127,6 +128,7 @@ def _parts_of(steps: Iterator[Any]) -> list[Any]:
 
 
 def _classes() -> list[type]:
+    """Return all classes: ``object``, its subclasses, those of these, and so on."""
     found: dict[int, type] = {}
     level: list[type] = [object]
     while level:
@@ -153,6 +155,7 @@ def _is_immortal(held: object) -> bool:
 
 
 def _interned_texts() -> dict[str, str]:
+    """Return CPython's dict of interned texts; an empty dict where the collector lists none."""
     text = sys.intern(f"{__name__} is interned")
     found = (held for held in gc.get_referrers(text) if type(held) is dict)
     return next((held for held in found if held.get(text) is text), {})
