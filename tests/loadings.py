@@ -220,7 +220,7 @@ def measured(load):
     gc.disable()
     tracemalloc.start()
     kept = [load(), load()]
-    gc.collect()  # what a load leaves dead, or on a free list, is no part of what it gives
+    gc.collect()  # what a load leaves as garbage, or on a free list, is no part of what it gives
     before = tracemalloc.get_traced_memory()[0]
     kept.append(load())
     gc.collect()

@@ -302,7 +302,7 @@ def keep_making(kinds):
             faults.append(error)
             raise
 
-def settled():
+def after_a_collection():
     gc.collect()
     with open("/proc/self/statm") as memory:
         return sys.getallocatedblocks(), int(memory.read().split()[1]) * os.sysconf("SC_PAGESIZE")
@@ -328,9 +328,9 @@ def walk_among_threads(number):
 
 faults = []
 walk_among_threads(min(walks, 500) // 2)
-blocks, memory = settled()
+blocks, memory = after_a_collection()
 walk_among_threads(walks)
-blocks_after, memory_after = settled()
+blocks_after, memory_after = after_a_collection()
 assert not faults, faults
 # Each walk that kept a block would add one. What asyncio keeps grows for a while without any walk.
 assert blocks_after - blocks < walks, blocks_after - blocks

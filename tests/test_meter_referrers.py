@@ -192,7 +192,7 @@ CIRCLES = {
 
 
 @pytest.mark.parametrize("name", CIRCLES)
-def test_what_a_dead_circle_from_outside_holds_is_dead(name):
+def test_what_a_garbage_cycle_from_outside_holds_is_garbage(name):
     gives = [CIRCLES[name](), CIRCLES[name]()]
     with metered() as window:
         responses = [much(), much()]
@@ -511,7 +511,7 @@ def test_among_circles_of_both_kinds_what_the_collector_leaves_is_retained(steps
 
 @given(steps=steps_of(*graphs.MAKERS))
 @settings(max_examples=100, deadline=None)
-def test_among_circles_of_both_kinds_and_classes_nothing_that_is_held_is_dead(steps):
+def test_among_cycles_of_both_kinds_and_classes_nothing_that_is_held_is_garbage(steps):
     retained, garbage, left, freed = run(steps)
 
     assert garbage <= freed

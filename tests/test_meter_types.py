@@ -118,13 +118,13 @@ def buffers(table):
     return table[1].get("(buffers)", 0)
 
 
-@pytest.mark.parametrize("are_warm", [False, True], ids=["fresh", "free lists are warm"])
-def test_each_instance_of_a_loading_is_told_with_its_parts(accounts, are_warm):
+@pytest.mark.parametrize("are_filled", [False, True], ids=["fresh", "free lists are filled"])
+def test_each_instance_of_a_loading_is_told_with_its_parts(accounts, are_filled):
     load()
-    if are_warm:
-        warm = load()
-        warm.append([(float(n), [n], {"n": n}) for n in range(5000)])
-        del warm
+    if are_filled:
+        filler = load()
+        filler.append([(float(n), [n], {"n": n}) for n in range(5000)])
+        del filler
     with metered() as window:
         kept = load()
     retained, garbage, free_lists = analysed(window)
@@ -153,7 +153,7 @@ def test_a_loading_that_is_dropped_retains_none_of_it(accounts):
     assert buffers(retained) < 16 * 1024
 
 
-def test_dropped_circles_are_dead_and_not_retained(accounts):
+def test_dropped_cycles_are_garbage_and_not_retained(accounts):
     def load_circles():
         for each in load():
             each.itself = each

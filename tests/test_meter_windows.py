@@ -225,7 +225,7 @@ def test_in_a_closed_window_s_context_the_one_around_it_is_current():
     outer.discard()
 
 
-def test_a_window_opens_once_and_only_one_that_is_closed_is_settled():
+def test_a_window_opens_once_and_only_one_that_is_closed_is_analysed():
     with metered() as outer, metered() as inner:
         with pytest.raises(RuntimeError, match="opens once"):
             inner.open()
@@ -319,7 +319,7 @@ def test_a_thread_with_a_copied_context_is_credited_and_others_are_not():
     window.discard()
 
 
-def test_a_window_is_closed_and_settled_by_another_thread():
+def test_a_window_is_closed_and_analysed_by_another_thread():
     with metered() as window:
         kept = [bytes(SIZE) for _ in range(5)]
         tables = []
@@ -595,6 +595,6 @@ def test_what_another_window_took_off_the_lists_is_in_use_by_nobody():
         other = compiled.Window()
         with inside(None):
             other.open()
-        in_use, _parked = window.alive_by_type()
+        in_use, _free_lists = window.alive_by_type()
     other.close()
     assert in_use[0].get("list", 0) + in_use[0].get("float", 0) < 10

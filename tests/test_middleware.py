@@ -489,7 +489,7 @@ def test_requests_that_overlap_say_so(settings, quick_census):
 
 
 @pytest.mark.django_db
-def test_a_request_that_is_not_measured_counts_as_overlapping(settings, quick_census):
+def test_a_request_that_is_not_measured_counts_as_in_flight(settings, quick_census):
     settings.MEMSIZE = EVERY_REQUEST | {"EXCLUDE": ["/excluded/"]}
 
     def view(request):
