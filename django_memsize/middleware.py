@@ -97,7 +97,7 @@ class _Visit:
         self._in_flight = InFlight()
 
     def record(self, name: str, counted: bool = False) -> None:
-        """Have the request recorded; without that it only counts as in flight for others."""
+        """Make a recording of the request. Without one it only counts as in flight for others."""
         self._recording = recordings.new_recording(name, "request", self._in_flight, counted)
 
     def __enter__(self) -> None:
@@ -115,7 +115,7 @@ class _Visit:
             self._discard()
 
     def follow(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Stay with the response until it is closed, if the request is to be reported."""
+        """Have the response call the visit once it is closed, if the request is to be reported."""
         with uncredited():
             self._follow(request, response)
 

@@ -24,7 +24,7 @@ _registered: Final[list[Resettable]] = []
 
 
 def register(state: _State) -> _State:
-    """Have ``state`` reset in each child process, in the order of registration; return it."""
+    """Return ``state``, which is reset in each child process, in the order of registration."""
     _registered.append(state)
     return state
 

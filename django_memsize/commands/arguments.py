@@ -89,9 +89,9 @@ def _path_and_query(url: SplitResult) -> str:
 
 
 def inherit_options(parser: argparse.ArgumentParser, subparser: argparse.ArgumentParser) -> None:
-    """Add the options of a parser to its subparser, so that they may stand after the subcommand.
+    """Add the options of a parser to its subparser, so that they may follow the subcommand.
 
-    They have no default there, because it would replace what stands before the subcommand.
+    They have no default there, because it would replace what precedes the subcommand.
     """
     # argparse publishes no list of the options that a parser has; Django adds most of them.
     for action in parser._actions:
