@@ -42,11 +42,20 @@ def test_nested_evaluations_are_indented_and_omitted_ones_counted():
 
 
 def test_a_loop_names_the_instances_that_were_built_as_well():
-    (line,) = lines(metered(evaluations=(LOOP,)))
+    line, _ = lines(metered(evaluations=(LOOP,)))
 
     assert line.endswith(
         " in accounts, with 290 bank.City: 2.9 MB allocated, 19.5 KB peak, "
         "9.8 KB alive at the end, 0 B retained, 300.0 ms"
+    )
+
+
+def test_a_loop_has_the_hint_to_load_its_rows_together():
+    _, hint = lines(metered(evaluations=(LOOP,)))
+
+    assert hint == (
+        "  The same statement ran 300 times in succession. If a loop loads one row at a time, "
+        "select_related() or prefetch_related() loads them together."
     )
 
 

@@ -11,7 +11,7 @@ from ..reports.findings import RetainedAt, findings
 from ..values import Amount, Evaluation, Summary
 from .figure import Instrument
 from .figures import ALLOCATED, DURATION, PEAK, RETAINED
-from .phrases import evaluation_phrase, related_phrase
+from .phrases import evaluation_phrase, related_phrase, repetition_hint
 
 _NOT_MEASURED: Final = "not measured"
 
@@ -94,7 +94,7 @@ def shown_figures(instrument: Instrument) -> list[EvaluationFigure]:
 
 
 def evaluation_lines(summary: Summary, others: Sequence[RetainedAt] = ()) -> list[str]:
-    """Return a line for each evaluation, and below it a line for each of its findings.
+    """Return a line for each evaluation, and below it its findings and the hint for a loop.
 
     ``others`` is what other requests of the route retain, as ``findings()`` takes it.
     """
@@ -105,6 +105,8 @@ def evaluation_lines(summary: Summary, others: Sequence[RetainedAt] = ()) -> lis
         lines.append("  " * evaluation.depth + _line(evaluation, instrument))
         indent = "  " * (evaluation.depth + 1)
         lines += [f"{indent}{finding.label} {finding.sentence}" for finding in found]
+        if hint := repetition_hint(evaluation.times):
+            lines.append(f"{indent}{hint}")
     if summary.evaluations_omitted:
         lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
     return lines

@@ -16,7 +16,7 @@ from . import evaluations
 from .figure import Instrument, ShownFigure
 from .figures import shown_figures
 from .notes import explanations, notes
-from .phrases import evaluation_phrase, related_phrase, sentence
+from .phrases import evaluation_phrase, related_phrase, repetition_hint, sentence
 from .tables import Table, tables
 
 TYPES_SHOWN: Final = 15
@@ -96,6 +96,7 @@ class EvaluationRow:
     cells: tuple[str, ...]
     level: int
     times: int
+    hint: str
     sql: str
     database: str
     types: TypeTable | None
@@ -113,6 +114,7 @@ class EvaluationRow:
     ) -> EvaluationRow:
         """Return the row of evaluations that differ in their figures only, and their findings."""
         first = same[0]
+        times = sum(each.times for each in same)
         shown = max(same, key=lambda each: (each is largest, each.size_at_end or -1))
         return cls(
             rows=f"{sum(each.rows for each in same):,}",
@@ -123,7 +125,8 @@ class EvaluationRow:
             function=first.site.function if first.site else "",
             cells=tuple(figure.cell(same) for figure in evaluations.shown_figures(instrument)),
             level=min(first.depth, _DEEPEST_LEVEL),
-            times=sum(each.times for each in same),
+            times=times,
+            hint=repetition_hint(times),
             sql=first.sql,
             database=first.database,
             types=None if shown.diff is None else TypeTable.of(shown.diff),
@@ -176,7 +179,7 @@ class ReportPage:
             notes=notes(summary),
             headings=[figure.heading for figure in evaluations.shown_figures(instrument)],
             evaluations=_evaluation_rows(summary, report.retained_by_others(), instrument),
-            omitted=f"{counted(omitted, 'smaller evaluation')} left out" if omitted else "",
+            omitted=f"{counted(omitted, 'smaller evaluation')} omitted" if omitted else "",
             tables=[TableSection.of(table) for table in tables(summary)],
             explanations=explanations(summary),
         )

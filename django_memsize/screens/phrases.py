@@ -43,6 +43,16 @@ def call_site_phrase(evaluation: Evaluation) -> str:
     return f" at {evaluation.site}" if evaluation.site else ""
 
 
+def repetition_hint(times: int) -> str:
+    """Return how to avoid that the same statement runs several times; empty if it ran once."""
+    if times <= 1:
+        return ""
+    return (
+        f"The same statement ran {times:,} times in succession. If a loop loads one row at a time, "
+        "select_related() or prefetch_related() loads them together."
+    )
+
+
 def related_phrase(evaluation: Evaluation) -> str:
     """Return ``"with 3,090 bank.Branch"``: instances built beyond one of the model for each row.
 
