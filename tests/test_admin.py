@@ -435,7 +435,7 @@ def test_the_page_notes_what_blurs_its_figures(admin_client):
     text = text_of(admin_client.get(page_of(store(in_flight=2, first_request=True))))
 
     assert "2 other requests ran at the same time" in text
-    assert "The first request of its kind in this process" in text
+    assert "The first request of its route in this process" in text
 
 
 def test_the_page_lists_each_evaluation_with_its_place_and_statement(admin_client, report):
@@ -518,7 +518,7 @@ def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
 def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
     text = text_of(admin_client.get(page_of(store(evaluations_omitted=7))))
 
-    assert "in the order in which they began; 7 smaller evaluations left out" in text
+    assert "in the order in which they began; 7 smaller evaluations omitted" in text
 
 
 def test_an_unknown_figure_of_an_evaluation_is_said_to_be_so(admin_client):

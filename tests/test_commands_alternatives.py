@@ -50,7 +50,7 @@ def test_the_command_prints_a_sentence_a_table_and_notes(say, library):
     assert {row[1] for row in rows} == {"60"}
     assert notes.splitlines()[:3] == [
         "Notes:",
-        "  only() is left out: it needs the fields to load, as in: --fields id,title",
+        "  only() is omitted: it needs the fields to load, as in: --fields id,title",
         "  values_list() is without select_related().",
     ]
 

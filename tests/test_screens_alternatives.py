@@ -31,7 +31,7 @@ def test_ways_of_loading_are_a_sentence_a_table_and_notes():
         "      instances |   3,090 |     4.0 MB |         1,357 |   5.0 MB |    90.0 ms\n"
         "\n"
         "Notes:\n"
-        "  only() is left out: there is a reason\n"
+        "  only() is omitted: there is a reason\n"
         "  values_list() is without select_related().\n"
         "  The queryset is limited and has no order: the database may have returned other rows "
         "to each way.\n"

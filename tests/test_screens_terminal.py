@@ -1,7 +1,7 @@
 import dataclasses
 
 from django_memsize.screens import terminal
-from django_memsize.values import Diff
+from django_memsize.values import Amount, Diff, TypeTotal
 from tests.summaries import CENSUS, METERED, amount, census, counted, metered, retaining
 
 REPORT = """\
@@ -53,6 +53,14 @@ def test_a_table_that_says_nothing_is_left_out():
     assert "\nRetained: " not in text
     assert "\nGarbage: " not in text
     assert "\nFree lists: " not in text
+
+
+def test_a_word_is_explained_where_a_printed_table_has_it():
+    table = Diff.of([("(buffers)", TypeTotal(3, 20_000)), ("str", TypeTotal(1, 100))])
+    unseen, seen = (metered(retained=Amount(4, size, table)) for size in (100, 20_100))
+
+    assert "  (buffers): memory" not in terminal.report(unseen, 15, "Report 7")
+    assert "  (buffers): memory" in terminal.report(seen, 15, "Report 7")
 
 
 def test_a_counted_report_has_no_tables():

@@ -69,7 +69,7 @@ def _stream_sentence(stream: Way, instances: Way) -> str:
 
 def _notes(found: Alternatives) -> Iterator[str]:
     for omitted in found.omitted:
-        yield f"{omitted.name} is left out: {omitted.reason}"
+        yield f"{omitted.name} is omitted: {omitted.reason}"
     for way in found.ways:
         if way.without:
             yield f"{way.name} is without {' and '.join(way.without)}."

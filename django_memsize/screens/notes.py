@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 from ..formatting import counted
@@ -25,9 +25,14 @@ def notes(summary: Summary) -> list[str]:
     return list(notes_by_instrument[Instrument.of(summary)](summary))
 
 
-def explanations(summary: Summary) -> list[str]:
-    """Return what the words of a metered report mean, if this report has them."""
-    return list(_explanations(summary)) if summary.is_metered else []
+def explanations(summary: Summary, names: Container[str] | None = None) -> list[str]:
+    """Return what the words of a metered report mean, if this report has them.
+
+    ``names`` are the names of types that the reader sees; None means all names of the report.
+    """
+    if not summary.is_metered:
+        return []
+    return list(_explanations(summary, _type_names(summary) if names is None else names))
 
 
 def _meter_notes(summary: Summary) -> Iterator[str]:
@@ -66,7 +71,7 @@ def _census_notes(summary: Summary) -> Iterator[str]:
             "The net is measured after the last byte of the response. Rows alive then have one of "
             "three reasons. The response still holds them, and is freed right after. Or they are "
             "garbage in a cycle (rendering a template creates one). Or the program retains them: "
-            "only this is growth. A census cannot distinguish the three. If the net stays high, "
+            "only this leaks. A census cannot distinguish the three. If the net stays high, "
             "call gc.collect() and use memsize.Tracker(Model)."
         )
     yield from _without_types_note(summary)
@@ -95,15 +100,15 @@ def _counted_notes(summary: Summary) -> Iterator[str]:
 def _first_request_note(summary: Summary) -> Iterator[str]:
     if summary.first_request:
         yield (
-            f"The first {thing(summary)} of its kind in this process: it fills caches, and most of "
-            "its growth belongs to them."
+            "The first request of its route in this process: it fills caches, so its figures are "
+            "higher than those of later requests."
         )
 
 
 def _code_note(summary: Summary) -> Iterator[str]:
     if summary.kind == "code":
         yield (
-            "The value of the last expression is still referenced at the end, and counts as growth."
+            "The value of the last expression is still referenced at the end, so it is retained."
         )
 
 
@@ -115,7 +120,7 @@ def _without_types_note(summary: Summary) -> Iterator[str]:
         )
 
 
-def _explanations(summary: Summary) -> Iterator[str]:
+def _explanations(summary: Summary, names: Container[str]) -> Iterator[str]:
     what = thing(summary)
     if is_notable(summary, summary.retained) and summary.kind != "code":
         yield (
@@ -131,7 +136,6 @@ def _explanations(summary: Summary) -> Iterator[str]:
             "one), and that Python's collector frees later. Garbage is no leak, but the garbage of "
             f"one {what} adds to that of the next until the collector runs."
         )
-    names = _type_names(summary)
     if _BUFFERS in names:
         yield (
             f"{_BUFFERS}: memory that no object of this {what} owns. It belongs to C code, or to "
@@ -140,7 +144,7 @@ def _explanations(summary: Summary) -> Iterator[str]:
     if _FREE_LISTS in names:
         yield (
             f"{_FREE_LISTS}: freed objects of a few types that Python keeps for the next objects "
-            "of these types. They are no growth."
+            "of these types. They are not retained."
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from .. import formatting
 from ..formatting import human_size
 from ..reports.findings import RetainedAt
-from ..values import Diff, Summary
+from ..values import Diff, Summary, TypeTotal
 from .evaluations import evaluation_lines
 from .figure import UNKNOWN, Instrument
 from .figures import ROUTE_COLUMNS, ROWS, RUN_COLUMNS, shown_figures
@@ -26,8 +26,10 @@ def report(summary: Summary, top: int, heading: str, others: Sequence[RetainedAt
     parts = [heading, sentence(summary), _figures_block(summary)]
     if summary.evaluations:
         parts.append("Evaluations:\n" + _indented(evaluation_lines(summary, others)))
-    parts += [f"{title}:\n\n{_type_table(types, top)}" for title, types in _tables(summary)]
-    remarks = [*notes(summary), *explanations(summary)]
+    shown = [(title, types.rows(top)) for title, types in _tables(summary)]
+    parts += [f"{title}:\n\n{_type_table(rows)}" for title, rows in shown]
+    names = {name for _, rows in shown for name, _ in rows}
+    remarks = [*notes(summary), *explanations(summary, names)]
     if remarks:
         parts.append("Notes:\n" + _indented(remarks))
     return "\n\n".join(parts)
@@ -83,8 +85,8 @@ def _tables(summary: Summary) -> Iterator[tuple[str, Diff]]:
             yield f"{table.title}: {table.caption}", table.types
 
 
-def _type_table(types: Diff, top: int) -> str:
-    return formatting.type_table((name, total.count, total.size) for name, total in types.rows(top))
+def _type_table(rows: Iterable[tuple[str, TypeTotal]]) -> str:
+    return formatting.type_table((name, total.count, total.size) for name, total in rows)
 
 
 def _figures_block(summary: Summary) -> str:
