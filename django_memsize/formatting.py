@@ -29,8 +29,10 @@ def signed_size(size: float) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """Return seconds as ``"12.3 ms"`` below one second, and as ``"1.23 s"`` otherwise."""
-    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+    """Return seconds as ``"0.04 ms"``, ``"12.3 ms"`` from 0.1 ms, ``"1.23 s"`` from one second."""
+    if seconds >= 1:
+        return f"{seconds:.2f} s"
+    return f"{seconds * 1000:.2f} ms" if 0 < seconds < 0.0001 else f"{seconds * 1000:.1f} ms"
 
 
 def counted(number: int, noun: str) -> str:

@@ -36,7 +36,15 @@ def test_a_size_in_a_sentence_has_one_decimal(size, text):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.0123, "12.3 ms"), (1, "1.00 s"), (61.5, "61.50 s")]
+    ("seconds", "text"),
+    [
+        (0, "0.0 ms"),
+        (0.000042, "0.04 ms"),
+        (0.0001, "0.1 ms"),
+        (0.0123, "12.3 ms"),
+        (1, "1.00 s"),
+        (61.5, "61.50 s"),
+    ],
 )
 def test_a_duration_is_in_the_unit_that_suits_it(seconds, text):
     assert formatting.human_duration(seconds) == text
