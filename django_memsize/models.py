@@ -24,9 +24,10 @@ class ReportQuerySet(models.QuerySet["Report"]):
         return self.filter(first_request=False)
 
     def by_route(self) -> models.QuerySet[Any, Any]:
-        """Return one dict a route, ordered by average growth, with its figures in bytes and rows.
+        """Return one dict a route, with its figures in bytes and rows.
 
-        Growth is what is retained; where a census counted, net bytes of the whole process.
+        The route with the most retained bytes on average is first. A report of a census, which
+        cannot tell what is retained, counts with its net bytes.
         """
         return (
             self.exclude(kind=Report.Kind.CODE)
@@ -34,7 +35,7 @@ class ReportQuerySet(models.QuerySet["Report"]):
             .values("route", "method", "kind")
             .annotate(
                 reports=Count("pk"),
-                average_growth_bytes=Avg(Coalesce("retained_bytes", "net_bytes")),
+                average_retained_or_net_bytes=Avg(Coalesce("retained_bytes", "net_bytes")),
                 average_retained_bytes=Avg("retained_bytes"),
                 largest_retained_bytes=Max("retained_bytes"),
                 average_garbage_bytes=Avg("garbage_bytes"),
@@ -45,7 +46,7 @@ class ReportQuerySet(models.QuerySet["Report"]):
                 most_rows=Max("rows"),
                 latest=Max("pk"),
             )
-            .order_by(F("average_growth_bytes").desc(nulls_last=True), "route", "method")
+            .order_by(F("average_retained_or_net_bytes").desc(nulls_last=True), "route", "method")
         )
 
 

@@ -7,7 +7,7 @@ from tests.commands import create_report
 pytestmark = pytest.mark.django_db(databases=["default", "other"])
 
 
-def test_routes_are_listed_by_growth(memprofile):
+def test_routes_are_listed_by_retained_bytes(memprofile):
     create_report(route="/small/", net_bytes=2048)
     create_report(route="/large/", net_bytes=4 * 1024**2)
     latest = create_report(route="/large/", net_bytes=2 * 1024**2, rows=3090)

@@ -145,7 +145,6 @@ _REASONS = {
         values.summary.Summary.is_metered
         values.summary.Summary.is_counted
         values.summary.Summary.rss_change
-        values.summary.Summary.growth
         values.summary.Summary.largest_evaluation
         values.summary.Summary.largest_evaluation.<locals>.<lambda>
     """,

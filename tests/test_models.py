@@ -104,12 +104,12 @@ def test_routes_have_what_a_meter_knows_apart_from_what_a_census_counted():
     assert (mixed["average_retained_bytes"], mixed["largest_retained_bytes"]) == (200, 300)
     assert (mixed["average_garbage_bytes"], mixed["largest_peak_bytes"]) == (50, 900)
     assert (mixed["average_net_bytes"], mixed["largest_net_bytes"]) == (5000, 5000)
-    assert mixed["average_growth_bytes"] == (100 + 300 + 5000) / 3
-    assert counted["average_growth_bytes"] == counted["average_net_bytes"] == 60
+    assert mixed["average_retained_or_net_bytes"] == (100 + 300 + 5000) / 3
+    assert counted["average_retained_or_net_bytes"] == counted["average_net_bytes"] == 60
     assert (counted["average_retained_bytes"], counted["largest_peak_bytes"]) == (None, None)
 
 
-def test_routes_are_ordered_by_their_average_growth_and_those_without_come_last():
+def test_routes_are_ordered_by_their_average_retained_bytes_and_those_without_come_last():
     report(route="/small/", retained_bytes=1)
     report(route="/unknown/", instrument="counted")
     report(route="/large/", net_bytes=900)

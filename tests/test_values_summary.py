@@ -33,19 +33,6 @@ def test_the_change_of_the_rss_is_known_if_both_ends_are(before, after, change):
     assert Summary(rss_before=before, rss_after=after).rss_change == change
 
 
-@pytest.mark.parametrize(
-    ("figures", "growth"),
-    [
-        ({}, None),
-        ({"net": NET}, 100),
-        ({"retained": Amount(2, 70)}, 70),
-        ({"retained": Amount(2, 70), "net": NET}, 70),
-    ],
-)
-def test_growth_is_what_is_retained_or_net(figures, growth):
-    assert Summary(**figures).growth == growth
-
-
 def test_the_largest_evaluation_has_most_bytes_at_its_peak():
     small = Evaluation("a.A", "instances", rows=9, peak=Amount(1, 10), alive=Amount(1, 10))
     large = Evaluation("a.B", "instances", rows=1, peak=Amount(1, 99), alive=Amount(1, 5))

@@ -1,4 +1,4 @@
-"""``memprofile``: the routes that grew most."""
+"""``memprofile``: the routes that retained most."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Routes(Subcommand):
     """Prints a table of routes."""
 
     name = "routes"
-    help = "the routes that grew most; also without a subcommand"
+    help = "the routes that retained most; also without a subcommand"
 
     def run(self, options: Mapping[str, Any], output: Output) -> None:
         """Print the routes, and the number of reports that were dropped."""

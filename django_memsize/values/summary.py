@@ -105,13 +105,6 @@ class Summary:
         return self.rss_after - self.rss_before
 
     @property
-    def growth(self) -> int | None:
-        """Bytes retained, or net bytes of a census; None if neither is known."""
-        if self.retained is not None:
-            return self.retained.bytes
-        return None if self.net is None else self.net.total.size
-
-    @property
     def largest_evaluation(self) -> Evaluation | None:
         """The evaluation with most bytes at its peak, or with most rows where none was measured."""
         return max(

@@ -22,7 +22,7 @@ WITHOUT_A_SUBCOMMAND: Final = "routes"
 class Command(RichCommand):
     """Hands on to a subcommand."""
 
-    help = "Memory of requests: the routes that grew most, one report, one request measured now."
+    help = "Memory of requests: routes that retained most, one report, one request measured now."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options that every subcommand has, and the subcommands."""
