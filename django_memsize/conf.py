@@ -36,12 +36,12 @@ def is_count(value: object) -> bool:
 
 
 def is_str(value: object) -> bool:
-    """Return whether a value is a text."""
+    """Return whether a value is a string."""
     return isinstance(value, str)
 
 
 def is_list_of_str(value: object) -> bool:
-    """Return whether a value is a list or a tuple of texts."""
+    """Return whether a value is a list or a tuple of strings."""
     return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
 
 
@@ -156,7 +156,7 @@ class Config:
     release: str = setting(
         default="",
         check=is_str,
-        wanted="a text",
+        wanted="a string",
         help="name of the running version of the program, stored with each report",
     )
 

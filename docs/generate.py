@@ -101,8 +101,8 @@ class Recorded:
     words: tuple[str, ...]
     paragraphs: tuple[int, ...]
     """The paragraphs of the output that are shown."""
-    options: tuple[str, ...] = ("--verbosity", "0", "--top", "8")
-    """Options that are not shown."""
+    options: tuple[str, ...] = ("--verbosity", "0")
+    """Options that are not shown, because they do not change the paragraphs that are."""
 
     def text(self, outputs: Outputs) -> str:
         """Return the command and its output."""
@@ -113,7 +113,7 @@ class Recorded:
 
 
 RECORDED: Final = {
-    "example": Recorded(("run", "/accounts/all/"), tuple(range(6))),
+    "example": Recorded(("run", "/accounts/all/", "--top", "8"), tuple(range(6))),
     "leak": Recorded(("run", "/accounts/leak/", "--repeat", "3"), (2, 4)),
     "alternatives": Recorded(
         ("alternatives", "Account.objects.all()", "--fields", "id,holder"), (0, 1)
