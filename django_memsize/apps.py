@@ -16,8 +16,9 @@ class MemsizeConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; a second call changes nothing."""
-        from .checks import check_middleware, check_python, check_settings
+        from .checks import check_instrument, check_middleware, check_python, check_settings
 
         checks.register(check_settings)
+        checks.register(check_instrument)
         checks.register(check_middleware)
         checks.register(check_python)

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Info
 from django.core.checks import Warning as CheckWarning
 
-from . import conf
+from . import conf, engine
 
 MIDDLEWARE: Final = "django_memsize.middleware.MemsizeMiddleware"
 
@@ -29,6 +29,23 @@ def check_settings(**_: Any) -> list[CheckMessage]:
             id="memsize.E002" if problem.key in known or not problem.key else "memsize.E001",
         )
         for problem in conf.find_problems()
+    ]
+
+
+def check_instrument(**_: Any) -> list[CheckMessage]:
+    """Report that the setting asks for the meter, and the engine in Python has none (W004)."""
+    if conf.find_problems() or conf.config().instrument != "meter" or engine.Window is not None:
+        return []
+    return [
+        CheckWarning(
+            "MEMSIZE['INSTRUMENT'] is 'meter', and the engine in Python has no meter: a census "
+            "measures instead.",
+            hint=(
+                "Install a C compiler, unset MEMSIZE_ENGINE, and run: "
+                "pip install --force-reinstall --no-cache-dir django-memsize"
+            ),
+            id="memsize.W004",
+        )
     ]
 
 

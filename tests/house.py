@@ -111,7 +111,7 @@ ARROWS = {
     "orm.coroutines": "",
     "orm.templates": "",
     "conf": "",
-    "checks": "conf",
+    "checks": "conf engine",
     "measuring.evaluation_span": (
         "engine measuring.errors measuring.evaluation_log measuring.instruments "
         "measuring.overhead measuring.spans values"

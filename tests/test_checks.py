@@ -61,3 +61,29 @@ def test_the_check_of_python_runs_with_those_of_the_project(monkeypatch):
     monkeypatch.setattr(sysconfig, "get_config_var", {"Py_GIL_DISABLED": 0}.get)
 
     assert "memsize.W003" in [message.id for message in run_checks()]
+
+
+@pytest.mark.parametrize(
+    ("instrument", "window", "expected"),
+    [
+        ("meter", None, ["memsize.W004"]),
+        ("meter", object, []),
+        ("auto", None, []),
+        ("census", None, []),
+        ("gauge", None, []),
+    ],
+)
+def test_a_meter_that_the_engine_does_not_have_is_reported(
+    monkeypatch, instrument, window, expected
+):
+    monkeypatch.setattr(checks.engine, "Window", window)
+    with override_settings(MEMSIZE={"INSTRUMENT": instrument}):
+        messages = checks.check_instrument()
+
+    assert [message.id for message in messages] == expected
+
+
+def test_the_check_of_the_instrument_runs_with_those_of_the_project(monkeypatch):
+    monkeypatch.setattr(checks.engine, "Window", None)
+    with override_settings(MEMSIZE={"INSTRUMENT": "meter"}):
+        assert "memsize.W004" in [message.id for message in run_checks()]
