@@ -113,14 +113,18 @@ ARROWS = {
     "conf": "",
     "checks": "conf engine",
     "measuring.evaluation_span": (
-        "engine measuring.errors measuring.evaluation_log measuring.instruments "
+        "engine measuring.errors measuring.evaluation_log measuring.evaluation_totals "
+        "measuring.instruments "
         "measuring.overhead measuring.spans values"
     ),
     "measuring.recording": (
         "engine measuring.evaluation_log measuring.in_flight measuring.instruments "
         "measuring.overhead measuring.referrers measuring.rss measuring.spans values"
     ),
-    "measuring.evaluation_log": "measuring.instruments measuring.overhead process values",
+    "measuring.evaluation_log": (
+        "measuring.evaluation_totals measuring.instruments measuring.overhead values"
+    ),
+    "measuring.evaluation_totals": "measuring.instruments process values",
     "measuring.deferred": ("measuring.errors measuring.referrers measuring.spans process values"),
     "measuring.instruments": "engine measuring.referrers values",
     "measuring.referrers": "engine measuring.overhead values",

@@ -81,8 +81,8 @@ _REASONS = {
         conf.reset
         measuring.deferred._Deferred.__init__
         measuring.deferred._Deferred.reset
-        measuring.evaluation_log._Lock.__init__
-        measuring.evaluation_log._Lock.reset
+        measuring.evaluation_totals._Lock.__init__
+        measuring.evaluation_totals._Lock.reset
         measuring.in_flight._InFlightNow.__init__
         measuring.in_flight._InFlightNow.reset
         measuring.overhead._ProcessOverhead.__init__

@@ -385,7 +385,7 @@ def test_the_garbage_collector_is_left_as_it_was(books, recording, enabled):
         "orm.evaluations.count_instances",
         "orm.evaluations.selected_relations",
         "measuring.evaluation_log.EvaluationLog.totals_at",
-        "measuring.evaluation_log.EvaluationTotals.__init__",
+        "measuring.evaluation_totals.EvaluationTotals.__init__",
         "measuring.evaluation_span.EvaluationSpan.__init__",
         "measuring.evaluation_span.EvaluationSpan.statement_ran",
         "measuring.evaluation_span.EvaluationSpan.close_uncredited",

@@ -8,7 +8,7 @@ import pytest
 import django_memsize
 from django_memsize import measure, process
 from django_memsize.engine import Window
-from django_memsize.measuring import deferred, evaluation_log, in_flight, overhead, spans
+from django_memsize.measuring import deferred, evaluation_totals, in_flight, overhead, spans
 from django_memsize.measuring.recording import Recording
 from django_memsize.models import Report
 from django_memsize.reports import recordings, writer
@@ -78,7 +78,7 @@ def test_all_state_of_the_process_is_registered():
 
     assert modules == {
         "measuring.deferred",
-        "measuring.evaluation_log",
+        "measuring.evaluation_totals",
         "measuring.in_flight",
         "measuring.overhead",
         "measuring.spans",
@@ -116,7 +116,7 @@ def test_a_child_process_begins_with_nothing_of_its_parent():
 
     def hold():
         with (
-            evaluation_log._adding.lock,
+            evaluation_totals.adding.lock,
             in_flight._now.gate,
             in_flight._now.lock,
             writer._writer._lock,

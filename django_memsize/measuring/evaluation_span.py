@@ -11,7 +11,8 @@ from .. import engine
 from ..values import CallSite, Counts, ours
 from . import spans
 from .errors import ErrorBoundary
-from .evaluation_log import EvaluationLog, EvaluationTotals, NamedModel
+from .evaluation_log import EvaluationLog, NamedModel
+from .evaluation_totals import EvaluationTotals
 from .instruments import Census, Meter
 from .overhead import OverheadTimer
 from .spans import Span, active_span, uncredited
