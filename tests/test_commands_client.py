@@ -144,7 +144,7 @@ def test_an_unresolved_path_is_an_error_with_a_hint(memprofile, middleware, want
     with with_middleware(middleware), pytest.raises(CommandError) as caught:
         memprofile("run", wanted)
 
-    assert str(caught.value) == f"No page answers to {wanted}. {message}".rstrip()
+    assert str(caught.value) == f"There is no page at {wanted}. {message}".rstrip()
     assert not Report.objects.exists()
 
 

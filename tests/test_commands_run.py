@@ -177,8 +177,8 @@ def test_run_as_json(memprofile):
             ("--code", "1", "--method", "post"),
             "--method belongs to a request: give a path instead of --code.",
         ),
-        (("/nowhere/",), "No page answers to /nowhere/."),
-        (("nothing",), "No page answers to nothing. Did you mean /nothing/?"),
+        (("/nowhere/",), "There is no page at /nowhere/."),
+        (("nothing",), "There is no page at nothing. Did you mean /nothing/?"),
         (("/nothing/", "--user", "nobody"), "There is no user 'nobody'."),
     ],
 )

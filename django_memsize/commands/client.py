@@ -82,7 +82,7 @@ def _require_page(response: Any, address: Address) -> None:
     is_elsewhere = response.status_code == 404 or 300 <= response.status_code < 400
     # A middleware may have answered before the URL was resolved.
     if is_elsewhere and not _resolves(path, request):
-        raise CommandError(f"No page answers to {address.path}.{_hint(path, response)}")
+        raise CommandError(f"There is no page at {address.path}.{_hint(path, response)}")
 
 
 def _hint(path: str, response: Any) -> str:
