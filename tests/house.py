@@ -77,7 +77,7 @@ ARROWS = {
     ),
     "__init__": "engine measuring.recording tools.heap tools.measure values",
     "tools.measure": (
-        "measuring.errors measuring.recording measuring.spans reports.recordings values"
+        "engine measuring.errors measuring.recording measuring.spans reports.recordings values"
     ),
     "tools.alternatives": "engine formatting measuring.instruments measuring.spans values",
     "tools.heap": "engine formatting values",

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 import tracemalloc
+from contextvars import ContextVar, copy_context
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_a_block_that_does_nothing_has_an_empty_diff():
             pass
 
     assert recording.diff == memsize.Diff({}, {})
+
+
+@both
+def test_a_block_is_credited_with_nothing_of_a_context_with_many_variables():
+    # CPython keeps them in a tree (Python/hamt.c); setting one allocates some of its nodes.
+    def diff():
+        for number in range(60):
+            ContextVar(f"variable {number}").set(number)
+        with memsize.measure("nothing") as recording:
+            pass
+        return recording.diff
+
+    diffs = [copy_context().run(diff) for _ in range(20)]
+
+    assert [each for each in diffs[3:] if each] == []
 
 
 @both

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar, cast
 
+from .. import engine
 from ..measuring.errors import ErrorBoundary
 from ..measuring.recording import Recording
 from ..measuring.spans import in_span, uncredited
@@ -60,10 +61,12 @@ class measure:
 
     # Not *exception: the tuple would be on the heap while a census counts it.
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
-        entry = cast("_Entry", _blocks.get())
-        block, outer = entry
+        # Before the variable is set: that allocates, and the context keeps what it allocates.
+        window = engine.switch_window(None)
+        block, outer = cast("_Entry", _blocks.get())
         _blocks.set(outer)
         if block is None:
+            engine.switch_window(window)
             return
         recording = cast("Recording", block.span)
         try:

@@ -248,8 +248,11 @@ engine_switch_window(PyObject *Py_UNUSED(module), PyObject *handle)
     if (!before) {
         before = Py_NewRef(Py_None);
     }
+    /* Paused: the context keeps nodes that setting the variable allocates (Python/hamt.c), and no
+       window is to be credited with them. */
+    lookup_pause();
     PyObject *token = PyContextVar_Set(windows_variable, handle);
-    lookup_invalidate();
+    lookup_resume();
     if (!token) {
         Py_CLEAR(before);
     }
