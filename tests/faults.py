@@ -186,18 +186,23 @@ def _set_code(function, code):
 
 @contextmanager
 def profiled(called):
-    """Add to a set the places of the package's functions that are called."""
+    """Add to a set the places of the package's functions that are called.
+
+    Python's collector is off, because it would run finalisers at any moment.
+    """
     inside = str(ROOT)
 
     def note(frame, event, argument):
         if event == "call" and frame.f_code.co_filename.startswith(inside):
             called.add(place_of(frame.f_code))
 
+    gc.disable()
     threading.setprofile(note)
     sys.setprofile(note)
     try:
         yield
     finally:
+        gc.enable()
         sys.setprofile(None)
         threading.setprofile(None)
 

@@ -255,6 +255,7 @@ class Matrix:
         if self._key not in self.called:
             found = {page: set() for page in faults.PAGES[self.pages.mode]}
             for page, places in found.items():
+                gc.collect()  # otherwise a finaliser of one page could run on a later one
                 answers = self.pages.visit(page, faults.profiled(places))
                 assert self.pages.is_as_expected(page, answers), (page, answers)
             self.called[self._key] = found
