@@ -48,6 +48,10 @@ class Text(str):
     pass
 
 
+class Decimal(decimal.Decimal):
+    pass
+
+
 def busy(n):
     a, b, c, d, e, f, g, h = i, j, k, l, m, o, p, q = [n] * 8  # noqa: E741
     r, s, t, u, v, w, x, y = a, b, c, d, e, f, g, h
@@ -347,7 +351,7 @@ assert window.analyse()[0][0]["__main__.Plain"] == 100
     )
 
 
-# Pointers that are left over in memory that nobody has initialised: the digits of a Decimal.
+# Pointers that are left over in memory that is not initialised: in Decimals.
 
 
 def word_at(address):
@@ -369,19 +373,17 @@ def buffer_of(owner):
     return values - ctypes.c_uint8.from_address(values - 1).value
 
 
-DIGITS_OF_A_DECIMAL = 40
-"""Where the digits of a Decimal would begin in bytes that have its memory: at 72, less 32."""
+BYTES_OF_A_DECIMAL = sys.getsizeof(decimal.Decimal(1))
+"""With the words in front of it: the collector tracks Decimals since Python 3.13."""
 
 
 def decimals_over(addresses):
-    """Return Decimals whose uninitialised digits have the addresses, three in each."""
-    triples = list(zip(*[iter(addresses)] * 3, strict=True))
-    freed = [
-        b"".join((bytes(DIGITS_OF_A_DECIMAL), bytes(8), struct.pack("=qqq", *triple), bytes(7)))
-        for triple in triples
-    ]
+    """Return Decimals in the memory of freed objects that were full of the addresses."""
+    size = BYTES_OF_A_DECIMAL - bytes.__basicsize__
+    freed = [(struct.pack("=q", address) * (size // 8 + 1))[:size] for address in addresses]
+    number = len(freed)
     del freed
-    return [decimal.Decimal(number) for number in range(len(triples))]
+    return [decimal.Decimal(n) for n in range(number)]
 
 
 BUFFER_OWNERS = {
@@ -419,7 +421,7 @@ def test_a_buffer_belongs_to_its_owner_wherever_else_its_address_is_left(name, a
     counts, sizes = retained
     assert len(reused) > 0.9 * NUMBER
     assert counts["decimal.Decimal"] == len(decimals)
-    assert sizes["decimal.Decimal"] == len(decimals) * sys.getsizeof(decimal.Decimal(1))
+    assert sizes["decimal.Decimal"] == len(decimals) * BYTES_OF_A_DECIMAL
     assert sizes[typename(owners[0])] >= NUMBER * bytes_of_each(make)
 
 
@@ -431,16 +433,21 @@ def test_a_buffer_of_an_older_object_belongs_to_none_of_the_window():
         decimals = decimals_over(map(buffer_of, older))
     retained, _, _ = analysed(window)
 
-    assert retained[1]["decimal.Decimal"] == len(decimals) * sys.getsizeof(decimal.Decimal(1))
+    assert retained[1]["decimal.Decimal"] == len(decimals) * BYTES_OF_A_DECIMAL
     assert retained[0]["(buffers)"] >= NUMBER
 
 
 def test_the_digits_of_a_long_decimal_are_its_own():
     with metered() as window:
         kept = [decimal.Decimal("7" * 400) for _ in range(100)]
+        kept.extend(Decimal("7" * 400) for _ in range(100))
     retained, _, _ = analysed(window)
 
-    assert retained[1]["decimal.Decimal"] == sum(map(sys.getsizeof, kept))
+    digits = sum(sys.getsizeof(number) - BYTES_OF_A_DECIMAL for number in kept[:100])
+    assert digits > 100 * 100
+    assert retained[1]["decimal.Decimal"] == 100 * BYTES_OF_A_DECIMAL + digits
+    assert retained[1][named(Decimal)] > digits
+    assert buffers(retained) < 16 * 1024
 
 
 def test_the_keys_that_instances_share_belong_to_their_class():

@@ -239,13 +239,13 @@ done:
     return is_expected;
 }
 
-Py_ssize_t
-cpython_buffer_members_end(PyTypeObject *type)
+PyTypeObject *
+cpython_buffer_base(PyTypeObject *type)
 {
     while (type->tp_dealloc == subtype_dealloc && type->tp_base) {
         type = type->tp_base;
     }
-    return type->tp_basicsize;
+    return type;
 }
 
 int

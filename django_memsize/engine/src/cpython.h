@@ -320,13 +320,40 @@ cpython_class_keys(const PyObject *type)
     return is_heap ? ((const PyHeapTypeObject *)type)->ht_cached_keys : NULL;
 }
 
-/* The end of the members that may point to buffers, in bytes from the start of an instance.
+/* The type, or its nearest base, whose members may point to buffers.
 
    Objects/typeobject.c, subtype_dealloc: frees the instances of a class that was written in Python,
    or that has no tp_dealloc of its own. It drops references (to values of slots, a dict, weak
    references), and leaves the rest to the tp_dealloc of the nearest base with another one. So only
    that base can free buffers, and own them. */
-Py_ssize_t cpython_buffer_members_end(PyTypeObject *type);
+PyTypeObject *cpython_buffer_base(PyTypeObject *type);
+
+/* Modules/_decimal/_decimal.c: PyDecObject; Modules/_decimal/libmpdec/mpdecimal.h: mpd_t. Neither
+   what is behind the one byte of the flags, nor digits that are not in use, are initialised. */
+typedef struct {
+    PyObject_HEAD
+    Py_hash_t hash;
+    uint8_t flags;
+    Py_ssize_t exponent, digits, length, allocated;
+    const void *data;
+    uint64_t inline_data[4];
+} cpython_decimal;
+
+/* Whether a type is that of decimals written in C, as cpython_buffer_base() returns it. */
+static inline bool
+cpython_is_decimal(PyTypeObject *base)
+{
+    return base->tp_basicsize == (Py_ssize_t)sizeof(cpython_decimal)
+           && strcmp(base->tp_name, "decimal.Decimal") == 0;
+}
+
+/* The digits of a decimal, NULL if they are in the decimal itself. */
+static inline const void *
+cpython_decimal_digits(const PyObject *object)
+{
+    const cpython_decimal *number = (const cpython_decimal *)object;
+    return number->data == number->inline_data ? NULL : number->data;
+}
 
 /* ---- References that tp_traverse does not show, or shows wrong. ---- */
 

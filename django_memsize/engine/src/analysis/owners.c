@@ -111,7 +111,7 @@ add_shared_pointers(owner_search *under_way, const allocation *owner)
 }
 
 /* Add the pointers of an object that lead to a buffer of its own for certain. Such buffers hold
-   objects, and no pointers to more buffers. */
+   objects or digits, and no pointers to more buffers. */
 static void
 add_known_pointers(owner_search *under_way, const allocation *owner)
 {
@@ -130,6 +130,9 @@ add_known_pointers(owner_search *under_way, const allocation *owner)
         break;
     case BUFFERS_OF_SET:
         add_pointer(under_way, owner, cpython_set_entries(object), false);
+        break;
+    case BUFFERS_OF_DECIMAL:
+        add_pointer(under_way, owner, cpython_decimal_digits(object), false);
         break;
     default:
         break;

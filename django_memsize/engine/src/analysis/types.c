@@ -48,7 +48,10 @@ buffers_rule_of(PyTypeObject *type)
         return BUFFERS_OF_LIST;
     }
     bool is_set = PyType_IsSubtype(type, &PySet_Type) || PyType_IsSubtype(type, &PyFrozenSet_Type);
-    return is_set ? BUFFERS_OF_SET : BUFFERS_UNKNOWN;
+    if (is_set) {
+        return BUFFERS_OF_SET;
+    }
+    return cpython_is_decimal(cpython_buffer_base(type)) ? BUFFERS_OF_DECIMAL : BUFFERS_UNKNOWN;
 }
 
 /* The bytes at the start of an instance whose members are known. */
@@ -56,10 +59,9 @@ static size_t
 known_bytes(buffers_rule rule)
 {
     static const size_t bytes[] = {
-        [BUFFERS_UNKNOWN] = sizeof(PyObject),
-        [BUFFERS_OF_LIST] = sizeof(PyListObject),
-        [BUFFERS_OF_DICT] = sizeof(PyDictObject),
-        [BUFFERS_OF_SET] = sizeof(PySetObject),
+        [BUFFERS_UNKNOWN] = sizeof(PyObject),           [BUFFERS_OF_LIST] = sizeof(PyListObject),
+        [BUFFERS_OF_DICT] = sizeof(PyDictObject),       [BUFFERS_OF_SET] = sizeof(PySetObject),
+        [BUFFERS_OF_DECIMAL] = sizeof(cpython_decimal),
     };
     return bytes[rule];
 }
@@ -69,7 +71,7 @@ static void
 describe_scan(type_info *info)
 {
     if (anatomy_may_own(info->type)) {
-        size_t end = (size_t)cpython_buffer_members_end(info->type) / sizeof(void *);
+        size_t end = (size_t)cpython_buffer_base(info->type)->tp_basicsize / sizeof(void *);
         info->scan_from = (uint16_t)(known_bytes(info->buffers) / sizeof(void *));
         info->scan_to = (uint16_t)Py_MIN(end, UINT16_MAX);
     }

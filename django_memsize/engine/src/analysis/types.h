@@ -11,12 +11,13 @@ enum { TYPE_OF_BUFFERS, TYPE_OF_FREE_LISTS, TYPES_RESERVED };
 
 #define TYPE_NUMBER_BITS 19
 
-/* Types whose struct CPython publishes: which of its members point to buffers is known. */
+/* Types of which it is known which members point to buffers. */
 typedef enum {
     BUFFERS_UNKNOWN,
     BUFFERS_OF_LIST,
     BUFFERS_OF_DICT,
     BUFFERS_OF_SET,
+    BUFFERS_OF_DECIMAL,
 } buffers_rule;
 
 typedef struct {
