@@ -232,6 +232,24 @@ def test_what_an_array_of_bytes_has_is_its_own_whatever_it_looks_like():
     assert "(free lists)" not in free_lists[0]
 
 
+def immortal(number):
+    """Return a text that CPython never frees, from 3.12 on with other flags than other objects."""
+    made = ctypes.py_object(f"an immortal text, {number}")
+    ctypes.pythonapi.PyUnicode_InternImmortal(ctypes.byref(made))
+    return made.value
+
+
+@pytest.mark.filterwarnings("ignore:PyUnicode_InternImmortal:DeprecationWarning")  # 3.11
+def test_immortal_objects_are_retained():
+    immortal(0)
+    with metered() as window:
+        kept = [immortal(number) for number in range(1, 1001)]
+    retained, _, free_lists = analysed(window)
+
+    assert retained[0]["str"] >= len(kept)
+    assert "str" not in free_lists[0]
+
+
 # What looks like an instance: a class where one stands in an object, behind what may be a count.
 
 

@@ -130,8 +130,18 @@ cpython_is_immortal(PyObject *object)
 /* What the first word of a block says, if an object begins there. */
 typedef enum { CPYTHON_NO_OBJECT, CPYTHON_ALIVE, CPYTHON_FREED } cpython_state;
 
-/* Include/object.h: a count takes 32 bits (from 3.14 on, below flags of the other 32, which are 0
-   but for static and immortal objects). A freed object on a free list: CPYTHON_LINKS_FREED. */
+/* Include/object.h: from 3.14 on the upper 16 bits of the first word are flags, 0 but for immortal
+   objects, and the 16 below are 0. No address has so many bits. */
+#define CPYTHON_FLAGS_SHIFT 48
+
+static inline bool
+cpython_begins_immortal(uint64_t first)
+{
+    return first >> CPYTHON_FLAGS_SHIFT && !(uint16_t)(first >> 32)
+           && (uint32_t)first > CPYTHON_IMMORTAL;
+}
+
+/* Include/object.h: a count takes 32 bits. A freed object on a free list: CPYTHON_LINKS_FREED. */
 static inline cpython_state
 cpython_state_of(const PyObject *object)
 {
@@ -143,7 +153,11 @@ cpython_state_of(const PyObject *object)
         return CPYTHON_ALIVE;
     }
 #if CPYTHON_LINKS_FREED
-    return first % sizeof(void *) == 0 ? CPYTHON_FREED : CPYTHON_NO_OBJECT;
+    if (cpython_begins_immortal(first)) {
+        return CPYTHON_ALIVE;
+    }
+    bool is_address = !(first >> CPYTHON_FLAGS_SHIFT) && first % sizeof(void *) == 0;
+    return is_address ? CPYTHON_FREED : CPYTHON_NO_OBJECT;
 #else
     return CPYTHON_NO_OBJECT;
 #endif
@@ -454,7 +468,7 @@ cpython_interpreter(const PyThreadState *thread)
 }
 
 /* Include/cpython/pystate.h, Python/context.c: a number that changes whenever the thread enters or
-   leaves a context, or a variable is set in it. */
+   leaves a context. Setting a variable does not change it. */
 MEMSIZE_INLINE uint64_t
 cpython_context_version(const PyThreadState *thread)
 {
