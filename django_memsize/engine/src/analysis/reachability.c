@@ -133,8 +133,8 @@ exchange_waiting(trial *under_way, PyObject *referent)
     return next;
 }
 
-/* Note a referent that is visited. Returns the referent whose turn it is, or NULL: an external one
-   need not wait. */
+/* Note a referent that is visited. Returns the referent to be handled now, or NULL. One that may be
+   in the window waits for its turn; any other is returned at once. */
 MEMSIZE_INLINE PyObject *
 note_visited(trial *under_way, PyObject *referent)
 {
@@ -278,7 +278,8 @@ finish_trial(trial *under_way, visitproc visit, referent_function with_referent)
     return 0;
 }
 
-/* Account for the list's reference to an object, which is presumed to be held by the window. */
+/* Account for the list's reference to an object, which is presumed to be held by the window. An
+   object that cannot be an external one (external_is_possible()) is left out. */
 static void
 presume(trial *under_way, PyObject *listed)
 {

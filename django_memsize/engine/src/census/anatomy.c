@@ -128,7 +128,7 @@ nearest_sizeof(PyTypeObject *type)
 }
 
 static size_rule
-size_rule_of(PyTypeObject *type, PyObject *asked)
+size_rule_of(PyTypeObject *type, PyObject *sizeof_method)
 {
     if (type == &PyUnicode_Type) {
         return SIZE_OF_TEXT;
@@ -145,8 +145,8 @@ size_rule_of(PyTypeObject *type, PyObject *asked)
     if (type == time_type) {
         return SIZE_OF_TIME;
     }
-    if (asked) {
-        return SIZE_ASKED;
+    if (sizeof_method) {
+        return SIZE_BY_SIZEOF;
     }
     return type->tp_itemsize ? SIZE_OF_ITEMS : SIZE_FIXED;
 }
@@ -181,9 +181,10 @@ shape_rule_of(PyTypeObject *type)
 /* Bytes of members that a subclass adds. The __sizeof__ of int and str omit these: they use the
    basic size of int or str, whatever the type. */
 static Py_ssize_t
-members_left_out(PyTypeObject *type, PyObject *asked)
+members_left_out(PyTypeObject *type, PyObject *sizeof_method)
 {
-    PyTypeObject *ancestor = asked && is_heap_type(type) ? PyDescr_TYPE(asked) : NULL;
+    PyTypeObject *ancestor
+        = sizeof_method && is_heap_type(type) ? PyDescr_TYPE(sizeof_method) : NULL;
     bool is_constant = ancestor == &PyLong_Type || ancestor == &PyUnicode_Type;
     return is_constant ? type->tp_basicsize - ancestor->tp_basicsize : 0;
 }
@@ -191,11 +192,11 @@ members_left_out(PyTypeObject *type, PyObject *asked)
 int
 anatomy_of(PyTypeObject *type, anatomy *found)
 {
-    PyObject *asked = nearest_sizeof(type);
-    if (!asked && PyErr_Occurred()) {
+    PyObject *sizeof_method = nearest_sizeof(type);
+    if (!sizeof_method && PyErr_Occurred()) {
         return -1;
     }
-    int is_standard = asked ? names_is_standard(PyDescr_TYPE(asked)) : true;
+    int is_standard = sizeof_method ? names_is_standard(PyDescr_TYPE(sizeof_method)) : true;
     if (is_standard < 0) {
         return -1;
     }
@@ -203,21 +204,21 @@ anatomy_of(PyTypeObject *type, anatomy *found)
     bool is_heap = is_heap_type(type);
     Py_ssize_t item = type->tp_itemsize;
     *found = (anatomy){
-        .size = size_rule_of(type, asked),
+        .size = size_rule_of(type, sizeof_method),
         .shape = shape_rule_of(type),
         .is_class = is_class,
         .is_method = type == &PyMethod_Type,
-        .is_asked_apart = !is_standard,
+        .has_foreign_sizeof = !is_standard,
         .has_attributes = type->tp_flags & Py_TPFLAGS_MANAGED_DICT,
         .is_padded = is_heap && item % (Py_ssize_t)sizeof(void *),
         .item = (uint32_t)item,
-        .asked = asked,
+        .sizeof_method = sizeof_method,
     };
     if (found->size <= SIZE_OF_LIST) {
         found->fixed = type->tp_basicsize;
     }
-    else if (found->size == SIZE_ASKED) {
-        found->fixed = members_left_out(type, asked);
+    else if (found->size == SIZE_BY_SIZEOF) {
+        found->fixed = members_left_out(type, sizeof_method);
     }
     found->fixed += cpython_header_bytes(type) + cpython_sentinel_bytes(type);
     found->is_fixed = found->size == SIZE_FIXED && !is_class && !found->has_attributes

@@ -15,7 +15,7 @@ typedef enum {
     SIZE_OF_TIME,     /* as SIZE_OF_DATETIME */
     SIZE_OF_TEXT,
     SIZE_OF_INT,
-    SIZE_ASKED, /* by a call of the type's __sizeof__, which is in C */
+    SIZE_BY_SIZEOF, /* by a call of the type's __sizeof__, which is in C */
 } size_rule;
 
 /* How the referents of an instance are found. */
@@ -36,15 +36,16 @@ typedef enum {
 typedef struct {
     size_rule size : 8;
     shape_rule shape : 8;
-    bool is_class;       /* instances are types */
-    bool is_method;      /* instances are bound to an object */
-    bool is_padded;      /* instances, items included, take whole words */
-    bool is_asked_apart; /* __sizeof__ is an extension's: call it only outside any tp_traverse */
-    bool has_attributes; /* instances have a block of values, or a dict, of their own */
-    bool is_fixed;       /* instances take the fixed bytes and no more */
-    uint32_t item;       /* bytes of an item */
-    Py_ssize_t fixed;    /* bytes of every instance, headers included */
-    PyObject *asked;     /* a borrowed __sizeof__, for SIZE_ASKED */
+    bool is_class;  /* instances are types */
+    bool is_method; /* instances are bound to an object */
+    bool is_padded; /* instances, items included, take whole words */
+    bool
+        has_foreign_sizeof; /* __sizeof__ is an extension's: call it only outside any tp_traverse */
+    bool has_attributes;    /* instances have a block of values, or a dict, of their own */
+    bool is_fixed;          /* instances take the fixed bytes and no more */
+    uint32_t item;          /* bytes of an item */
+    Py_ssize_t fixed;       /* bytes of every instance, headers included */
+    PyObject *sizeof_method; /* a borrowed __sizeof__, for SIZE_BY_SIZEOF */
 } anatomy;
 
 /* Look up what this file needs of the standard library. Call once, at import. -1 with an

@@ -41,10 +41,10 @@ sizes_prepare(void)
 static Py_ssize_t
 call_sizeof(const anatomy *kind, PyObject *measured)
 {
-    PyMethodDef *method = ((PyMethodDescrObject *)kind->asked)->d_method;
+    PyMethodDef *method = ((PyMethodDescrObject *)kind->sizeof_method)->d_method;
     PyObject *answer = (method->ml_flags & ~METH_COEXIST) == METH_NOARGS
                            ? method->ml_meth(measured, NULL)
-                           : PyObject_CallOneArg(kind->asked, measured);
+                           : PyObject_CallOneArg(kind->sizeof_method, measured);
     Py_ssize_t bytes = answer ? PyLong_AsSsize_t(answer) : -1;
     Py_XDECREF(answer);
     if (bytes < 0 || bytes > MOST_BYTES) {
@@ -126,7 +126,7 @@ sizes_bytes_of_any(const anatomy *kind, PyObject *measured)
     case SIZE_OF_INT:
         bytes = bytes_of_int(kind, measured);
         break;
-    case SIZE_ASKED:
+    case SIZE_BY_SIZEOF:
     default:
         bytes = call_sizeof(kind, measured);
         break;

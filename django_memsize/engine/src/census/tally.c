@@ -54,7 +54,7 @@ tally_find(tally *counts, PyTypeObject *type)
         .kind = kind,
         .is_excluded = is_excluded,
         .is_wanted = is_wanted,
-        .is_exceptional = is_excluded || is_wanted || kind.is_asked_apart || kind.is_method,
+        .is_exceptional = is_excluded || is_wanted || kind.has_foreign_sizeof || kind.is_method,
     };
     return row;
 }

@@ -113,7 +113,8 @@ walk_referents(PyObject *measured, visitproc visit, void *arg)
     return visit_referents(measured, kind.shape, kind.has_attributes, false, visit, visit, arg);
 }
 
-/* The part of a visit after the address was added, or could not be (-1). */
+/* Complete a visit whose object is seen for the first time (1), or could not be added to the seen
+   ones for want of memory (-1). */
 static int visit_added(walk *pass, PyObject *visited, int is_new);
 
 MEMSIZE_INLINE int
@@ -237,7 +238,7 @@ count_exceptional(walk *pass, PyObject *counted, tally_row *row, tally_row **cou
         return 0;
     }
     Py_ssize_t bytes = 0;
-    if (row->kind.is_asked_apart && *pass->traversing) {
+    if (row->kind.has_foreign_sizeof && *pass->traversing) {
         if (append_to(&pass->unsized, counted) < 0) {
             return -1;
         }

@@ -101,7 +101,7 @@ subtract_from(window *allocated_in, Py_ssize_t bytes)
 }
 
 void
-crediting_free_of_other_window(uint64_t value)
+crediting_subtract_block(uint64_t value)
 {
     subtract_from(windows_at((uint32_t)(value >> NURSERY_WINDOW_SHIFT)), nursery_size(value));
 }
@@ -217,14 +217,14 @@ crediting_queue_free(uintptr_t address)
     blocks_prefetch_chain(&crediting.blocks, address);
 }
 
-/* Clear a place of the nursery for a block at an address. */
+/* Promote the block in the place; if it has that address itself, its free was not seen. */
 void
 crediting_vacate(nursery_block *place, uintptr_t address)
 {
-    if (MEMSIZE_UNLIKELY(place->address == address)) { /* its free was not seen */
+    if (MEMSIZE_UNLIKELY(place->address == address)) {
         crediting_mark_incomplete(windows_at((uint32_t)(place->value >> NURSERY_WINDOW_SHIFT)));
         place->address = 0;
-        crediting_free_of_other_window(place->value);
+        crediting_subtract_block(place->value);
     }
     else {
         queue_promotion(place);

@@ -29,7 +29,7 @@ typedef struct {
     Py_ssize_t allocated_blocks, freed_blocks;
     Py_ssize_t allocated_bytes;
     Py_ssize_t peak_blocks, peak_bytes;
-    Py_ssize_t below_peak; /* bytes */
+    Py_ssize_t below_peak; /* bytes that are alive now are so many less than the peak */
 } pending_totals;
 
 /* Blocks on their way from the nursery to the table. */
@@ -83,10 +83,11 @@ void crediting_destroy_unused_in(window *outer);
 /* Bytes that the table of blocks takes. */
 size_t crediting_bytes(void);
 
-/* The slow paths of the functions below. */
+/* The slow paths of the functions below: carry out the frees in the queue, put a free into it,
+   subtract a block of any window, and clear a place of the nursery for a block at an address. */
 void crediting_run_frees(void);
 void crediting_queue_free(uintptr_t address);
-void crediting_free_of_other_window(uint64_t value);
+void crediting_subtract_block(uint64_t value);
 void crediting_vacate(nursery_block *place, uintptr_t address);
 
 MEMSIZE_INLINE nursery_block *
@@ -153,7 +154,7 @@ record_free(uintptr_t address)
             crediting_subtract(nursery_size(value));
         }
         else {
-            crediting_free_of_other_window(value);
+            crediting_subtract_block(value);
         }
     }
     else if (blocks_may_contain(&crediting.blocks, address)) {

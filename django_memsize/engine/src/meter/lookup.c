@@ -11,8 +11,9 @@ static lookup_override *overrides; /* the latest */
 /* The values of the context at the last look-up. */
 static uintptr_t looked_up_values;
 
-/* The latest block of lookup.values_bytes, if the context may have it now, and the thread that the
-   current window was cached for; otherwise 0. */
+/* The address of the latest block of lookup.values_bytes, until the next allocation checks whether
+   the context has it as its values; otherwise 0. And the thread that the window was cached for when
+   that block was allocated. */
 static uintptr_t suspect;
 static uint64_t suspect_thread;
 
@@ -190,7 +191,7 @@ lookup_push(lookup_override *pushed, PyObject *handle)
     bool is_read = read_variable(thread, &value);
     lookup_resume();
     *pushed = (lookup_override){
-        .thread = is_read ? cpython_thread_id(thread) : NO_THREAD,
+        .thread = is_read ? cpython_thread_id(thread) : NO_THREAD, /* which no thread has */
         .context = cpython_context(thread),
         .value = value,
         .handle = handle,
