@@ -9,12 +9,22 @@ from django.utils import translation
 
 from django_memsize import engine, process
 from django_memsize.measuring import instruments, recording, spans
+from tests import long
 from tests.visits import EVERY_REQUEST, others_under_way
 
 
 def pytest_report_header():
     """Say which engine is being tested."""
     return f"memsize: engine {engine.name}"
+
+
+def pytest_collection_modifyitems(items):
+    """Mark the tests that take long; skip them unless they are asked for."""
+    for item in items:
+        if long.is_long(item.nodeid):
+            item.add_marker("long")
+            if not long.IS_ASKED_FOR:
+                item.add_marker(pytest.mark.skip("takes long: set MEMSIZE_LONG=some"))
 
 
 @pytest.fixture(autouse=True)
