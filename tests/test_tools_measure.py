@@ -5,6 +5,7 @@ import gc
 import inspect
 import signal
 import threading
+import time
 from unittest.mock import Mock
 
 import pytest
@@ -51,22 +52,28 @@ def test_a_time_limit_that_strikes_while_memsize_works_reaches_the_program():
     def strike(signum, frame):
         raise TimeLimit
 
-    def work_until_struck():
-        for _ in range(50):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
+    def is_struck_after(seconds):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        try:
             with memsize.measure("task"):
-                ballast = [[number] for number in range(20_000)]
-        return ballast
+                ballast = [[number] for number in range(10_000)]
+            time.sleep(10)  # until it strikes
+        except TimeLimit:
+            return True
+        return ballast is None
 
-    ballast = [[number] for number in range(300_000)]
+    # An exception in a callback of the collector, such as hypothesis's, reaches nobody.
+    callbacks, gc.callbacks[:] = gc.callbacks[:], []
+    ballast = [[number] for number in range(100_000)]
     before = signal.signal(signal.SIGALRM, strike)
     try:
-        with pytest.raises(TimeLimit):
-            work_until_struck()
+        struck = [is_struck_after(0.001 * number) for number in range(1, 40)]
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        gc.callbacks[:] = callbacks
 
+    assert struck == [True] * 39
     assert gc.isenabled()
     assert measure._blocks.get() is None
     assert spans.open_span() is None
