@@ -82,28 +82,46 @@ hashtable_find(const hashtable *table, size_t entry_bytes, uintptr_t key)
     return entry && hashtable_key(entry) ? entry : NULL;
 }
 
-/* Double the capacity. False without memory, with no exception: the table is unchanged. */
+/* Move the entries to a table of another capacity, of which they may fill a quarter. False without
+   memory, with no exception: the table is unchanged. */
 static inline bool
-hashtable_grow(hashtable *table, size_t entry_bytes)
+hashtable_resize(hashtable *table, size_t entry_bytes, unsigned capacity_bits)
 {
-    hashtable grown = {
-        .used = table->used,
-        .capacity_bits = table->entries ? table->capacity_bits + 1 : HASHTABLE_FIRST_BITS,
-    };
-    grown.entries = PyMem_RawCalloc((size_t)1 << grown.capacity_bits, entry_bytes);
-    if (!grown.entries) {
+    hashtable resized = {.used = table->used, .capacity_bits = capacity_bits};
+    resized.entries = PyMem_RawCalloc((size_t)1 << capacity_bits, entry_bytes);
+    if (!resized.entries) {
         return false;
     }
     for (size_t place = 0; place < hashtable_capacity(table); place++) {
         const void *entry = hashtable_at(table, entry_bytes, place);
         uintptr_t key = hashtable_key(entry);
         if (key) {
-            memcpy(hashtable_probe(&grown, entry_bytes, key), entry, entry_bytes);
+            memcpy(hashtable_probe(&resized, entry_bytes, key), entry, entry_bytes);
         }
     }
     PyMem_RawFree(table->entries);
-    *table = grown;
+    *table = resized;
     return true;
+}
+
+/* Double the capacity. False as above. */
+static inline bool
+hashtable_grow(hashtable *table, size_t entry_bytes)
+{
+    unsigned bits = table->entries ? table->capacity_bits + 1 : HASHTABLE_FIRST_BITS;
+    return hashtable_resize(table, entry_bytes, bits);
+}
+
+/* Make room in an empty table for a number of entries, so that it does not grow with them. False as
+   above. */
+static inline bool
+hashtable_reserve(hashtable *table, size_t entry_bytes, size_t count)
+{
+    unsigned bits = HASHTABLE_FIRST_BITS;
+    while ((size_t)1 << bits < 4 * count) {
+        bits++;
+    }
+    return hashtable_resize(table, entry_bytes, bits);
 }
 
 /* The entry of a key, added with all other members 0 if there is none. NULL without memory, with no

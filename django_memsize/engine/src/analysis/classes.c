@@ -48,6 +48,10 @@ classes_update(void)
     roots from = {.listed = NULL};
     hashtable updated = {.entries = NULL};
     int failed = roots_list_classes(&from);
+    if (!failed && !hashtable_reserve(&updated, sizeof(class_entry), from.classes.count)) {
+        PyErr_NoMemory();
+        failed = -1;
+    }
     for (size_t at = 0; !failed && at < from.classes.count; at++) {
         failed = add_listed(&updated, from.classes.items[at]);
     }
