@@ -21,7 +21,7 @@ compiled = pytest.importorskip(
 
 from tests.app.models import Account  # noqa: E402
 from tests.programs import ended_well  # noqa: E402
-from tests.windows import inside, metered, no_collector, total  # noqa: E402
+from tests.windows import forget_names, inside, metered, no_collector, total  # noqa: E402
 
 NUMBER = 3090
 NOON = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.UTC)
@@ -108,6 +108,7 @@ def load():
 
 def analysed(window):
     """Return the three tables, once they were found to sum to what was alive."""
+    forget_names()
     alive = window.alive
     assert not window.incomplete
     (in_use, free_lists), tables = window.alive_by_type(), window.analyse()

@@ -1,7 +1,6 @@
 """Requests with the meter: what each retains, and what is garbage."""
 
 import gc
-import sys
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
@@ -17,6 +16,7 @@ from django_memsize.reports import recordings
 from tests.app import views
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, WITH_EVALUATIONS, create_accounts
+from tests.windows import forget_names
 
 if engine.Window is not None:
     from django_memsize.engine.compiled import hooks_installed
@@ -59,11 +59,6 @@ def visit(settings, monkeypatch):
     with recordings.collecting():
         yield visit
     LEAK.clear()
-
-
-def forget_names():
-    """Clear CPython's cache of attributes: it refers to names, and so retains them."""
-    getattr(sys, "_clear_internal_caches", sys._clear_type_cache)()
 
 
 def serve(application, path):
