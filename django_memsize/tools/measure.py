@@ -62,11 +62,14 @@ class measure:
     # Not *exception: the tuple would be on the heap while a census counts it.
     def __exit__(self, kind: object = None, error: object = None, trace: object = None) -> None:
         # Before the variable is set: that allocates, and the context keeps what it allocates.
-        window = engine.switch_window(None)
+        window = None
+        with _contained:
+            window = engine.switch_window(None)
         block, outer = cast("_Entry", _blocks.get())
         _blocks.set(outer)
         if block is None:
-            engine.switch_window(window)
+            with _contained:
+                engine.switch_window(window)
             return
         recording = cast("Recording", block.span)
         try:
