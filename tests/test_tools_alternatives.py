@@ -69,7 +69,8 @@ def statements(queryset, *arguments):
 def test_the_retained_bytes_are_the_deep_size_of_the_rows(accounts, way, load):
     found = by_name(compare(accounts, ["id", "name"]))[way]
 
-    assert found.retained == pytest.approx(memsize.sizeof(list(load(accounts))), rel=0.02)
+    # A driver that parses text makes ints of 28 bytes (MySQLdb), which count as 32.
+    assert found.retained == pytest.approx(memsize.sizeof(list(load(accounts))), rel=0.03)
 
 
 @pytest.mark.parametrize("way", ["values", "values_list"])
