@@ -64,7 +64,7 @@ ARROWS = {
     "screens.evaluations": (
         "formatting reports.findings screens.figure screens.figures screens.phrases values"
     ),
-    "screens.tables": ("formatting reports.thresholds screens.figures screens.phrases values"),
+    "screens.tables": ("formatting screens.figures screens.phrases values"),
     "screens.figures": ("formatting reports.thresholds screens.figure screens.phrases values"),
     "screens.notes": "formatting reports.thresholds screens.figure screens.phrases values",
     "screens.phrases": "formatting orm.methods reports.thresholds values",

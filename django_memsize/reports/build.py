@@ -14,7 +14,7 @@ from .. import conf
 from ..formatting import plain
 from ..measuring.recording import Recording
 from ..models import Report
-from ..values import Amount, Diff, Evaluation, NearPeak, OwnTuple, Summary, ours
+from ..values import Amount, Diff, Evaluation, NearPeak, OwnTuple, Summary, bytes_of, ours
 from . import serialization
 from .sql import without_literals
 
@@ -30,6 +30,13 @@ _MEASURED: Final = tuple(
     field.name for field in dataclasses.fields(Summary) if hasattr(Recording, field.name)
 )
 """The figures that a recording has under the names that a summary gives them."""
+
+
+_SAME_COLUMNS: Final = (
+    *("kind", "method", "duration", "engine", "instrument", "release", "host", "pid", "rows"),
+    *("in_flight", "incomplete", "first_request"),
+)
+"""The columns that the document has under the same names, cut to what a column holds."""
 
 
 @ours
@@ -76,27 +83,17 @@ def summary_of(recording: Recording, facts: RequestFacts, is_first: bool = False
 def report_of(summary: Summary) -> Report:
     """Return a report of the figures, not stored yet."""
     sizes = [each.size_at_end for each in summary.evaluations if each.size_at_end is not None]
+    document = serialization.to_document(summary)
     return Report(
-        kind=summary.kind,
-        route=plain(summary.name, 255),
-        method=summary.method,
+        **{name: document[name] for name in _SAME_COLUMNS},
+        route=document["name"],
         started_at=datetime.fromtimestamp(summary.started_at, UTC),
-        duration=summary.duration,
-        engine=summary.engine,
-        instrument=summary.instrument,
-        release=plain(summary.release, 100),
-        host=plain(summary.host, 255),
-        pid=summary.pid,
-        peak_bytes=_bytes(summary.peak),
-        retained_bytes=_bytes(summary.retained),
-        garbage_bytes=_bytes(summary.garbage),
+        peak_bytes=_number(bytes_of(summary.peak)),
+        retained_bytes=_number(bytes_of(summary.retained)),
+        garbage_bytes=_number(bytes_of(summary.garbage)),
         net_bytes=_number(None if summary.net is None else summary.net.total.size),
-        rows=serialization.stored_number(summary.rows),
         largest_evaluation_bytes=_number(max(sizes, default=None)),
-        in_flight=summary.in_flight,
-        incomplete=summary.incomplete,
-        first_request=summary.first_request,
-        document=serialization.to_document(summary),
+        document=document,
     )
 
 
@@ -160,10 +157,6 @@ def _largest(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
 
 def _index(pair: tuple[int, Any]) -> int:
     return pair[0]
-
-
-def _bytes(amount: Amount | None) -> int | None:
-    return None if amount is None else serialization.stored_number(amount.bytes)
 
 
 def _number(number: int | None) -> int | None:

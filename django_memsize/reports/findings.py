@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..formatting import human_size
-from ..values import SQL_STORED, Amount, Evaluation, Summary
+from ..values import SQL_STORED, Evaluation, Summary, bytes_of
 from .thresholds import (
     MUCH,
     NOTHING_FOR_A_REQUEST,
@@ -87,7 +87,7 @@ def _own_sizes(evaluations: Sequence[Evaluation]) -> list[tuple[int | None, int 
 
     The evaluations inside another one follow it, with a greater depth; its figures include theirs.
     """
-    own = [(_bytes(each.alive), _bytes(each.retained)) for each in evaluations]
+    own = [(bytes_of(each.alive), bytes_of(each.retained)) for each in evaluations]
     outer: list[int] = []
     for index, evaluation in enumerate(evaluations):
         while outer and evaluations[outer[-1]].depth >= evaluation.depth:
@@ -95,15 +95,11 @@ def _own_sizes(evaluations: Sequence[Evaluation]) -> list[tuple[int | None, int 
         if outer:
             alive, retained = own[outer[-1]]
             own[outer[-1]] = (
-                _less(alive, _bytes(evaluation.alive)),
-                _less(retained, _bytes(evaluation.retained)),
+                _less(alive, bytes_of(evaluation.alive)),
+                _less(retained, bytes_of(evaluation.retained)),
             )
         outer.append(index)
     return own
-
-
-def _bytes(amount: Amount | None) -> int | None:
-    return None if amount is None else amount.bytes
 
 
 def _less(size: int | None, inside: int | None) -> int | None:

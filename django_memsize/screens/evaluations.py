@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..formatting import capitalized, counted, human_duration, human_size
 from ..reports.findings import RetainedAt, findings
-from ..values import Amount, Evaluation, Summary
+from ..values import Evaluation, Summary, bytes_of
 from .figure import Instrument
 from .figures import ALLOCATED, DURATION, PEAK, RETAINED
 from .phrases import evaluation_phrase, related_phrase, repetition_hint
@@ -51,19 +51,15 @@ class EvaluationFigure:
         return f"{text} ({len(known):,} of {len(values):,} measured)"
 
 
-def _bytes(amount: Amount | None) -> int | None:
-    return None if amount is None else amount.bytes
-
-
 FIGURES: Final = (
     EvaluationFigure(
         name=ALLOCATED.name,
-        value=lambda evaluation: _bytes(evaluation.allocated),
+        value=lambda evaluation: bytes_of(evaluation.allocated),
         shown_by=Instrument.METER,
     ),
     EvaluationFigure(
         name=PEAK.name,
-        value=lambda evaluation: _bytes(evaluation.peak),
+        value=lambda evaluation: bytes_of(evaluation.peak),
         shown_by=Instrument.METER,
         combined=max,
     ),
@@ -75,7 +71,7 @@ FIGURES: Final = (
     ),
     EvaluationFigure(
         name=RETAINED.name,
-        value=lambda evaluation: _bytes(evaluation.retained),
+        value=lambda evaluation: bytes_of(evaluation.retained),
         shown_by=Instrument.METER,
     ),
     EvaluationFigure(

@@ -9,7 +9,7 @@ from ..formatting import counted
 from ..reports import thresholds
 from ..values import Diff, Summary
 from .figure import Instrument
-from .phrases import is_notable, thing
+from .phrases import has_notable_garbage, is_notable, thing
 
 _BUFFERS: Final = "(buffers)"
 _FREE_LISTS: Final = "(free lists)"
@@ -129,8 +129,7 @@ def _explanations(summary: Summary, names: Container[str]) -> Iterator[str]:
             "next request empties. A cache is filled once. Memory that grows with each request is "
             "a leak."
         )
-    garbage = summary.garbage
-    if garbage is not None and garbage.bytes >= thresholds.NOTHING_FOR_A_REQUEST:
+    if has_notable_garbage(summary):
         yield (
             "Garbage: objects that refer to each other in a cycle (rendering a template creates "
             "one), and that Python's collector frees later. Garbage is no leak, but the garbage of "

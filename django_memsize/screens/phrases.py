@@ -22,6 +22,12 @@ def is_notable(summary: Summary, amount: Amount | None) -> bool:
     return amount is not None and amount.bytes >= thresholds.nothing_for(summary.kind)
 
 
+def has_notable_garbage(summary: Summary) -> bool:
+    """Return whether the garbage of a report is known and counts as something."""
+    garbage = summary.garbage
+    return garbage is not None and garbage.bytes >= thresholds.NOTHING_FOR_A_REQUEST
+
+
 def sentence(summary: Summary) -> str:
     """Return the most important figures of a report as one sentence."""
     if summary.is_counted:
@@ -87,10 +93,9 @@ def _remainder(summary: Summary) -> str:
         return "retained bytes are not known"
     is_retained = is_notable(summary, summary.retained)
     retained = human_size(summary.retained.bytes) if is_retained else "nothing"
-    garbage = summary.garbage
-    if garbage is None or garbage.bytes < thresholds.NOTHING_FOR_A_REQUEST:
+    if summary.garbage is None or not has_notable_garbage(summary):
         return f"{retained} retained"
-    size = human_size(garbage.bytes)
+    size = human_size(summary.garbage.bytes)
     return f"{size} of garbage, waiting for Python's collector; {retained} retained"
 
 

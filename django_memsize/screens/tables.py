@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..formatting import human_size
-from ..reports import thresholds
 from ..values import Amount, Diff, NearPeak, Summary
 from .figures import FREE_LISTS, GARBAGE, NET, REACHABLE, RETAINED
-from .phrases import is_notable, thing
+from .phrases import has_notable_garbage, is_notable, thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ def _tables(summary: Summary) -> Iterator[Table]:
         is_folded = not is_notable(summary, summary.retained)
         yield _of_amount(RETAINED.heading, meaning, summary.retained, is_folded)
     if summary.garbage is not None:
-        is_folded = summary.garbage.bytes < thresholds.NOTHING_FOR_A_REQUEST
+        is_folded = not has_notable_garbage(summary)
         yield _of_amount(GARBAGE.heading, GARBAGE.meaning, summary.garbage, is_folded)
     if summary.free_lists is not None:
         yield _of_amount(FREE_LISTS.heading, FREE_LISTS.meaning, summary.free_lists, True)

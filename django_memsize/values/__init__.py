@@ -7,7 +7,7 @@ from .evaluation import SQL_STORED, CallSite, Evaluation, Instances, NearPeak
 from .ownership import OURS, Counts, OwnTuple, ours
 from .sized import Sized
 from .summary import COUNTED, Summary
-from .type_tables import ROWS_SHOWN, Amount, Diff, Snapshot, TypeTotal
+from .type_tables import ROWS_SHOWN, Amount, Diff, Snapshot, TypeTotal, bytes_of
 from .ways import Alternatives, OmittedWay, Way
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "Summary",
     "TypeTotal",
     "Way",
+    "bytes_of",
     "ours",
 ]

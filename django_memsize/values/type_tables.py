@@ -213,5 +213,10 @@ class Amount:
         return Amount(self.blocks + other.blocks, self.bytes + other.bytes)
 
 
+def bytes_of(amount: Amount | None) -> int | None:
+    """Return the bytes of an amount; None if it is not known."""
+    return None if amount is None else amount.bytes
+
+
 def _text(rows: Iterable[tuple[str, TypeTotal]]) -> str:
     return type_table((name, total.count, total.size) for name, total in rows)
