@@ -7,9 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from django_memsize import engine
-from tests.app.models import Account, Author, Book
+from tests.app.models import Account, Author
 from tests.commands import ended, exit_code
-from tests.visits import create_accounts
+from tests.visits import create_accounts, create_library
 
 pytestmark = [
     pytest.mark.django_db(databases=["default", "other"]),
@@ -27,10 +27,7 @@ def accounts():
 
 @pytest.fixture
 def library():
-    authors = Author.objects.bulk_create(Author(name=f"author {n}") for n in range(20))
-    Book.objects.bulk_create(
-        Book(title=f"book {n}", author=authors[n % 20], blurb="b" * 1000) for n in range(60)
-    )
+    create_library()
 
 
 @pytest.fixture

@@ -56,7 +56,7 @@ def test_the_columns_of_a_metered_block_are_the_figures_of_its_recording(retaine
     with measure("import") as recording:
         retained.extend(Account.objects.all())
 
-    report = build.build(recording, RequestFacts("import"), is_first=False)
+    report = build.build(recording, RequestFacts("import"))
     summary = report.summary()
 
     assert (report.kind, report.route, report.instrument) == ("block", "import", "meter")
@@ -77,7 +77,7 @@ def test_a_census_leaves_the_columns_of_the_meter_empty(retained):
     with measure("import") as recording:
         retained.extend(Account.objects.all())
 
-    report = build.build(recording, RequestFacts("import"), is_first=False)
+    report = build.build(recording, RequestFacts("import"))
     summary = report.summary()
 
     assert report.instrument == "census"
@@ -93,7 +93,8 @@ def test_a_counted_recording_has_its_rows_and_no_bytes(kind):
     recording = Recording("work", kind, counted=True)
     recording.log.rows = 7
 
-    report = build.build(recording, FACTS, is_first=True)
+    recording.first_request = True
+    report = build.build(recording, FACTS)
 
     assert (report.kind, report.instrument, report.rows) == (kind, "counted", 7)
     for name in ("peak", "retained", "garbage", "net", "largest_evaluation"):
@@ -102,7 +103,9 @@ def test_a_counted_recording_has_its_rows_and_no_bytes(kind):
 
 def test_the_facts_of_a_request_and_of_its_process_are_stored(settings):
     settings.MEMSIZE = {"RELEASE": "2024-05-01"}
-    report = build.build(Recording("/a/7/", "request", counted=True), FACTS, is_first=True)
+    recording = Recording("/a/7/", "request", counted=True)
+    recording.first_request = True
+    report = build.build(recording, FACTS)
     summary = report.summary()
 
     assert (report.route, report.method, report.first_request) == ("/accounts/", "GET", True)
@@ -173,7 +176,7 @@ def test_what_is_left_of_a_recording_that_was_cut_is_not_known(retained):
         retained.extend(Account.objects.all())
     recording.incomplete = True
 
-    report = build.build(recording, RequestFacts("import"), is_first=False)
+    report = build.build(recording, RequestFacts("import"))
     summary = report.summary()
 
     assert report.incomplete
@@ -256,7 +259,7 @@ def test_the_parts_of_what_is_alive_reach_the_report_with_their_types(retained):
         cycle.append(cycle)
         del accounts, cycle
 
-    summary = build.build(recording, RequestFacts("import"), is_first=False).summary()
+    summary = build.build(recording, RequestFacts("import")).summary()
 
     parts = summary.retained + summary.garbage + summary.free_lists
     assert parts.bytes == summary.alive.bytes <= summary.peak.bytes <= summary.allocated.bytes
@@ -275,7 +278,7 @@ def test_an_evaluation_in_a_report_tells_what_is_retained_of_it(retained):
         retained.extend(Account.objects.all()[:20])
         list(Account.objects.all())
 
-    report = build.build(recording, RequestFacts("import"), is_first=False)
+    report = build.build(recording, RequestFacts("import"))
     leak, bloat = report.summary().evaluations
 
     assert leak.retained.bytes > leak.alive.bytes / 3

@@ -12,7 +12,7 @@ from django_memsize.reports import thresholds
 from django_memsize.tools import alternatives
 from django_memsize.tools.alternatives import IncomparableError, compare
 from tests.app.models import Account, Author, Book, Novel, Reader, Tag
-from tests.visits import create_accounts
+from tests.visits import create_accounts, create_library
 
 pytestmark = [
     pytest.mark.django_db(databases=["default", "other"]),
@@ -30,10 +30,7 @@ def accounts():
 
 @pytest.fixture
 def library():
-    authors = Author.objects.bulk_create(Author(name=f"author {n}") for n in range(20))
-    Book.objects.bulk_create(
-        Book(title=f"book {n}", author=authors[n % 20], blurb="b" * 1000) for n in range(60)
-    )
+    create_library()
 
 
 def by_name(found):

@@ -6,7 +6,7 @@ from django.test import override_settings
 
 from django_memsize.measuring import in_flight, spans
 from django_memsize.reports import recordings
-from tests.app.models import Account
+from tests.app.models import Account, Author, Book
 
 MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
 EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
@@ -26,6 +26,14 @@ def create_accounts(number):
             born_on=None if place < 6 else noon.date() - datetime.timedelta(days=place),
         )
         for place in range(number)
+    )
+
+
+def create_library():
+    """Create sixty books of twenty authors, each with a long text."""
+    authors = Author.objects.bulk_create(Author(name=f"author {n}") for n in range(20))
+    Book.objects.bulk_create(
+        Book(title=f"book {n}", author=authors[n % 20], blurb="b" * 1000) for n in range(60)
     )
 
 

@@ -39,12 +39,12 @@ class NamedModel(Protocol):
 
 
 @ours
-class _List(list["EvaluationTotals"]):
+class _List(list[EvaluationTotals]):
     __slots__ = ()
 
 
 @ours
-class _ByKey(dict[tuple[object, ...], "EvaluationTotals"]):
+class _ByKey(dict[tuple[object, ...], EvaluationTotals]):
     # The stored keys are of a class of ours. A plain tuple finds them, and is made in less time.
     __slots__ = ()
 

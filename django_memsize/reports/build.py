@@ -54,12 +54,12 @@ class RequestFacts:
         return OwnTuple((self.method, plain(self.route, 255)))
 
 
-def build(recording: Recording, facts: RequestFacts, is_first: bool) -> Report:
+def build(recording: Recording, facts: RequestFacts) -> Report:
     """Return the report of a closed recording, not stored yet."""
-    return report_of(summary_of(recording, facts, is_first))
+    return report_of(summary_of(recording, facts))
 
 
-def summary_of(recording: Recording, facts: RequestFacts, is_first: bool = False) -> Summary:
+def summary_of(recording: Recording, facts: RequestFacts) -> Summary:
     """Return the figures of a closed recording."""
     config = conf.active()
     types = config.top_types if config else _DEFAULT_TYPES
@@ -72,7 +72,7 @@ def summary_of(recording: Recording, facts: RequestFacts, is_first: bool = False
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "release": config.release if config else "",
-            "first_request": is_first,
+            "first_request": bool(recording.first_request),
         }
     )
     if recording.window is not None and recording.incomplete:

@@ -147,8 +147,8 @@ class _Pending:
         with _contained, in_span(None):
             self._recording.analyse(external)
             began = time.thread_time()
-            is_first = _is_first_request(self._recording, self._facts.key)
-            report = build(self._recording, self._facts, is_first)
+            _is_first_request(self._recording, self._facts.key)  # if that was not asked before
+            report = build(self._recording, self._facts)
             is_accepted = self._hand_over(report)
             overhead.add(time.thread_time() - began)
         if not is_accepted:
