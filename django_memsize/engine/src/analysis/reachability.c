@@ -1,6 +1,7 @@
 #include "analysis/reachability.h"
 
 #include "analysis/external.h"
+#include "analysis/references.h"
 #include "array.h"
 #include "census/tally.h"
 
@@ -18,10 +19,9 @@ typedef struct {
     unsigned next_waiting;
     tally types; /* what is known of types; counts nothing */
     external_set external;
-    object_array pending;        /* to be followed */
-    const PyObject *unseen_dict; /* of the instance that is followed, until it is visited */
-    size_t visited;              /* referents of the object that is followed */
-    bool has_failed;             /* no memory */
+    object_array pending;         /* to be followed */
+    references_progress progress; /* of the object that is followed */
+    bool has_failed;              /* no memory */
 } trial;
 
 static void
@@ -30,92 +30,6 @@ follow_object_later(trial *under_way, PyObject *object)
     MEMSIZE_PREFETCH((char *)object + HEAD_FROM);
     MEMSIZE_PREFETCH((char *)object + HEAD_TO);
     under_way->has_failed |= !array_append(&under_way->pending, object);
-}
-
-/* Visit the keys of a dict that its tp_traverse did not visit. */
-static void
-visit_hidden_keys(PyObject *dict, size_t visited, visitproc visit, void *arg)
-{
-    if (!cpython_hides_keys(dict, visited)) {
-        return;
-    }
-    Py_ssize_t at = 0;
-    PyObject *key;
-    while (PyDict_Next(dict, &at, &key, NULL)) {
-        (void)visit(key, arg);
-    }
-}
-
-static int
-count_visited_referent(PyObject *Py_UNUSED(referent), void *arg)
-{
-    (*(size_t *)arg)++;
-    return 0;
-}
-
-/* How many referents the dict of an instance of a subclass shows. */
-static size_t
-referents_of_dict(PyObject *dict)
-{
-    size_t count = 0;
-    (void)PyDict_Type.tp_traverse(dict, count_visited_referent, &count);
-    return count;
-}
-
-/* Whether an object's tp_traverse can be called and shows anything. Other untracked objects than
-   dicts, frozendicts, tuples and frozensets may be half built. */
-static bool
-can_be_traversed(const anatomy *kind, PyObject *object)
-{
-    if (kind->shape == SHAPE_LEAF || (kind->shape == SHAPE_MODULE && cpython_shows_freed(object))) {
-        return false;
-    }
-    return kind->shape == SHAPE_DICT || kind->shape == SHAPE_TUPLE || kind->shape == SHAPE_FROZENSET
-           || PyObject_GC_IsTracked(object);
-}
-
-/* Call tp_traverse, and visit the instance's dict if that did not (3.13). Returns how many
-   referents were visited without it. */
-static size_t
-traverse(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
-{
-    arg->unseen_dict = kind->has_attributes ? cpython_instance_dict(object) : NULL;
-    arg->visited = 0;
-    (void)Py_TYPE(object)->tp_traverse(object, visit, arg);
-    size_t visited = arg->visited;
-    if (arg->unseen_dict) {
-        PyObject *dict = (PyObject *)arg->unseen_dict;
-        (void)visit(dict, arg);
-    }
-    return visited;
-}
-
-/* Visit each reference of an object once: those that its tp_traverse shows, and those that it
-   leaves out because they cannot be part of a cycle. */
-static void
-visit_references(const anatomy *kind, PyObject *object, visitproc visit, trial *arg)
-{
-    PyObject *timezone = anatomy_timezone(kind, object);
-    if (timezone) {
-        (void)visit(timezone, arg);
-    }
-    if (kind->shape == SHAPE_CODE) {
-        (void)cpython_visit_code(object, visit, arg);
-        return;
-    }
-    if (!can_be_traversed(kind, object)) {
-        return;
-    }
-    size_t visited = traverse(kind, object, visit, arg);
-    if (kind->shape == SHAPE_DICT) {
-        visit_hidden_keys(object, visited, visit, arg);
-    }
-    else if (kind->shape == SHAPE_DICT_SUBCLASS) {
-        visit_hidden_keys(object, referents_of_dict(object), visit, arg);
-    }
-    if (kind->is_class && is_heap_type((PyTypeObject *)object)) {
-        (void)cpython_visit_class_texts(object, visit, arg);
-    }
 }
 
 /* Add a referent, or NULL, to those that wait; return the one that waited longest, or NULL. */
@@ -138,10 +52,7 @@ exchange_waiting(trial *under_way, PyObject *referent)
 MEMSIZE_INLINE PyObject *
 note_visited(trial *under_way, PyObject *referent)
 {
-    if (referent == under_way->unseen_dict) {
-        under_way->unseen_dict = NULL;
-    }
-    under_way->visited++;
+    references_note(&under_way->progress, referent);
     return allocations_enclose(under_way->all, referent) ? exchange_waiting(under_way, referent)
                                                          : referent;
 }
@@ -225,7 +136,7 @@ follow_object(trial *under_way, PyObject *object, visitproc visit)
     if (!row) {
         return -1;
     }
-    visit_references(&row->kind, object, visit, under_way);
+    references_visit(&row->kind, object, visit, under_way, &under_way->progress);
     return 0;
 }
 
