@@ -191,6 +191,39 @@ def test_what_threads_load_at_the_same_call_site_adds_up_exactly():
         assert instances == {f"app.Book{number}": evaluations // 4 for number in range(4)}
 
 
+class _Overtaken(dict):
+    """A dict that calls a function once, before it takes its first value."""
+
+    def __init__(self, call):
+        super().__init__()
+        self.call = call
+
+    def setdefault(self, key, value=None):
+        if self.call is not None:
+            call, self.call = self.call, None
+            call()
+        return super().setdefault(key, value)
+
+
+def test_a_statement_that_another_thread_logs_first_is_one_evaluation():
+    recording = Recording("work", counted=True)
+    late = new_evaluation(recording, 0, Book._meta, "instances", None)
+
+    def overtake():
+        load(recording, "SELECT 2", rows=2)
+        load(recording, "SELECT 1", rows=2)
+
+    recording.log._by_statement = _Overtaken(overtake)
+    load(recording, "SELECT 1", rows=2)
+    with late:
+        late.statement_ran("SELECT 1", "default")
+        late.close(2)
+
+    found = {one.sql: (one.times, one.rows) for one in recording.evaluations}
+    assert len(recording.evaluations) == 2
+    assert found == {"SELECT 1": (3, 6), "SELECT 2": (1, 2)}
+
+
 # Budget
 
 

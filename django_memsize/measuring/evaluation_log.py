@@ -144,20 +144,15 @@ class EvaluationLog:
         """
         statement = (totals.key, database, sql)
         known = self._by_statement.get(statement)
-        if known is not None:
+        if known is None:
+            known = totals if totals.claim() else totals.for_another_statement()
+            if len(self._by_statement) < EVALUATIONS_LOGGED:
+                # Another thread may be first. Then what this one claimed is used by none.
+                known = self._by_statement.setdefault(OwnTuple(statement), known)
+            known.database, known.sql = database, sql
+        if statement in self._by_statement:
             self._by_key[totals.key] = known
-            return known
-        with adding.lock:
-            is_the_same = totals.sql is None or (totals.sql == sql and totals.database == database)
-            if is_the_same:
-                totals.sql, totals.database = sql, database
-        if not is_the_same:
-            totals = totals.for_another_statement()
-            totals.sql, totals.database = sql, database
-        if len(self._by_statement) < EVALUATIONS_LOGGED:
-            totals = self._by_statement.setdefault(OwnTuple(statement), totals)
-            self._by_key[totals.key] = totals
-        return totals
+        return known
 
     def add(self, totals: EvaluationTotals, rows: int, duration: float) -> None:
         """Add one time that an evaluation ran, in seconds, to this log and to those around it."""

@@ -50,6 +50,7 @@ class EvaluationTotals:
     __slots__ = (
         "_alive",
         "_instances",
+        "_is_claimed",
         "_meter",
         "_size_of_diff",
         "database",
@@ -101,6 +102,7 @@ class EvaluationTotals:
         self.is_omitted = False
         self.retained: Amount | None = None
         self._instances = Counts()
+        self._is_claimed = False
         self._meter: Meter | None = None
         self._alive = (0, 0)
         self._size_of_diff = 0
@@ -133,10 +135,19 @@ class EvaluationTotals:
             retained=self.retained,
         )
 
+    def claim(self) -> bool:
+        """Return whether these totals had no statement yet; one thread alone is told so."""
+        with adding.lock:
+            is_first = not self._is_claimed
+            self._is_claimed = True
+        return is_first
+
     def for_another_statement(self) -> EvaluationTotals:
-        """Return new totals at the same call site."""
+        """Return new totals at the same call site, which are claimed."""
         key, parent, streamed = self.key, self.parent, self.streamed
-        return EvaluationTotals(self.log, key, parent, self.model, self.kind, self.site, streamed)
+        new = EvaluationTotals(self.log, key, parent, self.model, self.kind, self.site, streamed)
+        new._is_claimed = True
+        return new
 
     def add_instances(self, instances: Mapping[str, int]) -> None:
         """Add instances that were built, by the label of their model."""
