@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if long.is_long(item.nodeid):
             item.add_marker("long")
-            if not long.IS_ASKED_FOR:
+            if long.is_skipped(item.nodeid):
                 item.add_marker(pytest.mark.skip("takes long: set MEMSIZE_LONG=some"))
 
 
