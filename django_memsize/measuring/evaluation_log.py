@@ -146,12 +146,14 @@ class EvaluationLog:
         known = self._by_statement.get(statement)
         if known is None:
             known = totals if totals.claim() else totals.for_another_statement()
-            if len(self._by_statement) < EVALUATIONS_LOGGED:
+            has_room = len(self._by_statement) < EVALUATIONS_LOGGED
+            if has_room:
                 # Another thread may be first. Then what this one claimed is used by none.
                 known = self._by_statement.setdefault(OwnTuple(statement), known)
             known.database, known.sql = database, sql
-        if statement in self._by_statement:
-            self._by_key[totals.key] = known
+            if not has_room:
+                return known
+        self._by_key[totals.key] = known
         return known
 
     def add(self, totals: EvaluationTotals, rows: int, duration: float) -> None:
