@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from django_memsize import engine
+from django_memsize.engine.fallback import sizes
 from django_memsize.values import Sized
 
 NOON = datetime.datetime(2024, 1, 1, 12, tzinfo=datetime.UTC)
@@ -211,3 +212,14 @@ def test_measuring_materialises_no_dict_of_an_instance():
     tree(accounts[0], 3)
 
     assert len(gc.get_objects()) - before < 100
+
+
+def test_only_what_code_in_python_raises_has_frames():
+    def caught(function):
+        try:
+            function("no number")
+        except Exception as error:
+            return error
+
+    assert not sizes.has_frames(caught(int))
+    assert sizes.has_frames(caught(lambda text: int(text)))

@@ -23,7 +23,7 @@ from tests.graphs import (  # noqa: E402
     run,
     warm_up,
 )
-from tests.windows import metered, no_collector, total  # noqa: E402
+from tests.windows import metered, names, no_collector, total  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,6 @@ def _without_collector():
     with no_collector():
         gc.freeze()  # or each collection goes through all that the tests have imported
         yield
-        gc.unfreeze()
 
 
 class Probe(list):
@@ -171,3 +170,56 @@ def test_an_analysis_changes_no_count_of_references():
     window.analyse()
 
     assert [sys.getrefcount(each) for each in (shared, *kept)] == before
+
+
+@pytest.mark.parametrize("is_older", [True, False], ids=["in an older list", "in a list taken too"])
+@pytest.mark.parametrize(("is_shared", "retained"), [(False, 400), (True, 0)])
+def test_tuples_that_another_thread_took_from_a_free_list_are_not_retained(
+    is_shared, retained, is_older
+):
+    taken = [None] if is_older else None
+    with metered() as window:
+        made = [tuple(range(number, number + 7)) for number in range(500)]
+        del made
+    # What is made now takes the place of these tuples, and of their list, and is of no window.
+    if taken is None:
+        taken = []
+    for number in range(400):
+        taken.append((str(number),) * 7)
+    found, _, free_lists = window.analyse(None, 0, is_shared)
+
+    assert retained <= names(found).get("tuple", 0) <= retained + 5
+    assert names(free_lists)["tuple"] >= 490 - retained
+    assert taken
+
+
+def test_a_list_of_constant_tuples_is_retained_whoever_runs_meanwhile():
+    with metered() as window:
+        kept = [[(number, None) for number in range(100)]]
+    retained, _, _ = window.analyse(None, 0, True)
+
+    assert (names(retained)["tuple"], names(retained)["list"]) == (100, 2)
+    assert kept
+
+
+def test_tuples_with_something_of_the_window_are_retained_whoever_runs_meanwhile():
+    with metered() as window:
+        kept = [(Slotted(), *range(6)) for _ in range(300)]
+        long = [tuple(range(21)) for _ in range(300)]  # CPython keeps tuples of up to 20 items
+    retained, _, _ = window.analyse(None, 0, True)
+
+    assert names(retained)["tuple"] == len(kept) + len(long)
+    assert names(retained)[named(Slotted)] == 300
+
+
+def test_names_in_the_cache_of_attributes_are_not_retained():
+    with metered() as window:
+        made = [f"made at run time {number}" for number in range(3000)]
+        for name in made:
+            getattr(Probe, name, None)
+        del made
+    kept_by_the_cache = window.alive[0]
+    retained, _, _ = window.analyse()
+
+    assert kept_by_the_cache > 100
+    assert names(retained).get("str", 0) < 10

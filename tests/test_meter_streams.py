@@ -1,6 +1,7 @@
 """Rows that come one after another: what makes one is its window's, and nothing else is."""
 
 import contextvars
+import importlib.util
 import threading
 import time
 
@@ -280,3 +281,49 @@ assert os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1]) == 7
 elsewhere.join()
 """)
     )
+
+
+GREENLETS = """
+from contextvars import ContextVar
+from greenlet import getcurrent, greenlet
+from django_memsize.engine import compiled
+from tests.windows import metered
+
+variable, hub = ContextVar("variable"), getcurrent()
+
+class Span:
+    pass
+
+def make_row(_):
+    hub.switch()
+    return bytearray(5000)
+
+def work(depth):
+    if depth:  # the stack differs
+        return list(map(work, [depth - 1]))
+    with metered() as window:
+        span = Span()
+        span.window = window
+        before = window.allocated[1]
+        rows = compiled.Stream(
+            map(make_row, range(20)), variable, span, lambda: window, lambda *_: None
+        )
+        made = [row for row in rows]
+        allocated.append(window.allocated[1] - before)
+
+allocated = []
+waiting = [greenlet(work) for _ in range(40)]
+while waiting:
+    for number, each in enumerate(waiting):
+        each.switch(*([number % 7] if not each else []))
+        other = [bytearray(5000) for _ in range(20)]
+    waiting = [each for each in waiting if not each.dead]
+assert len(allocated) == 40
+# What greenlet saves of the stacks is the program's as well. The hub made 2,000,000 bytes.
+assert all(100_000 <= each < 400_000 for each in allocated), allocated
+"""
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("greenlet"), reason="greenlet is not installed")
+def test_greenlets_that_switch_while_a_row_is_made_are_credited_each_with_its_own():
+    ended_well(GREENLETS)

@@ -224,6 +224,21 @@ def test_every_object_that_is_kept_is_told(name):
     assert total(free_lists) < 1024
 
 
+def test_each_queue_has_its_own_blocks_in_memory_with_old_pointers_to_other_blocks():
+    # A new block is not cleared: where a queue has no item yet, there may be a pointer of before.
+    for number in range(20):
+        others = [bytearray(500) for _ in range(37 * number)]
+        with metered() as window:
+            kept = [deque(range(n, n + 300)) for n in range(300)]
+        retained, _, _ = window.analyse()
+        window.discard()
+
+        assert len(kept) == 300
+        assert len(others) == 37 * number
+        assert buffers(retained) == 0
+        kept = None
+
+
 def test_what_an_array_of_bytes_has_is_its_own_whatever_it_looks_like():
     with metered() as window:
         kept = [bytearray(23) for _ in range(1000)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -15,10 +14,11 @@ class Stream:
     """Iterates over rows and counts them by type, with a context variable set to a span meanwhile.
 
     ``begin()`` is called before the first row; ``end(rows, types)`` once, after the last row, an
-    exception, or ``close()``, if the iteration began. Exceptions of both are dropped.
+    exception, or ``close()``, if the iteration began. If one of them raises an ``Exception``,
+    ``swallows(error)`` returns whether it is dropped.
     """
 
-    __slots__ = ("_begin", "_count", "_end", "_rows", "_span", "_types", "_variable")
+    __slots__ = ("_begin", "_count", "_end", "_rows", "_span", "_swallows", "_types", "_variable")
 
     def __init__(
         self,
@@ -27,12 +27,14 @@ class Stream:
         span: Any,
         begin: Callable[[], object],
         end: Callable[[int, dict[type, int]], object],
+        swallows: Callable[[Exception], bool],
     ) -> None:
         self._rows: Iterator[Any] | None = rows
         self._variable = variable
         self._span = span
         self._begin: Callable[[], object] | None = begin
         self._end: Callable[[int, dict[type, int]], object] | None = end
+        self._swallows = swallows
         self._count = 0
         self._types: dict[type, int] = {}
 
@@ -44,16 +46,22 @@ class Stream:
         if self._rows is None:
             raise StopIteration
         if begin is not None:
-            with suppress(Exception):  # a fault of the recording must not reach the program
+            try:
                 begin()
+            except Exception as error:
+                if not self._swallows(error):
+                    raise
         outer = self._variable.get()
         self._variable.set(self._span)
         try:
             row = next(self._rows)
         except BaseException:
             self._rows = None
-            with suppress(Exception):
+            try:
                 self._call_end()
+            except Exception as error:
+                if not self._swallows(error):
+                    raise
             raise
         finally:
             self._variable.set(outer)
@@ -72,8 +80,11 @@ class Stream:
             if close is not None:
                 close()
         finally:
-            with suppress(Exception):
+            try:
                 self._call_end()
+            except Exception as error:
+                if not self._swallows(error):
+                    raise
 
     def __del__(self) -> None:
         self.close()
@@ -88,12 +99,11 @@ def switch_window(window: None, /) -> None:
     """Do nothing: there are no windows."""
 
 
-def find_referrers(objects: list[Any], limit: int, /) -> bool:
-    """Return False: there is no window whose objects could have referrers."""
-    return False
-
-
 def discard_windows() -> None:
+    """Do nothing: there are no windows."""
+
+
+def limit_meter(size: int, /) -> None:
     """Do nothing: there are no windows."""
 
 

@@ -69,7 +69,9 @@ def bytes_of(kind: type, objects: list[Any]) -> int:
         return sum(map(sizeof, objects)) + overhead
     except MemoryError:
         raise
-    except Exception:
+    except Exception as error:
+        if has_frames(error):
+            raise
         # Struct's function, since 3.15, raises for an instance that is not initialised.
         return sum(_size_or_basicsize(sizeof, measured) for measured in objects) + overhead
 
@@ -79,8 +81,18 @@ def _size_or_basicsize(sizeof: Callable[[Any], int], measured: Any) -> int:
         return sizeof(measured)
     except MemoryError:
         raise
-    except Exception:
+    except Exception as error:
+        if has_frames(error):
+            raise
         return types.basicsize(type(measured))
+
+
+def has_frames(error: Exception) -> bool:
+    """Return whether code in Python raised an exception, as the handler of a signal may do.
+
+    The traceback of what a function in C raises ends at the function that called it.
+    """
+    return error.__traceback__ is not None and error.__traceback__.tb_next is not None
 
 
 def _sizeof(kind: type) -> Callable[[Any], int]:

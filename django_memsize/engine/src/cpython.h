@@ -451,6 +451,18 @@ cpython_is_freed_keys(const uint8_t *block, size_t bytes)
     return bytes > 40 && block[8] == 3 && block[9] == 3 && block[10] < 3;
 }
 
+/* Objects/dictobject.c, new_keys_object, free_keys_object: free the table of keys of a dict that
+   has one of its own, without putting it on a free list. The dict must not be used any more. */
+static inline void
+cpython_free_keys(const PyDictObject *dict)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyMem_Free(dict->ma_keys);
+#else
+    PyObject_Free(dict->ma_keys);
+#endif
+}
+
 /* ---- The state of a thread. ---- */
 
 /* Include/cpython/pystate.h: as PyThreadState_GetID() and PyThreadState_GetInterpreter(), which

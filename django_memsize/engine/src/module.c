@@ -1,5 +1,4 @@
 /* The extension module django_memsize.engine.compiled. */
-#include "analysis/referrers.h"
 #include "census/anatomy.h"
 #include "census/census.h"
 #include "census/names.h"
@@ -7,6 +6,7 @@
 #include "census/sizes.h"
 #include "census/sizing.h"
 #include "meter/stream.h"
+#include "metering.h"
 #include "window.h"
 
 /* -1 with an exception. */
@@ -32,7 +32,7 @@ module_exec(PyObject *module)
         return -1;
     }
     if (prepare_census(module) < 0 || census_add_to(module) < 0 || sizing_add_to(module) < 0
-        || window_add_to(module) < 0 || referrers_add_to(module) < 0 || stream_add_to(module) < 0)
+        || window_add_to(module) < 0 || metering_add_to(module) < 0 || stream_add_to(module) < 0)
     {
         return -1;
     }

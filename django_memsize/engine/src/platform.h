@@ -51,6 +51,19 @@ error_restore(saved_error saved)
 {
     PyErr_SetRaisedException(saved);
 }
+
+/* The exception of a saved error, borrowed; NULL if none was set. */
+static inline PyObject *
+error_exception(saved_error *saved)
+{
+    return *saved;
+}
+
+static inline void
+error_drop(saved_error saved)
+{
+    Py_XDECREF(saved);
+}
 #else
 typedef struct {
     PyObject *type, *value, *traceback;
@@ -69,7 +82,49 @@ error_restore(saved_error saved)
 {
     PyErr_Restore(saved.type, saved.value, saved.traceback);
 }
+
+static inline PyObject *
+error_exception(saved_error *saved)
+{
+    if (!saved->type) {
+        return NULL;
+    }
+    PyErr_NormalizeException(&saved->type, &saved->value, &saved->traceback);
+    if (saved->traceback) {
+        (void)PyException_SetTraceback(saved->value, saved->traceback);
+    }
+    return saved->value;
+}
+
+static inline void
+error_drop(saved_error saved)
+{
+    Py_XDECREF(saved.type);
+    Py_XDECREF(saved.value);
+    Py_XDECREF(saved.traceback);
+}
 #endif
+
+/* Restore a saved error. If another exception is set, it stays, with the saved one as its context:
+   as if it had been raised while the saved one was being handled. */
+static inline void
+error_chain(saved_error saved)
+{
+    if (!PyErr_Occurred()) {
+        error_restore(saved);
+        return;
+    }
+    PyObject *context = error_exception(&saved);
+    if (context) {
+        saved_error later = error_save();
+        PyObject *raised = error_exception(&later);
+        if (raised != context) {
+            PyException_SetContext(raised, Py_NewRef(context));
+        }
+        error_restore(later);
+    }
+    error_drop(saved);
+}
 
 /* Whether a weak reference leads to an object that is alive. 3.13 deprecates
    PyWeakref_GetObject. */

@@ -1,6 +1,7 @@
 #include "window.h"
 
 #include "analysis/analysis.h"
+#include "analysis/peaks.h"
 #include "meter/crediting.h"
 #include "meter/lookup.h"
 #include "meter/meter.h"
@@ -36,6 +37,7 @@ window_dealloc(PyObject *self)
 {
     PyTypeObject *type = Py_TYPE(self);
     if (window_of(self)) {
+        peaks_forget(window_of(self));
         meter_release(window_of(self));
     }
     type->tp_free(self);
@@ -80,7 +82,7 @@ static PyObject *
 window_discard(PyObject *self, PyObject *Py_UNUSED(none))
 {
     if (!window_of(self)->parent) {
-        meter_discard(window_of(self));
+        meter_discard(window_of(self), true);
     }
     Py_RETURN_NONE;
 }
@@ -91,7 +93,10 @@ PyDoc_STRVAR(
     "Return what was allocated in the window and is not freed, as two pairs of dicts\n"
     "(type name -> objects, type name -> bytes): what is in use, and what CPython keeps on\n"
     "free lists.\n\n"
-    "The bytes of a buffer count with the object that owns it.");
+    "The bytes of a buffer count with the object that owns it.\n\n"
+    "Where it is not analysed, the reason as text: 'memory' if that would take more memory\n"
+    "than the meter itself may take, 'changes' if the program freed some of it each time that\n"
+    "other threads ran meanwhile, or one of them discarded the window.");
 
 static PyObject *
 window_alive_by_type(PyObject *self, PyObject *Py_UNUSED(none))
@@ -100,12 +105,18 @@ window_alive_by_type(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 PyDoc_STRVAR(analyse_doc,
-             "analyse(external=[], /)\n--\n\n"
+             "analyse(external=None, most_blocks=0, shares_free_lists=False, /)\n--\n\n"
              "Return what was allocated in the window and is not freed, as three pairs of dicts\n"
              "(type name -> objects, type name -> bytes): what is retained, what is garbage, and\n"
              "what CPython keeps on free lists. Then discard an outermost window.\n\n"
              "external is a list of objects that were not allocated in the window, refer to its\n"
-             "objects, and may be garbage themselves. The list does not count as a reference.\n\n"
+             "objects, and may be garbage themselves. The list does not count as a reference.\n"
+             "external_is_held then tells whether one of them was found retained.\n\n"
+             "With shares_free_lists a tuple that is held from outside, and has nothing of the\n"
+             "window, is taken for one that another thread took from a free list.\n\n"
+             "Where it is not analysed, the reason as text: 'size' if more than most_blocks are\n"
+             "alive and most_blocks is not 0, or they have more than 16 times as many references,\n"
+             "because other threads would wait too long; else as alive_by_type() does.\n\n"
              "The dicts are empty if the window was discarded before, or its hooks were removed.\n"
              "Raises RuntimeError if the window is open, or was never opened.");
 
@@ -114,19 +125,57 @@ window_analyse(PyObject *self, PyObject *args)
 {
     window *analysed = window_of(self);
     PyObject *external = NULL;
-    if (!PyArg_ParseTuple(args, "|O!:analyse", &PyList_Type, &external)) {
+    Py_ssize_t most_blocks = 0;
+    int shares_free_lists = 0;
+    if (!PyArg_ParseTuple(args, "|Onp:analyse", &external, &most_blocks, &shares_free_lists)) {
+        return NULL;
+    }
+    if (external == Py_None) {
+        external = NULL;
+    }
+    if (external && !PyList_Check(external)) {
+        PyErr_SetString(PyExc_TypeError, "expected a list of external objects, or None");
         return NULL;
     }
     if (!analysed->was_opened || analysed->is_open) {
         PyErr_SetString(PyExc_RuntimeError, "only a closed window can be analysed");
         return NULL;
     }
-    PyObject *tables = analysis_retained(analysed, external);
+    /* It holds the last names that were looked up as attributes, up to 4,096. Some were made in the
+       window, and other names will take their places: nothing else tells this from a leak. Clearing
+       it costs the next look-up of each name a search, and runs no code. */
+    (void)PyType_ClearCache();
+    crediting_flush_totals();
+    window_total alive = analysed->alive;
+    const reachability_question question = {
+        .external = external,
+        .most_blocks = (size_t)most_blocks,
+        .shares_free_lists = shares_free_lists,
+    };
+    PyObject *tables = analysis_retained(analysed, &question);
     if (!analysed->parent) {
-        meter_discard(analysed);
-        analysed->alive = analysed->analysed;
+        meter_discard(analysed, true);
+        if (analysed->is_discarded) { /* or another thread is at it, and subtracts from the total */
+            analysed->alive = tables && PyTuple_CheckExact(tables) ? analysed->analysed : alive;
+        }
     }
     return tables;
+}
+
+PyDoc_STRVAR(follow_peak_doc,
+             "follow_peak(first_bytes, most_blocks=0, /)\n--\n\n"
+             "Have near_peak of an outermost window that is open, from so many bytes on. Moments\n"
+             "with more than most_blocks are left out, unless most_blocks is 0.");
+
+static PyObject *
+window_follow_peak(PyObject *self, PyObject *args)
+{
+    Py_ssize_t first_bytes, most_blocks = 0;
+    if (!PyArg_ParseTuple(args, "n|n:follow_peak", &first_bytes, &most_blocks)) {
+        return NULL;
+    }
+    peaks_follow(window_of(self), self, first_bytes, most_blocks);
+    Py_RETURN_NONE;
 }
 
 static PyMethodDef window_methods[] = {
@@ -134,6 +183,7 @@ static PyMethodDef window_methods[] = {
     {"close", window_close, METH_NOARGS, close_doc},
     {"alive_by_type", window_alive_by_type, METH_NOARGS, alive_by_type_doc},
     {"analyse", window_analyse, METH_VARARGS, analyse_doc},
+    {"follow_peak", window_follow_peak, METH_VARARGS, follow_peak_doc},
     {"discard", window_discard, METH_NOARGS, discard_doc},
     {NULL, NULL, 0, NULL},
 };
@@ -171,6 +221,12 @@ window_retained(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+window_not_remembered(PyObject *self, void *Py_UNUSED(closure))
+{
+    return total_as_tuple(&window_of(self)->not_remembered);
+}
+
+static PyObject *
 window_is_open(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(window_of(self)->is_open);
@@ -183,9 +239,35 @@ window_incomplete(PyObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
+window_external_is_held(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(window_of(self)->external_is_held);
+}
+
+static PyObject *
 window_is_outermost(PyObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(!window_of(self)->parent);
+}
+
+static PyObject *
+window_near_peak(PyObject *self, void *Py_UNUSED(closure))
+{
+    PyObject *tables = window_of(self)->followed.tables;
+    return Py_NewRef(tables ? tables : Py_None);
+}
+
+static PyObject *
+window_bytes_near_peak(PyObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(window_of(self)->followed.bytes);
+}
+
+static PyObject *
+window_seconds_near_peak(PyObject *self, void *Py_UNUSED(closure))
+{
+    const followed_peak *followed = &window_of(self)->followed;
+    return Py_BuildValue("dd", followed->seconds, followed->seconds_of_thread);
 }
 
 static PyGetSetDef window_members[] = {
@@ -200,10 +282,28 @@ static PyGetSetDef window_members[] = {
      PyDoc_STR("Blocks and bytes that the last analysis found retained: of the window itself, or\n"
                "of a window around it."),
      NULL},
+    {"not_remembered", window_not_remembered, NULL,
+     PyDoc_STR("Blocks and bytes that had no room in the memory of the meter. They are in\n"
+               "`allocated`; in `peak` and `alive` until they were dropped, so that these are\n"
+               "lower bounds: the true figures are higher by at most these bytes."),
+     NULL},
     {"is_open", window_is_open, NULL, PyDoc_STR("Whether allocations are credited to the window."),
      NULL},
     {"incomplete", window_incomplete, NULL,
      PyDoc_STR("Whether some allocations or frees were not seen."), NULL},
+    {"external_is_held", window_external_is_held, NULL,
+     PyDoc_STR("Whether an object on the list of the last analysis was found retained: something\n"
+               "else outside leads to it, which may be garbage."),
+     NULL},
+    {"near_peak", window_near_peak, NULL,
+     PyDoc_STR("What was alive when most was, among the moments that follow_peak() looked at: as\n"
+               "alive_by_type() returns it, or None."),
+     NULL},
+    {"bytes_near_peak", window_bytes_near_peak, NULL,
+     PyDoc_STR("Bytes that were alive at that moment."), NULL},
+    {"seconds_near_peak", window_seconds_near_peak, NULL,
+     PyDoc_STR("CPU seconds that looking took, and how many of them in the thread that follows."),
+     NULL},
     {"is_outermost", window_is_outermost, NULL, PyDoc_STR("Whether no window is around it."), NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -227,83 +327,13 @@ static PyType_Spec window_spec = {
     .slots = window_slots,
 };
 
-PyDoc_STRVAR(switch_doc,
-             "switch_window(window, /)\n--\n\n"
-             "Make a window, or None, the innermost of this context. Return the one before.");
-
-static PyObject *
-engine_switch_window(PyObject *Py_UNUSED(module), PyObject *handle)
-{
-    PyObject *before;
-    if (handle != Py_None && !Py_IS_TYPE(handle, windows_handle_type)) {
-        PyErr_SetString(PyExc_TypeError, "expected a Window or None");
-        return NULL;
-    }
-    if (PyContextVar_Get(windows_variable, NULL, &before) < 0) {
-        return NULL;
-    }
-    if (before == handle) {
-        return before; /* setting it would allocate a token, and copy the values of the context */
-    }
-    if (!before) {
-        before = Py_NewRef(Py_None);
-    }
-    /* Paused: the context keeps nodes that setting the variable allocates (Python/hamt.c), and no
-       window is to be credited with them. */
-    lookup_pause();
-    PyObject *token = PyContextVar_Set(windows_variable, handle);
-    lookup_resume();
-    if (!token) {
-        Py_CLEAR(before);
-    }
-    Py_XDECREF(token);
-    return before;
-}
-
-PyDoc_STRVAR(meter_bytes_doc,
-             "meter_bytes()\n--\n\nReturn the bytes that the meter itself takes now.");
-
-static PyObject *
-engine_meter_bytes(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
-{
-    return PyLong_FromSize_t(meter_bytes());
-}
-
-PyDoc_STRVAR(
-    hooks_installed_doc,
-    "hooks_installed()\n--\n\nReturn whether the meter has hooks on CPython's allocators.");
-
-static PyObject *
-engine_hooks_installed(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
-{
-    return PyBool_FromLong(meter_is_in_use());
-}
-
-PyDoc_STRVAR(discard_windows_doc, "discard_windows()\n--\n\n"
-                                  "Close and discard every window, as a child process must.");
-
-static PyObject *
-engine_discard_windows(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
-{
-    meter_discard_all();
-    Py_RETURN_NONE;
-}
-
-static PyMethodDef window_functions[] = {
-    {"switch_window", engine_switch_window, METH_O, switch_doc},
-    {"meter_bytes", engine_meter_bytes, METH_NOARGS, meter_bytes_doc},
-    {"hooks_installed", engine_hooks_installed, METH_NOARGS, hooks_installed_doc},
-    {"discard_windows", engine_discard_windows, METH_NOARGS, discard_windows_doc},
-    {NULL, NULL, 0, NULL},
-};
-
 int
 window_add_to(PyObject *module)
 {
+    peaks_prepare();
     PyObject *type = PyType_FromModuleAndSpec(module, &window_spec, NULL);
     int failed = !type || PyModule_AddType(module, (PyTypeObject *)type) < 0
-                 || meter_prepare((PyTypeObject *)type) < 0
-                 || PyModule_AddFunctions(module, window_functions) < 0;
+                 || meter_prepare((PyTypeObject *)type) < 0;
     Py_XDECREF(type);
     return failed ? -1 : 0;
 }

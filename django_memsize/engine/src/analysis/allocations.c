@@ -30,7 +30,7 @@ allocations_index_add(allocations *all, const allocation_index *index, size_t at
 }
 
 int
-allocations_index_objects(allocations *all)
+allocations_index_objects(allocations *all, steps *under_way)
 {
     if (all->objects.heads) {
         return 0;
@@ -38,7 +38,7 @@ allocations_index_objects(allocations *all)
     if (allocations_index_init(&all->objects, 2 * all->count) < 0) {
         return -1;
     }
-    for (size_t at = 0; at < all->count; at++) {
+    for (size_t at = 0; at < all->count && steps_count(under_way, 1); at++) {
         if (all->items[at].type >= TYPES_RESERVED) {
             allocations_index_add(all, &all->objects, at);
         }

@@ -2,7 +2,9 @@
 #ifndef MEMSIZE_ALLOCATIONS_H
 #define MEMSIZE_ALLOCATIONS_H
 
+#include "analysis/steps.h"
 #include "analysis/types.h"
+#include "cpython.h"
 #include "meter/windows.h"
 
 typedef enum {
@@ -31,6 +33,10 @@ typedef struct {
     };
     uint32_t link; /* in the chain of an index */
 } allocation;
+
+/* Bytes that an analysis takes for each block: the allocation, and the heads of both indexes, of
+   which there may be twice and four times as many. */
+#define ALLOCATIONS_BYTES_EACH (sizeof(allocation) + 6 * sizeof(uint32_t))
 
 /* Allocations by address, in chains. The number of an allocation is its index plus 1. */
 typedef struct {
@@ -62,8 +68,8 @@ int allocations_index_init(allocation_index *index, size_t count);
 /* Add an allocation to an index. Each is in at most one. */
 void allocations_index_add(allocations *all, const allocation_index *index, size_t at);
 
-/* Index the objects, if they are not indexed yet. -1 with an exception. */
-int allocations_index_objects(allocations *all);
+/* Index the objects, if they are not indexed yet. May give the GIL back. -1 with an exception. */
+int allocations_index_objects(allocations *all, steps *under_way);
 
 void allocations_clear(allocations *all);
 
@@ -91,6 +97,16 @@ MEMSIZE_INLINE const type_info *
 allocation_type(const allocations *all, const allocation *one)
 {
     return all->types.infos + one->type;
+}
+
+/* Whether what was recognised as a live object is still one, of the same type. Since then the
+   program may have put it on a free list, or changed its class. */
+MEMSIZE_INLINE bool
+allocation_is_unchanged(const allocations *all, const allocation *one)
+{
+    const PyObject *object = allocation_object(one);
+    return cpython_state_of(object) == CPYTHON_ALIVE
+           && Py_TYPE(object) == allocation_type(all, one)->type;
 }
 
 /* The object that owns an allocation in the end; the allocation itself if none does. */

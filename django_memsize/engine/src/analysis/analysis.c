@@ -2,11 +2,8 @@
 
 #include "analysis/listing.h"
 #include "analysis/owners.h"
-#include "analysis/reachability.h"
 #include "analysis/tables.h"
-#include "collector.h"
-#include "meter/lookup.h"
-#include "meter/meter.h"
+#include "meter/crediting.h"
 
 /* The number of tables. The first table has what is in use, or retained, and the last one what is
    on free lists. */
@@ -75,80 +72,187 @@ add_up_retained(window *analysed)
 }
 
 static void
-fill_alive(tables *filled)
+fill_alive(tables *filled, steps *under_way)
 {
     const allocations *all = filled->all;
-    for (size_t at = 0; at < all->count; at++) {
+    for (size_t at = 0; at < all->count && steps_count(under_way, 1); at++) {
         prefetch_owner(all, at + ALLOCATIONS_AHEAD);
         (void)add_to_table(filled, all->items + at);
     }
 }
 
-/* Fill the tables, and set the totals. The analysed total is that of what was listed, because
-   making dicts of the tables may free what is on free lists. */
-static void
-fill_retained(tables *filled, window *analysed)
+/* What is retained of a window itself. */
+typedef struct {
+    uint32_t window;
+    window_total total;
+} retained_of_window;
+
+typedef struct {
+    retained_of_window *items;
+    size_t count, capacity;
+} retained_array;
+
+/* The total of a window, whose allocations come one after another. NULL with an exception. */
+static window_total *
+retained_total(retained_array *found, uint32_t window_number)
 {
-    const allocations *all = filled->all;
-    window_total total = {0, 0};
-    clear_retained(analysed);
-    for (size_t at = 0; at < all->count; at++) {
-        prefetch_owner(all, at + ALLOCATIONS_AHEAD);
-        const allocation *one = all->items + at;
-        add_to_total(&total, one);
-        if (add_to_table(filled, one) == TABLE_RETAINED) {
-            add_to_total(&windows_at(one->window)->retained, one);
-        }
+    if (found->count && found->items[found->count - 1].window == window_number) {
+        return &found->items[found->count - 1].total;
     }
-    analysed->analysed = total;
+    if (found->count == found->capacity) {
+        retained_of_window *grown
+            = array_grow(found->items, sizeof(retained_of_window), &found->capacity);
+        if (!grown) {
+            PyErr_NoMemory();
+            return NULL;
+        }
+        found->items = grown;
+    }
+    found->items[found->count] = (retained_of_window){.window = window_number};
+    return &found->items[found->count++].total;
+}
+
+/* Set the retained total of the analysed window, and of all in it. At once: another thread may
+   analyse them as well, or read the totals. */
+static void
+set_retained(window *analysed, const retained_array *found)
+{
+    clear_retained(analysed);
+    for (size_t at = 0; at < found->count; at++) {
+        windows_at(found->items[at].window)->retained = found->items[at].total;
+    }
     add_up_retained(analysed);
 }
 
+/* Fill the tables, and find the totals. -1 with an exception. */
+static int
+add_up_all(tables *filled, window_total *total, retained_array *found, steps *under_way)
+{
+    const allocations *all = filled->all;
+    for (size_t at = 0; at < all->count && steps_count(under_way, 1); at++) {
+        prefetch_owner(all, at + ALLOCATIONS_AHEAD);
+        const allocation *one = all->items + at;
+        add_to_total(total, one);
+        if (add_to_table(filled, one) == TABLE_RETAINED) {
+            window_total *retained = retained_total(found, one->window);
+            if (!retained) {
+                return -1;
+            }
+            add_to_total(retained, one);
+        }
+    }
+    return 0;
+}
+
+/* Fill the tables, and set the totals. The analysed total is that of what was listed, because
+   making dicts of the tables may free what is on free lists. -1 with an exception. */
+static int
+fill_retained(tables *filled, steps *under_way)
+{
+    window_total total = {0, 0};
+    retained_array found = {.items = NULL};
+    int failed = add_up_all(filled, &total, &found, under_way);
+    if (!failed && !under_way->is_stale) {
+        under_way->analysed->analysed = total;
+        set_retained(under_way->analysed, &found);
+    }
+    PyMem_RawFree(found.items);
+    return failed;
+}
+
+/* The tables as a tuple. NULL without an exception if the state became stale. */
 static PyObject *
-make_tables(const allocations *all, window *analysed, Py_ssize_t count)
+make_tables(const allocations *all, Py_ssize_t count, steps *under_way)
 {
     tables made;
     PyObject *tuple = NULL;
-    if (tables_init(&made, all, count) == 0) {
-        if (count == TABLES_OF_RETAINED) {
-            fill_retained(&made, analysed);
-        }
-        else {
-            fill_alive(&made);
-        }
+    int failed = tables_init(&made, all, count);
+    if (!failed && count == TABLES_OF_RETAINED) {
+        failed = fill_retained(&made, under_way);
+    }
+    else if (!failed) {
+        fill_alive(&made, under_way);
+    }
+    if (!failed && !under_way->is_stale) {
         tuple = tables_as_tuple(&made);
     }
     tables_clear(&made);
     return tuple;
 }
 
+static bool
+is_stale(int failed, const steps *under_way)
+{
+    return failed || under_way->is_stale;
+}
+
+/* Fill in allocations up to what is needed for tables of what is alive, or retained. True with an
+   exception, or if the state became stale. */
+static bool
+find_all(allocations *all, const reachability_question *question, steps *with)
+{
+    return is_stale(listing_make(all, with), with) || is_stale(owners_find(all, with), with)
+           || is_stale(listing_mark_freed(all, with), with)
+           || (question
+               && (is_stale(allocations_index_objects(all, with), with)
+                   || is_stale(reachability_find(all, question, with), with)));
+}
+
+/* The tables: of what is alive without a question. NULL without an exception if the state became
+   stale, with a reason if to begin again is of no use. */
 static PyObject *
-analyse(window *analysed, Py_ssize_t count, PyObject *external)
+analyse_once(window *analysed, const reachability_question *question, const char **reason)
 {
     PyObject *tuple = NULL;
     allocations all = {.items = NULL};
-    int was_enabled = collector_pause();
-    lookup_pause();
-    (void)meter_check();
-    if (listing_make(&all, analysed) == 0 && owners_find(&all) == 0 && listing_mark_freed(&all) == 0
-        && (count == TABLES_OF_ALIVE || reachability_find(&all, external) == 0))
-    {
-        tuple = make_tables(&all, analysed, count);
+    steps under_way;
+    steps_begin(&under_way, analysed, &all.types);
+    if (!find_all(&all, question, &under_way)) {
+        tuple = make_tables(&all, question ? TABLES_OF_RETAINED : TABLES_OF_ALIVE, &under_way);
     }
     allocations_clear(&all);
-    lookup_resume();
-    collector_resume(was_enabled);
+    steps_end(&under_way);
+    /* Discarded meanwhile: what is not known any more is not nothing. */
+    bool is_forgotten = under_way.is_stale && windows_is_forgotten(analysed);
+    *reason = is_forgotten ? STEPS_CHANGED : under_way.given_up;
     return tuple;
+}
+
+/* A free of a block of the window makes the state stale: more attempts than a few would be for
+   nothing where the program frees some all the time. */
+#define ATTEMPTS 4
+
+/* The tables, or a reason. NULL with an exception. */
+static PyObject *
+analyse(window *analysed, const reachability_question *question)
+{
+    crediting_flush_totals();
+    size_t blocks = (size_t)analysed->alive.blocks, most_bytes = crediting.blocks.most_bytes;
+    if (question && question->most_blocks && blocks > question->most_blocks) {
+        return PyUnicode_FromString(STEPS_TOO_LONG);
+    }
+    if (most_bytes && blocks * ALLOCATIONS_BYTES_EACH > most_bytes) {
+        return PyUnicode_FromString(STEPS_TOO_LARGE);
+    }
+    PyObject *tuple = NULL;
+    const char *reason = NULL;
+    for (int left = ATTEMPTS; !tuple && !reason && !PyErr_Occurred() && left; left--) {
+        tuple = analyse_once(analysed, question, &reason);
+    }
+    if (tuple || PyErr_Occurred()) {
+        return tuple;
+    }
+    return PyUnicode_FromString(reason ? reason : STEPS_CHANGED);
 }
 
 PyObject *
 analysis_alive(window *analysed)
 {
-    return analyse(analysed, TABLES_OF_ALIVE, NULL);
+    return analyse(analysed, NULL);
 }
 
 PyObject *
-analysis_retained(window *analysed, PyObject *external)
+analysis_retained(window *analysed, const reachability_question *question)
 {
-    return analyse(analysed, TABLES_OF_RETAINED, external);
+    return analyse(analysed, question);
 }

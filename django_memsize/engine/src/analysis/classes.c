@@ -8,6 +8,7 @@ typedef struct {
 } class_entry;
 
 static hashtable classes; /* of class_entry, as of the last update */
+static size_t updates;
 
 static void
 release_classes(hashtable *released)
@@ -17,6 +18,12 @@ release_classes(hashtable *released)
         Py_XDECREF(entry->reference);
     }
     hashtable_clear(released);
+}
+
+size_t
+classes_version(void)
+{
+    return updates;
 }
 
 bool
@@ -63,6 +70,7 @@ classes_update(void)
     /* Release the replaced table last, because that may run code. */
     hashtable replaced = classes;
     classes = updated;
+    updates++;
     release_classes(&replaced);
     return 0;
 }

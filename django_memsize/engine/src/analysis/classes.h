@@ -8,6 +8,9 @@
 /* List all classes that there are now. -1 with an exception. */
 int classes_update(void);
 
+/* How often the classes were listed. */
+size_t classes_version(void);
+
 /* Whether a class that was listed is alive at an address. */
 bool classes_contain(const void *address);
 

@@ -14,52 +14,78 @@ recognise(recognition *under_way, size_t at)
     }
 }
 
-/* Append the block of a number, and prefetch it. */
+/* Append the block of a number. */
 static void
 append_block(allocations *all, const block *listed, uint32_t window_number)
 {
-    allocation *added = all->items + all->count++;
-    *added = (allocation){
+    all->items[all->count++] = (allocation){
         .place = listed->place,
         .window = window_number,
         .bytes = block_size(listed),
         .origin = listed->origin,
     };
-    allocation_prefetch(added);
-    allocations_prefetch_chain(&all->buffers, (const void *)allocation_address(added));
 }
 
-/* List at most so many blocks, and recognise each a little later, when it was fetched. */
+/* List the blocks of a window itself, as long as there is room. */
 static void
-list_and_recognise(recognition *under_way, window *outer, size_t room)
+list_blocks_of(allocations *all, const window *one, size_t room, steps *with)
 {
-    allocations *all = under_way->all;
-    const block_table *table = crediting_flush_blocks();
-    uintptr_t lowest = UINTPTR_MAX, highest = 0;
-    for (window *each = outer; each; each = windows_next_in(outer, each)) {
-        uint32_t number = blocks_next(table, &each->own, 0);
-        for (; number && all->count < room; number = blocks_next(table, &each->own, number)) {
-            const block *listed = blocks_at(table, number);
-            append_block(all, listed, each->number);
-            lowest = Py_MIN(lowest, block_address(listed));
-            highest = Py_MAX(highest, block_address(listed) + block_size(listed));
-            if (all->count > ALLOCATIONS_AHEAD) {
-                recognise(under_way, all->count - 1 - ALLOCATIONS_AHEAD);
-            }
-        }
+    const block_table *table = &crediting.blocks;
+    uint32_t number = blocks_next(table, &one->own, 0);
+    for (; number && all->count < room && steps_count(with, 1);
+         number = blocks_next(table, &one->own, number))
+    {
+        append_block(all, blocks_at(table, number), one->number);
     }
-    for (size_t at = all->count - Py_MIN(all->count, ALLOCATIONS_AHEAD); at < all->count; at++) {
-        recognise(under_way, at);
+}
+
+/* List at most so many blocks of a window and of the windows in it. */
+static void
+list_blocks(allocations *all, size_t room, steps *with)
+{
+    window *outer = with->analysed;
+    (void)crediting_flush_blocks();
+    /* A stale state may be that the window is destroyed. */
+    for (window *each = outer; each; each = with->is_stale ? NULL : windows_next_in(outer, each)) {
+        list_blocks_of(all, each, room, with);
+    }
+}
+
+/* Set between which addresses the blocks are. */
+static void
+find_extent(allocations *all, steps *with)
+{
+    uintptr_t lowest = UINTPTR_MAX, highest = 0;
+    for (size_t at = 0; at < all->count && steps_count(with, 1); at++) {
+        const allocation *one = all->items + at;
+        lowest = Py_MIN(lowest, allocation_address(one));
+        highest = Py_MAX(highest, allocation_address(one) + one->bytes);
     }
     all->lowest = lowest;
     all->extent = all->count ? highest - lowest : 0;
 }
 
+static void
+recognise_all(recognition *under_way, steps *with)
+{
+    allocations *all = under_way->all;
+    for (size_t at = 0; at < all->count && steps_count(with, 1); at++) {
+        size_t ahead = at + ALLOCATIONS_AHEAD;
+        if (ahead < all->count) {
+            allocation_prefetch(all->items + ahead);
+            const void *address = (const void *)allocation_address(all->items + ahead);
+            allocations_prefetch_chain(&all->buffers, address);
+        }
+        recognise(under_way, at);
+    }
+}
+
 /* -1 with an exception. */
 static int
-make_once(recognition *under_way, window *outer)
+make_once(recognition *under_way, steps *with)
 {
-    size_t room = (size_t)outer->alive.blocks;
+    const window *outer = with->analysed;
+    size_t room = windows_is_forgotten(outer) ? 0 : (size_t)outer->alive.blocks;
     allocations *all = under_way->all;
     if (types_init(&all->types) < 0 || allocations_index_init(&all->buffers, room / 2) < 0) {
         return -1;
@@ -69,34 +95,41 @@ make_once(recognition *under_way, window *outer)
         PyErr_NoMemory();
         return -1;
     }
-    list_and_recognise(under_way, outer, room);
+    list_blocks(all, room, with);
+    find_extent(all, with);
+    recognise_all(under_way, with);
     return under_way->has_failed ? -1 : 0;
 }
 
 int
-listing_make(allocations *all, window *outer)
+listing_make(allocations *all, steps *under_way)
 {
     *all = (allocations){.items = NULL};
-    recognition under_way = {.all = all};
+    recognition first = {.all = all};
     if (hooks_saw_class()) {
         recognition_forget_suspects();
     }
-    if (make_once(&under_way, outer) < 0) {
+    if (make_once(&first, under_way) < 0) {
         return -1;
     }
-    if (!under_way.suspect) {
+    if (!first.suspect || under_way->is_stale) {
         return 0;
     }
     /* Again from the start: updating the classes frees what was known of them, some of it in these
        blocks. */
     allocations_clear(all);
-    return recognition_update_classes(under_way.suspect) < 0 ? -1 : make_once(&under_way, outer);
+    if (recognition_update_classes(first.suspect) < 0) {
+        return -1;
+    }
+    steps_renew(under_way);
+    recognition second = {.all = all};
+    return make_once(&second, under_way);
 }
 
 static void
-mark_freed_buffers(allocations *all)
+mark_freed_buffers(allocations *all, steps *under_way)
 {
-    for (size_t at = 0; at < all->count; at++) {
+    for (size_t at = 0; at < all->count && steps_count(under_way, 1); at++) {
         allocation *one = all->items + at;
         if (one->state == ALLOCATION_BUFFER && recognition_is_freed(one)) {
             one->state = ALLOCATION_FREED;
@@ -105,20 +138,43 @@ mark_freed_buffers(allocations *all)
     }
 }
 
-int
-listing_mark_freed(allocations *all)
+/* Mark the objects that a window drained. It keeps them until it is closed, so that this must not
+   give the GIL back. */
+static void
+mark_drained(const allocations *all, const object_array *drained)
 {
-    mark_freed_buffers(all);
+    for (size_t at = 0; at < drained->count; at++) {
+        allocation *one = allocations_find_object(all, drained->items[at]);
+        if (one) {
+            one->state = ALLOCATION_FREED;
+        }
+    }
+}
+
+static bool
+has_drained(void)
+{
     for (const window *each = windows_latest_outermost(); each; each = each->older) {
-        if (each->drained.count && allocations_index_objects(all) < 0) {
-            return -1;
+        if (each->drained.count) {
+            return true;
         }
-        for (size_t at = 0; at < each->drained.count; at++) {
-            allocation *one = allocations_find_object(all, each->drained.items[at]);
-            if (one) {
-                one->state = ALLOCATION_FREED;
-            }
-        }
+    }
+    return false;
+}
+
+int
+listing_mark_freed(allocations *all, steps *under_way)
+{
+    mark_freed_buffers(all, under_way);
+    if (!has_drained()) {
+        return 0;
+    }
+    if (allocations_index_objects(all, under_way) < 0) {
+        return -1;
+    }
+    const window *each = under_way->is_stale ? NULL : windows_latest_outermost();
+    for (; each; each = each->older) {
+        mark_drained(all, &each->drained);
     }
     return 0;
 }

@@ -20,8 +20,12 @@ typedef struct {
    of the chain, half-way the allocation. */
 #define OWNERS_AHEAD 16
 
+/* So many words of a buffer take as long as a block. */
+#define WORDS_AS_A_BLOCK 16
+
 typedef struct {
     allocations *all;
+    steps *steps;
     pointer waiting[OWNERS_AHEAD];
     unsigned next_waiting;
     pointer last; /* of the current owner, the last one to a buffer that may point to more */
@@ -46,20 +50,37 @@ may_point_to_buffer(const allocations *all, const void *address)
     return (uintptr_t)address % sizeof(void *) == 0 && allocations_enclose(all, address);
 }
 
-/* Own the buffers that the words of a buffer lead to, and so on with the last of these. */
+/* Buffers of one owner that are found and not yet read. Of more at once, the rest is not read. */
+#define CHAINS_WAITING 32
+
+/* Own the buffers that the words of a buffer lead to, and so on with these, the last one first. A
+   word that was never written may be an old pointer to a buffer of another object, and must not
+   keep the search from the owner's next one: so all are read. May give the GIL back: an array, or
+   all of a deque, may have millions of words. */
 static void
-own_chain(const allocations *all, const pointer *first)
+own_chain(const owner_search *under_way, const pointer *first)
 {
-    const allocation *buffer = allocations_find(all, &all->buffers, first->address);
-    while (buffer) {
+    const allocations *all = under_way->all;
+    const allocation *waiting[CHAINS_WAITING] = {NULL};
+    size_t number = 0;
+    waiting[number++] = allocations_find(all, &all->buffers, first->address);
+    while (number) {
+        const allocation *buffer = waiting[--number];
+        if (!buffer) {
+            continue;
+        }
         const uintptr_t *words = (const uintptr_t *)allocation_address(buffer);
         size_t count = (size_t)buffer->bytes / sizeof(uintptr_t);
-        buffer = NULL;
         for (size_t at = 0; at < count; at++) {
+            if (at % WORDS_AS_A_BLOCK == 0 && !steps_count(under_way->steps, 1)) {
+                return;
+            }
             pointer to = {.owner = first->owner, .address = (const void *)words[at]};
             const allocation *owned
                 = may_point_to_buffer(all, to.address) ? own_buffer(all, &to) : NULL;
-            buffer = owned ? owned : buffer;
+            if (owned && number < CHAINS_WAITING) {
+                waiting[number++] = owned;
+            }
         }
     }
 }
@@ -69,7 +90,7 @@ static void
 follow_pointer(owner_search *under_way, const pointer *to)
 {
     if (under_way->last.owner && under_way->last.owner != to->owner) {
-        own_chain(under_way->all, &under_way->last);
+        own_chain(under_way, &under_way->last);
         under_way->last.owner = NULL;
     }
     if (to->owner && own_buffer(under_way->all, to) && to->owns_chains) {
@@ -117,26 +138,29 @@ add_known_pointers(owner_search *under_way, const allocation *owner)
 {
     const type_info *info = allocation_type(under_way->all, owner);
     PyObject *object = allocation_object(owner);
-    if (info->may_have_values) {
-        add_pointer(under_way, owner, cpython_values_block(object), false);
-    }
+    /* All are read first: the object may be gone once one of them is followed. */
+    const void *values = info->may_have_values ? cpython_values_block(object) : NULL;
+    const void *first = NULL, *second = NULL;
     switch (info->buffers) {
     case BUFFERS_OF_LIST:
-        add_pointer(under_way, owner, ((PyListObject *)object)->ob_item, false);
+        first = ((PyListObject *)object)->ob_item;
         break;
     case BUFFERS_OF_DICT:
-        add_pointer(under_way, owner, ((PyDictObject *)object)->ma_keys, false);
-        add_pointer(under_way, owner, cpython_dict_values_block(object), false);
+        first = ((PyDictObject *)object)->ma_keys;
+        second = cpython_dict_values_block(object);
         break;
     case BUFFERS_OF_SET:
-        add_pointer(under_way, owner, cpython_set_entries(object), false);
+        first = cpython_set_entries(object);
         break;
     case BUFFERS_OF_DECIMAL:
-        add_pointer(under_way, owner, cpython_decimal_digits(object), false);
+        first = cpython_decimal_digits(object);
         break;
     default:
         break;
     }
+    add_pointer(under_way, owner, values, false);
+    add_pointer(under_way, owner, first, false);
+    add_pointer(under_way, owner, second, false);
 }
 
 /* Add the words of an object that may be pointers to buffers of its own, because nothing is known
@@ -150,7 +174,7 @@ add_scanned_pointers(owner_search *under_way, const allocation *owner)
     const uintptr_t *words = (const uintptr_t *)allocation_object(owner);
     size_t count = ((size_t)owner->bytes - info->header_bytes) / sizeof(uintptr_t);
     size_t end = Py_MIN((size_t)info->scan_to, count);
-    for (size_t at = info->scan_from; at < end; at++) {
+    for (size_t at = info->scan_from; at < end && !under_way->steps->is_stale; at++) {
         uintptr_t from_here = words[at] - (uintptr_t)(words + at);
         if (from_here && from_here / sizeof(uintptr_t) < end - at && !info->is_class) {
             end = at + from_here / sizeof(uintptr_t);
@@ -185,13 +209,13 @@ own_content(const allocations *all, const allocation *owner, const void *start)
 /* Own the contents of texts and bytearrays first: they belong to their owner for certain, and may
    look like any object, as the program wrote them. */
 static void
-own_contents(const allocations *all)
+own_contents(const allocations *all, steps *under_way)
 {
-    for (size_t at = 0; at < all->count; at++) {
+    for (size_t at = 0; at < all->count && steps_count(under_way, 1); at++) {
         const allocation *one = all->items + at;
         const type_info *info = allocation_type(all, one);
-        if (one->state == ALLOCATION_OBJECT && one->may_own
-            && (info->is_text || info->is_bytearray))
+        if (one->state == ALLOCATION_OBJECT && one->may_own && (info->is_text || info->is_bytearray)
+            && allocation_is_unchanged(all, one))
         {
             PyObject *object = allocation_object(one);
             cpython_contents owned = info->is_text ? cpython_text_contents(object)
@@ -228,13 +252,13 @@ MEMSIZE_INLINE void
 follow_all_pointers(owner_search *under_way, owners_pass pass)
 {
     const allocations *all = under_way->all;
-    for (size_t at = 0; at < all->count; at++) {
+    for (size_t at = 0; at < all->count && steps_count(under_way->steps, 1); at++) {
         size_t ahead = at + ALLOCATIONS_AHEAD;
         if (ahead < all->count && concerns(pass, all, all->items + ahead)) {
             allocation_prefetch(all->items + ahead);
         }
         const allocation *one = all->items + at;
-        if (!concerns(pass, all, one)) {
+        if (!concerns(pass, all, one) || !allocation_is_unchanged(all, one)) {
             continue;
         }
         switch (pass) {
@@ -248,26 +272,32 @@ follow_all_pointers(owner_search *under_way, owners_pass pass)
             add_scanned_pointers(under_way, one);
         }
     }
-    for (size_t at = 0; at < OWNERS_AHEAD; at++) {
+    for (size_t at = 0; at < OWNERS_AHEAD && !under_way->steps->is_stale; at++) {
         follow_pointer_later(under_way, (pointer){.owner = NULL});
     }
-    follow_pointer(under_way, &(pointer){.owner = NULL});
+    if (!under_way->steps->is_stale) {
+        follow_pointer(under_way, &(pointer){.owner = NULL});
+    }
 }
 
 int
-owners_find(allocations *all)
+owners_find(allocations *all, steps *with)
 {
     if (all->has_contents_to_find) {
-        if (allocations_index_objects(all) < 0) {
+        if (allocations_index_objects(all, with) < 0) {
             return -1;
         }
-        own_contents(all);
+        own_contents(all, with);
     }
-    owner_search under_way = {.all = all};
-    if (all->has_classes) {
+    owner_search under_way = {.all = all, .steps = with};
+    if (all->has_classes && !with->is_stale) {
         follow_all_pointers(&under_way, PASS_SHARED);
     }
-    follow_all_pointers(&under_way, PASS_KNOWN);
-    follow_all_pointers(&under_way, PASS_SCANNED);
+    if (!with->is_stale) {
+        follow_all_pointers(&under_way, PASS_KNOWN);
+    }
+    if (!with->is_stale) {
+        follow_all_pointers(&under_way, PASS_SCANNED);
+    }
     return 0;
 }

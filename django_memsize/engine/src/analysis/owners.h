@@ -10,7 +10,7 @@
 
 #include "analysis/allocations.h"
 
-/* Set the owners of buffers. -1 with an exception. */
-int owners_find(allocations *all);
+/* Set the owners of buffers. May give the GIL back. -1 with an exception. */
+int owners_find(allocations *all, steps *under_way);
 
 #endif

@@ -2,8 +2,10 @@
 
 #include "analysis/external.h"
 #include "analysis/references.h"
+#include "analysis/taken.h"
 #include "array.h"
 #include "census/tally.h"
+#include "meter/crediting.h"
 
 /* The first reads of most objects are between these offsets. */
 #define HEAD_FROM (-32)
@@ -21,8 +23,19 @@ typedef struct {
     external_set external;
     object_array pending;         /* to be followed */
     references_progress progress; /* of the object that is followed */
+    Py_ssize_t work_left;         /* references that may be followed; below 0: given up */
+    size_t most_bytes;            /* that external objects may take; 0 is no limit */
     bool has_failed;              /* no memory */
+    bool is_too_large;            /* the external objects */
 } trial;
+
+/* The limit of allocations is one of references as well: so many for each. An external object takes
+   as long as some references. */
+#define REFERENCES_EACH 16
+#define EXTERNAL_AS_REFERENCES 32
+
+/* Bytes of the table of external objects for each, at most: it doubles when a quarter is used. */
+#define EXTERNAL_BYTES_EACH (8 * sizeof(external_object))
 
 static void
 follow_object_later(trial *under_way, PyObject *object)
@@ -47,14 +60,33 @@ exchange_waiting(trial *under_way, PyObject *referent)
     return next;
 }
 
+/* Whether there are too many references. The visits of the current object end then. */
+MEMSIZE_INLINE bool
+is_given_up(const trial *under_way)
+{
+    return under_way->work_left < 0;
+}
+
 /* Note a referent that is visited. Returns the referent to be handled now, or NULL. One that may be
    in the window waits for its turn; any other is returned at once. */
 MEMSIZE_INLINE PyObject *
 note_visited(trial *under_way, PyObject *referent)
 {
     references_note(&under_way->progress, referent);
+    under_way->work_left--;
     return allocations_enclose(under_way->all, referent) ? exchange_waiting(under_way, referent)
                                                          : referent;
+}
+
+static void
+count_new_external(trial *under_way)
+{
+    size_t bytes = under_way->external.objects.used * EXTERNAL_BYTES_EACH;
+    under_way->work_left -= EXTERNAL_AS_REFERENCES;
+    if (under_way->most_bytes && bytes > under_way->most_bytes) {
+        under_way->is_too_large = true;
+        under_way->work_left = -1;
+    }
 }
 
 static void
@@ -67,7 +99,9 @@ subtract_ref(trial *under_way, PyObject *referent)
     }
     external_object *external = external_add(&under_way->external, referent);
     if (external) {
-        external->accounted++;
+        if (!external->accounted++) {
+            count_new_external(under_way);
+        }
         if (external_is_accounted(external) && !external->is_presumed) {
             follow_object_later(under_way, referent);
         }
@@ -81,7 +115,7 @@ visit_subtract_ref(PyObject *visited, void *arg)
     if (referent) {
         subtract_ref(arg, referent);
     }
-    return 0;
+    return is_given_up(arg);
 }
 
 static void
@@ -125,10 +159,10 @@ visit_retain(PyObject *visited, void *arg)
     if (referent) {
         retain_referent(arg, referent);
     }
-    return 0;
+    return is_given_up(arg);
 }
 
-/* -1 with an exception. */
+/* -1 with an exception, or if it is given up. */
 static int
 follow_object(trial *under_way, PyObject *object, visitproc visit)
 {
@@ -137,7 +171,7 @@ follow_object(trial *under_way, PyObject *object, visitproc visit)
         return -1;
     }
     references_visit(&row->kind, object, visit, under_way, &under_way->progress);
-    return 0;
+    return is_given_up(under_way) ? -1 : 0;
 }
 
 /* Take the first of the last few pending objects: it was fetched by now. */
@@ -150,7 +184,7 @@ take_pending(object_array *pending)
     return taken;
 }
 
-/* Follow all pending objects. -1 with an exception. */
+/* Follow all pending objects. -1 as above, as all that follow others. */
 static int
 follow_all_pending(trial *under_way, visitproc visit)
 {
@@ -168,7 +202,7 @@ follow_all_pending(trial *under_way, visitproc visit)
 
 typedef void (*referent_function)(trial *under_way, PyObject *referent);
 
-/* Follow until nothing is pending or waiting. -1 with an exception. */
+/* Follow until nothing is pending or waiting. */
 static int
 finish_trial(trial *under_way, visitproc visit, referent_function with_referent)
 {
@@ -217,8 +251,7 @@ may_refer(const allocations *all, const allocation *one)
     return one->state == ALLOCATION_OBJECT && allocation_type(all, one)->may_refer;
 }
 
-/* Account for every reference of the window's objects, and of external objects that they hold. -1
-   with an exception. */
+/* Account for every reference of the window's objects, and of external objects that they hold. */
 static int
 subtract_refs(trial *under_way, PyObject *external)
 {
@@ -249,7 +282,7 @@ wrongly_presumed(const trial *under_way, PyObject *listed)
     return external && external->is_presumed && !external_is_accounted(external) ? external : NULL;
 }
 
-/* Retain what is held from outside, and all that it refers to. -1 with an exception. */
+/* Retain what is held from outside, and all that it refers to. */
 static int
 retain_reachable(trial *under_way, PyObject *external)
 {
@@ -272,6 +305,21 @@ retain_reachable(trial *under_way, PyObject *external)
     return failed ? -1 : finish_trial(under_way, visit_retain, retain_referent);
 }
 
+/* Whether an object on the external list was retained, be it of the window or not. */
+static bool
+is_any_retained(const trial *under_way, PyObject *listed)
+{
+    for (Py_ssize_t at = 0; listed && at < PyList_GET_SIZE(listed); at++) {
+        PyObject *object = PyList_GET_ITEM(listed, at);
+        const allocation *own = allocations_find_object(under_way->all, object);
+        const external_object *external = external_find(&under_way->external, object);
+        if ((own && own->is_retained) || (external && external->is_retained)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 trial_clear(trial *under_way)
 {
@@ -280,28 +328,59 @@ trial_clear(trial *under_way)
     array_clear(&under_way->pending);
 }
 
-int
-reachability_find(allocations *all, PyObject *external)
+/* Read the reference counts of all objects again. Objects that are on a free list by now are no
+   objects any more. False if one has another type. */
+static bool
+renew_refs(const allocations *all)
 {
-    trial under_way = {.all = all};
-    int failed = allocations_index_objects(all) < 0 || subtract_refs(&under_way, external) < 0
-                     ? -1
-                     : retain_reachable(&under_way, external);
-    trial_clear(&under_way);
-    return failed;
+    for (size_t at = 0; at < all->count; at++) {
+        if (at + ALLOCATIONS_AHEAD < all->count) {
+            allocation_prefetch(all->items + at + ALLOCATIONS_AHEAD);
+        }
+        allocation *one = all->items + at;
+        if (one->state != ALLOCATION_OBJECT) {
+            continue;
+        }
+        PyObject *object = allocation_object(one);
+        if (cpython_state_of(object) != CPYTHON_ALIVE) {
+            one->state = ALLOCATION_FREED;
+        }
+        else if (!allocation_is_unchanged(all, one)) {
+            return false;
+        }
+        else {
+            one->gc_refs = (int32_t)Py_MIN(Py_REFCNT(object), INT32_MAX);
+        }
+    }
+    return true;
 }
 
 int
-reachability_is_closed(PyObject *external)
+reachability_find(allocations *all, const reachability_question *question, steps *with)
 {
-    allocations none = {.items = NULL};
-    trial under_way = {.all = &none};
-    int is_closed
-        = allocations_index_objects(&none) < 0 || subtract_refs(&under_way, external) < 0 ? -1 : 1;
-    for (Py_ssize_t at = 0; is_closed > 0 && at < PyList_GET_SIZE(external); at++) {
-        is_closed = !wrongly_presumed(&under_way, PyList_GET_ITEM(external, at));
+    PyObject *external = question->external;
+    size_t most_blocks = question->most_blocks;
+    if (with->was_given_back && !renew_refs(all)) {
+        steps_spoil(with);
+        return 0;
     }
+    trial under_way = {
+        .all = all,
+        .work_left = most_blocks && most_blocks < PY_SSIZE_T_MAX / REFERENCES_EACH
+                         ? (Py_ssize_t)most_blocks * REFERENCES_EACH
+                         : PY_SSIZE_T_MAX,
+        .most_bytes = crediting.blocks.most_bytes,
+    };
+    int failed
+        = subtract_refs(&under_way, external) < 0 ? -1 : retain_reachable(&under_way, external);
+    if (is_given_up(&under_way) && !PyErr_Occurred()) {
+        steps_give_up(with, under_way.is_too_large ? STEPS_TOO_LARGE : STEPS_TOO_LONG);
+        failed = 0;
+    }
+    else if (!failed && question->shares_free_lists) {
+        taken_mark(all);
+    }
+    with->analysed->external_is_held = is_any_retained(&under_way, external);
     trial_clear(&under_way);
-    allocations_clear(&none);
-    return is_closed;
+    return failed;
 }

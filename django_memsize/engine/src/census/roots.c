@@ -276,19 +276,6 @@ visit_class(walk *pass, PyTypeObject *type)
     return 0;
 }
 
-int
-roots_visit_modules(visitproc visit, void *arg)
-{
-    Py_ssize_t at = 0;
-    PyObject *name, *module;
-    while (PyDict_Next(modules, &at, &name, &module)) {
-        if (visit(module, arg) < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 /* Visit classes and modules, which lead to objects that are not listed. */
 static int
 visit_unlisted(const roots *from, walk *pass)
@@ -298,7 +285,14 @@ visit_unlisted(const roots *from, walk *pass)
             return -1;
         }
     }
-    return roots_visit_modules(walk_visit, pass);
+    Py_ssize_t at = 0;
+    PyObject *name, *module;
+    while (PyDict_Next(modules, &at, &name, &module)) {
+        if (walk_visit(module, pass) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 int
@@ -320,39 +314,3 @@ roots_walk(roots *from, walk *pass)
     pass->frozen_seen -= (size_t)from->own_frozen;
     return 0;
 }
-
-#if CPYTHON_VISITS_TRACKED
-typedef struct {
-    visitproc visit;
-    void *arg;
-    int ended;
-} visiting;
-
-static int
-visit_listed(PyObject *listed, void *arg)
-{
-    visiting *under_way = arg;
-    under_way->ended = under_way->visit(listed, under_way->arg);
-    return !under_way->ended; /* 0 ends it */
-}
-
-int
-roots_visit_listed(visitproc visit, void *arg)
-{
-    visiting under_way = {.visit = visit, .arg = arg};
-    PyUnstable_GC_VisitObjects(visit_listed, &under_way);
-    return under_way.ended;
-}
-#else
-int
-roots_visit_listed(visitproc visit, void *arg)
-{
-    PyObject *listed = PyObject_CallNoArgs(list_tracked);
-    int ended = listed && PyList_CheckExact(listed) ? 0 : -1;
-    for (Py_ssize_t at = 0; !ended && at < PyList_GET_SIZE(listed); at++) {
-        ended = visit(PyList_GET_ITEM(listed, at), arg);
-    }
-    Py_XDECREF(listed);
-    return ended;
-}
-#endif

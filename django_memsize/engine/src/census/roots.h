@@ -34,12 +34,4 @@ void roots_clear(roots *from);
    exception. */
 int roots_walk(roots *from, walk *pass);
 
-/* Visit what the collector lists until a visit returns other than 0; return that value. The
-   collector must be off. -1 with an exception where there is no list (3.11 alone makes one, and may
-   run an audit hook). */
-int roots_visit_listed(visitproc visit, void *arg);
-
-/* Visit the imported modules in the same way. */
-int roots_visit_modules(visitproc visit, void *arg);
-
 #endif

@@ -13,7 +13,7 @@ blocks_clear(block_table *table)
     PyMem_RawFree(table->chunks);
     PyMem_RawFree(table->runs);
     PyMem_RawFree(table->heads);
-    *table = (block_table){.heads = NULL};
+    *table = (block_table){.most_bytes = table->most_bytes};
 }
 
 size_t
@@ -23,12 +23,22 @@ blocks_table_bytes(const block_table *table)
            + table->chunk_capacity * (sizeof(block *) + RUNS_IN_CHUNK * sizeof(block_run));
 }
 
+/* Whether the table may take so many bytes more. */
+static bool
+has_room_for(const block_table *table, size_t bytes)
+{
+    return !table->most_bytes || blocks_table_bytes(table) + bytes <= table->most_bytes;
+}
+
 /* Double the number of heads, and put all blocks into their new chains. */
 static bool
 grow_heads(block_table *table)
 {
     size_t capacity = table->capacity ? 2 * table->capacity : FIRST_HEADS;
-    uint32_t *heads = PyMem_RawCalloc(capacity, sizeof(uint32_t));
+    /* The old heads are there as well until the new ones are. */
+    uint32_t *heads = has_room_for(table, capacity * sizeof(uint32_t))
+                          ? PyMem_RawCalloc(capacity, sizeof(uint32_t))
+                          : NULL;
     if (!heads) {
         return false;
     }
@@ -53,6 +63,10 @@ static bool
 grow_chunks(block_table *table)
 {
     size_t capacity = table->chunk_capacity ? 2 * table->chunk_capacity : FIRST_CHUNKS;
+    /* Twice: realloc() may move what there is. */
+    if (!has_room_for(table, capacity * (sizeof(block *) + RUNS_IN_CHUNK * sizeof(block_run)))) {
+        return false;
+    }
     block **chunks = PyMem_RawRealloc(table->chunks, capacity * sizeof(block *));
     if (!chunks) {
         return false;
@@ -76,7 +90,9 @@ add_chunk(block_table *table)
     if (table->chunk_count == table->chunk_capacity && !grow_chunks(table)) {
         return false;
     }
-    block *chunk = PyMem_RawMalloc(BLOCKS_CHUNK * sizeof(block));
+    block *chunk = has_room_for(table, BLOCKS_CHUNK * sizeof(block))
+                       ? PyMem_RawMalloc(BLOCKS_CHUNK * sizeof(block))
+                       : NULL;
     if (!chunk) {
         return false;
     }
@@ -145,11 +161,28 @@ blocks_release_numbers(block_table *table, block_list *list)
     *list = (block_list){.run = 0};
 }
 
-void
-blocks_discard(block_table *table, block_list *list)
+/* Remove the blocks of a run from the table. */
+static void
+empty_run(block_table *table, block_list *list, uint32_t run)
 {
-    for (uint32_t number = 0; (number = blocks_next(table, list, number));) {
-        blocks_remove(table, blocks_find(table, block_address(blocks_at(table, number))), list);
+    for (uint32_t at = 0; at < BLOCKS_RUN; at++) {
+        const block *removed = blocks_at(table, (run << BLOCKS_RUN_BITS) + at);
+        if (removed->place) {
+            blocks_remove(table, blocks_find(table, block_address(removed)), list);
+        }
     }
-    blocks_release_numbers(table, list);
+}
+
+size_t
+blocks_discard(block_table *table, block_list *list, size_t most_runs)
+{
+    for (; list->run && most_runs; most_runs--) {
+        uint32_t run = list->run;
+        empty_run(table, list, run);
+        list->run = table->runs[run].next;
+        table->runs[run].next = table->free_run;
+        table->free_run = run;
+    }
+    list->unused = list->free = 0; /* they may be of a run that is free now */
+    return most_runs;
 }

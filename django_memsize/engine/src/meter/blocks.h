@@ -71,22 +71,25 @@ typedef struct {
     size_t chunk_count, chunk_capacity;
     uint32_t free_run;   /* the first of the free runs; 0 if there is none */
     uint32_t unused_run; /* the first of the runs that were never used */
+    size_t most_bytes;   /* that the table may take; 0: as many as there are */
 } block_table;
 
-/* Free all memory: the table is empty afterwards. */
+/* Free all memory: the table is empty afterwards, and has the same limit. */
 void blocks_clear(block_table *table);
 
 /* Bytes that the table takes. */
 size_t blocks_table_bytes(const block_table *table);
 
-/* Make room for one more block of a window. False without memory, with no exception. */
+/* Make room for one more block of a window. False without memory, or beyond ``most_bytes``, with no
+   exception. */
 bool blocks_reserve(block_table *table, block_list *list, uint32_t window);
 
 /* Make the numbers of a window free, which has no blocks in the table. */
 void blocks_release_numbers(block_table *table, block_list *list);
 
-/* Remove the blocks of a window from the table, and make their numbers free. */
-void blocks_discard(block_table *table, block_list *list);
+/* Remove the blocks of a window, which gets no more, from the table, and make their numbers free:
+   those of so many runs. Returns how many runs more could have been. */
+size_t blocks_discard(block_table *table, block_list *list, size_t most_runs);
 
 /* The next number of a window that is in use, from 0 for the first; 0 after the last. */
 uint32_t blocks_next(const block_table *table, const block_list *list, uint32_t number);

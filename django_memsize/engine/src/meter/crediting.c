@@ -20,12 +20,60 @@ add_pending(window *innermost, const pending_totals *pending)
     }
 }
 
+static window *
+outermost_of(window *one)
+{
+    while (one->parent) {
+        one = one->parent;
+    }
+    return one;
+}
+
+/* Begin to add up for the current window. What its outermost one has alive may be less soon, by
+   frees of blocks of other windows in it: then the peak is noted a little too early. */
+static void
+begin_pending(void)
+{
+    const window *outermost = outermost_of(crediting.current);
+    crediting.pending = (pending_totals){
+        .next_bytes = outermost->followed.next_bytes - outermost->alive.bytes,
+    };
+}
+
 static void
 flush_pending(void)
 {
     if (crediting.current) {
         add_pending(crediting.current, &crediting.pending);
-        crediting.pending = (pending_totals){0};
+        begin_pending();
+    }
+}
+
+Py_ssize_t
+crediting_next_peak(Py_ssize_t bytes)
+{
+    return bytes < PY_SSIZE_T_MAX / PEAK_GROWTH ? PEAK_GROWTH * bytes : PY_SSIZE_T_MAX;
+}
+
+/* A flag and a pending call, no more: nothing may be looked at inside the program's allocator. The
+   next peak is far above this one, even if this one is over before it is looked at.
+
+   One call at most waits: CPython has room for 32, which are the program's as well, and the main
+   thread may never make them. Without room, the next peak tries again. */
+void
+crediting_note_peak(void)
+{
+    window *outermost = outermost_of(crediting.current);
+    Py_ssize_t next = crediting_next_peak(outermost->alive.bytes + crediting.pending.peak_bytes);
+    outermost->followed.is_noted = true;
+    outermost->followed.next_bytes = next;
+    crediting.pending.next_bytes = next - outermost->alive.bytes;
+    if (!crediting.is_peak_pending) {
+        /* Before, because from 3.13 on waiting for CPython's lock may give the GIL back. */
+        crediting.is_peak_pending = true;
+        if (Py_AddPendingCall(crediting.on_peak, NULL) < 0) {
+            crediting.is_peak_pending = false;
+        }
     }
 }
 
@@ -41,6 +89,9 @@ crediting_switch(window *current)
 {
     crediting_flush_totals();
     crediting.current = current;
+    if (current) {
+        begin_pending();
+    }
     crediting.number = current ? current->number : 0;
     crediting.tag = crediting.number << NURSERY_WINDOW_SHIFT;
 }
@@ -81,7 +132,7 @@ crediting_destroy_unused_in(window *outer)
     }
 }
 
-/* Subtract a block that is freed, or lost, from its window and from all around it. */
+/* Subtract a block that is freed, or not remembered, from its window and from all around it. */
 static void
 subtract_from(window *allocated_in, Py_ssize_t bytes)
 {
@@ -143,7 +194,19 @@ run_unseen_free(uintptr_t address)
     run_free(address);
 }
 
-/* Add a block to the table. A block that cannot be added is lost. */
+/* Follow a block no further: whether and when it is freed will not be known. It counts as freed
+   from now on, so that what is alive, and the peak, are lower bounds. */
+static void
+forget(window *allocated_in, Py_ssize_t bytes)
+{
+    for (window *each = allocated_in; each; each = each->parent) {
+        each->not_remembered.blocks++;
+        each->not_remembered.bytes += bytes;
+    }
+    subtract_from(allocated_in, bytes);
+}
+
+/* Add a block to the table. A block that cannot be added is not remembered. */
 static void
 promote(const nursery_block *promoted)
 {
@@ -163,8 +226,7 @@ promote(const nursery_block *promoted)
     }
     if (MEMSIZE_UNLIKELY(outcome != BLOCK_ADDED)) {
         blocks_uncount(&crediting.blocks, address);
-        crediting_mark_incomplete(allocated_in);
-        subtract_from(allocated_in, size);
+        forget(allocated_in, size);
     }
 }
 
@@ -243,11 +305,17 @@ crediting_flush_blocks(void)
     return &crediting.blocks;
 }
 
-void
-crediting_discard(window *discarded)
+bool
+crediting_discard(window *outermost, size_t blocks)
 {
-    (void)crediting_flush_blocks();
-    blocks_discard(&crediting.blocks, &discarded->own);
+    size_t left = blocks / BLOCKS_RUN + 1;
+    for (window *each = outermost; each; each = windows_next_in(outermost, each)) {
+        left = blocks_discard(&crediting.blocks, &each->own, left);
+        if (each->own.run) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void
@@ -265,4 +333,10 @@ size_t
 crediting_bytes(void)
 {
     return blocks_table_bytes(&crediting.blocks);
+}
+
+void
+crediting_limit_bytes(size_t bytes)
+{
+    crediting.blocks.most_bytes = bytes;
 }

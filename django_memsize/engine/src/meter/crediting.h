@@ -30,6 +30,7 @@ typedef struct {
     Py_ssize_t allocated_bytes;
     Py_ssize_t peak_blocks, peak_bytes;
     Py_ssize_t below_peak; /* bytes that are alive now are so many less than the peak */
+    Py_ssize_t next_bytes; /* a peak above is noted: that of the outermost window, relative */
 } pending_totals;
 
 /* Blocks on their way from the nursery to the table. */
@@ -54,6 +55,8 @@ extern struct crediting_state {
     free_queue frees;
     nursery_block nursery[NURSERY_BLOCKS];
     block_table blocks;
+    int (*on_peak)(void *); /* a pending call, made once for all peaks that are noted until then */
+    bool is_peak_pending;   /* it is to be made */
 } crediting;
 
 /* Make another window the current one, or none. All totals are up to date afterwards. */
@@ -62,13 +65,15 @@ void crediting_switch(window *current);
 /* Bring the totals of all windows up to date. */
 void crediting_flush_totals(void);
 
-/* Move all blocks to the table, and return it. Totals are up to date. Without memory, blocks are
-   lost and windows incomplete; a window that nothing needs any more is destroyed. */
+/* Move all blocks to the table, and return it. Totals are up to date. Blocks for which there is no
+   memory are not remembered; a window that nothing needs any more is destroyed. */
 const block_table *crediting_flush_blocks(void);
 
-/* Remove the blocks of a window, or of all windows, from the table and the nursery. There must be
-   no current window. */
-void crediting_discard(window *discarded);
+/* Remove about so many blocks of a window and of the windows in it from the table. They must be
+   closed, and all blocks in the table. Returns whether there are more. */
+bool crediting_discard(window *outermost, size_t blocks);
+
+/* Remove the blocks of all windows. There must be no current window. */
 void crediting_discard_all(void);
 
 /* Mark a window and all around it as incomplete. */
@@ -83,9 +88,23 @@ void crediting_destroy_unused_in(window *outer);
 /* Bytes that the table of blocks takes. */
 size_t crediting_bytes(void);
 
-/* The slow paths of the functions below: carry out the frees in the queue, put a free into it,
-   subtract a block of any window, and clear a place of the nursery for a block at an address. */
+/* Remember no more blocks than have room in so many bytes; 0 is no limit. A table that is larger
+   stays as it is. */
+void crediting_limit_bytes(size_t bytes);
+
+/* A peak of so many bytes is followed by one of so many times as much. All tables together then
+   take no more than twice the time of the last one, which covers half of the peak, unless a later
+   moment was too large. */
+#define PEAK_GROWTH 2
+
+/* From how many bytes on a peak is noted after one of so many. */
+Py_ssize_t crediting_next_peak(Py_ssize_t bytes);
+
+/* The slow paths of the functions below: carry out the frees in the queue, note a peak that is
+   followed, put a free into the queue, subtract a block of any window, and clear a place of the
+   nursery for a block at an address. */
 void crediting_run_frees(void);
+void crediting_note_peak(void);
 void crediting_queue_free(uintptr_t address);
 void crediting_subtract_block(uint64_t value);
 void crediting_vacate(nursery_block *place, uintptr_t address);
@@ -117,6 +136,9 @@ crediting_add(Py_ssize_t size)
         pending->peak_bytes -= pending->below_peak;
         pending->peak_blocks = pending->allocated_blocks - pending->freed_blocks;
         pending->below_peak = 0;
+        if (MEMSIZE_UNLIKELY(pending->peak_bytes > pending->next_bytes)) {
+            crediting_note_peak();
+        }
     }
 }
 

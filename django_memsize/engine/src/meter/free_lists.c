@@ -110,6 +110,19 @@ free_lists_drain(object_array *drained)
     PyErr_Clear(); /* without memory, objects are left */
 }
 
+/* Free the table of keys of a dict with the one item that drain_keys() set. */
+static void
+free_drained_keys(PyObject *dict)
+{
+    Py_ssize_t at = 0;
+    PyObject *key, *value;
+    if (PyDict_Next(dict, &at, &key, &value)) {
+        cpython_free_keys((PyDictObject *)dict);
+        Py_DECREF(value);
+        Py_DECREF(key);
+    }
+}
+
 /* Free an object without putting it on its free list, for the next window to drain. That is safe
    because nothing else ever referred to the object, and it is untracked. */
 static void
@@ -123,8 +136,13 @@ free_drained(PyObject *made)
         PyObject_GC_Del(made);
         return;
     }
-    if (PyList_CheckExact(made) || (PyDict_CheckExact(made) && !PyDict_GET_SIZE(made))) {
+    if (PyList_CheckExact(made)) {
         PyObject_GC_Del(made); /* it was always empty, and has no buffer */
+        return;
+    }
+    if (PyDict_CheckExact(made)) {
+        free_drained_keys(made);
+        PyObject_GC_Del(made);
         return;
     }
     if (PyFloat_CheckExact(made)) {

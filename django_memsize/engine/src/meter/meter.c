@@ -3,6 +3,7 @@
 #include "meter/free_lists.h"
 #include "meter/hooks.h"
 #include "meter/lookup.h"
+#include "turns.h"
 
 static size_t outermost_in_use; /* outermost windows that were opened and not discarded */
 
@@ -98,10 +99,32 @@ meter_close(window *closed)
     free_lists_release(&closed->drained);
 }
 
-void
-meter_discard(window *outermost)
+/* Remove the blocks of a window, and of those in it, from the table. False if all windows were
+   discarded meanwhile. */
+static bool
+remove_blocks(window *outermost, bool may_give_back)
 {
-    if (outermost->is_discarded || outermost->is_open || !outermost->was_opened) {
+    size_t most = may_give_back ? turns_most_blocks() : SIZE_MAX;
+    /* Before any window is looked at, because without memory this may destroy windows. */
+    (void)crediting_flush_blocks();
+    outermost->is_being_discarded = true;
+    while (crediting_discard(outermost, most)) {
+        if (may_give_back) {
+            turns_give_back(most);
+        }
+        if (outermost->is_discarded) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+meter_discard(window *outermost, bool may_give_back)
+{
+    bool is_known
+        = outermost->was_opened && !outermost->is_open && !windows_is_forgotten(outermost);
+    if (!is_known || (outermost_in_use > 1 && !remove_blocks(outermost, may_give_back))) {
         return;
     }
     if (outermost_in_use == 1) {
@@ -109,11 +132,6 @@ meter_discard(window *outermost)
         return;
     }
     outermost_in_use--;
-    /* Before any window is looked at, because without memory this may destroy windows. */
-    (void)crediting_flush_blocks();
-    for (window *each = outermost; each; each = windows_next_in(outermost, each)) {
-        crediting_discard(each);
-    }
     close_discarded(outermost);
 }
 
@@ -123,7 +141,7 @@ meter_release(window *released)
     /* Neither destroys the window, because it still has its handle. */
     meter_close(released);
     if (!released->parent) {
-        meter_discard(released);
+        meter_discard(released, false);
     }
     released->has_handle = false;
     crediting_destroy_unused(released);
@@ -139,4 +157,10 @@ size_t
 meter_bytes(void)
 {
     return crediting_bytes() + windows_bytes();
+}
+
+void
+meter_limit_bytes(size_t bytes)
+{
+    crediting_limit_bytes(bytes);
 }

@@ -18,8 +18,9 @@ int meter_open(window *opened, window *parent);
 void meter_close(window *closed);
 
 /* Forget the blocks of an outermost window, which is closed. Discarding the last one removes the
-   hooks. */
-void meter_discard(window *outermost);
+   hooks. If it may give the GIL back, it does so now and then where other windows are in use; the
+   caller must have a reference to the handle. */
+void meter_discard(window *outermost, bool may_give_back);
 
 /* The handle of a window is being freed: close the window, and discard it if it is an outermost
    one. */
@@ -37,5 +38,9 @@ bool meter_is_in_use(void);
 
 /* Bytes that the meter takes. */
 size_t meter_bytes(void);
+
+/* Let the blocks of all windows together take at most so many bytes; 0 is no limit. Blocks beyond
+   it are counted and not remembered (``not_remembered`` of their windows). */
+void meter_limit_bytes(size_t bytes);
 
 #endif

@@ -9,19 +9,24 @@ typedef struct {
     PyObject *span;     /* its value while a row is made */
     PyObject *begin;    /* called before the first row; returns the window, or None */
     PyObject *end;      /* called once, with the number of rows and a dict of type -> rows */
+    PyObject *swallows; /* called with an exception of the other two; NULL: all are cleared */
     PyObject *window;   /* its handle, or None; NULL before the first row */
     PyObject *types;    /* type -> rows, without the current run; NULL before the first row */
     PyObject *type;     /* of the current run: rows of one type after one another */
     Py_ssize_t run;     /* how many rows it has */
     Py_ssize_t count;   /* of all rows */
+    /* While a row is made. Not on the stack: greenlets switch while a row is made, and the stack of
+       another one is where this one's was. */
+    lookup_override override;
+    bool is_overriding;
 } stream;
 
 static PyObject *
 stream_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
 {
-    PyObject *rows, *variable, *span, *begin, *end;
-    if (!PyArg_ParseTuple(args, "OO!OOO:Stream", &rows, &PyContextVar_Type, &variable, &span,
-                          &begin, &end))
+    PyObject *rows, *variable, *span, *begin, *end, *swallows = NULL;
+    if (!PyArg_ParseTuple(args, "OO!OOO|O:Stream", &rows, &PyContextVar_Type, &variable, &span,
+                          &begin, &end, &swallows))
     {
         return NULL;
     }
@@ -36,6 +41,7 @@ stream_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(kwargs))
         self->span = Py_NewRef(span);
         self->begin = Py_NewRef(begin);
         self->end = Py_NewRef(end);
+        self->swallows = swallows == Py_None ? NULL : Py_XNewRef(swallows);
     }
     return (PyObject *)self;
 }
@@ -50,6 +56,7 @@ stream_traverse(PyObject *self, visitproc visit, void *arg)
     Py_VISIT(one->span);
     Py_VISIT(one->begin);
     Py_VISIT(one->end);
+    Py_VISIT(one->swallows);
     Py_VISIT(one->window);
     Py_VISIT(one->types);
     Py_VISIT(one->type);
@@ -65,28 +72,42 @@ stream_clear(PyObject *self)
     Py_CLEAR(one->span);
     Py_CLEAR(one->begin);
     Py_CLEAR(one->end);
+    Py_CLEAR(one->swallows);
     Py_CLEAR(one->window);
     Py_CLEAR(one->types);
     Py_CLEAR(one->type);
     return 0;
 }
 
-/* Clear an exception of a callback, which must not reach the program that iterates. SystemExit and
-   KeyboardInterrupt must. */
+/* Clear an exception of a callback if it is a fault of ours, which must not reach the program that
+   iterates. What the handler of a signal raised must reach it, and so must SystemExit and
+   KeyboardInterrupt. */
 static void
-clear_fault(void)
+clear_fault(stream *self)
 {
-    if (PyErr_Occurred() && PyErr_ExceptionMatches(PyExc_Exception)) {
-        PyErr_Clear();
+    if (!PyErr_Occurred() || !PyErr_ExceptionMatches(PyExc_Exception)) {
+        return;
     }
+    if (!self->swallows) {
+        PyErr_Clear();
+        return;
+    }
+    saved_error saved = error_save();
+    PyObject *answer = PyObject_CallOneArg(self->swallows, error_exception(&saved));
+    if (answer == Py_False) {
+        error_restore(saved);
+    }
+    else { /* if there is no answer, the call raised, and its exception stays */
+        error_drop(saved);
+    }
+    Py_XDECREF(answer);
 }
 
 /* Add the current run to the types, and begin one of the next type. Without memory, the run is not
-   counted. */
+   counted. No exception may be set. */
 static void
 end_run(stream *self, PyObject *next)
 {
-    saved_error saved = error_save();
     lookup_pause();
     if (!self->types) {
         self->types = PyDict_New();
@@ -101,37 +122,41 @@ end_run(stream *self, PyObject *next)
     }
     PyErr_Clear();
     lookup_resume();
-    error_restore(saved);
     Py_XSETREF(self->type, Py_XNewRef(next));
     self->run = 0;
 }
 
-/* Read the window from the span again: the statement for the first row may have changed it. */
-static void
+/* Read the window from the span again: the statement for the first row may have changed it. -1 with
+   an exception. */
+static int
 update_window(stream *self)
 {
     lookup_pause();
     PyObject *window = PyObject_GetAttrString(self->span, "window");
-    PyErr_Clear();
     lookup_resume();
     if (window) {
         Py_XSETREF(self->window, window);
     }
+    clear_fault(self);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
-static void
+/* -1 with an exception. */
+static int
 count_row(stream *self, PyObject *row)
 {
-    if (!self->count++) {
-        update_window(self);
+    if (!self->count++ && update_window(self) < 0) {
+        return -1;
     }
     if ((PyObject *)Py_TYPE(row) != self->type) {
         end_run(self, (PyObject *)Py_TYPE(row));
     }
     self->run++;
+    return 0;
 }
 
-/* Call end(), once. Keeps an exception that is set. */
+/* Call end(), once. An exception that is set stays, if only as the context of one that end() did
+   not keep to itself. */
 static void
 call_end(stream *self)
 {
@@ -144,13 +169,10 @@ call_end(stream *self)
     end_run(self, NULL);
     PyObject *types = self->types ? self->types : Py_None;
     PyObject *result = PyObject_CallFunction(end, "nO", self->count, types);
-    clear_fault();
-    if (PyErr_Occurred()) {
-        PyErr_WriteUnraisable(end);
-    }
+    clear_fault(self);
     Py_XDECREF(result);
     Py_DECREF(end);
-    error_restore(saved);
+    error_chain(saved);
 }
 
 /* Set a variable. Returns a token for reset_variable(). Returns NULL, with no exception, if the
@@ -195,7 +217,8 @@ next_row(stream *self)
                            ? Py_NewRef(self->window)
                            : NULL;
     bool is_overridden = window && self->count;
-    lookup_override override;
+    /* Not twice, if another thread, or the rows themselves, ask for a row meanwhile. */
+    bool overrides = is_overridden && !self->is_overriding;
     /* Paused, because a look-up while a variable is being set would fill CPython's cache of the
        ContextVar with the new value, and CPython would not clear the cache when the variable is
        reset (Python/context.c). Nor does the program allocate this memory. */
@@ -204,13 +227,15 @@ next_row(stream *self)
     PyObject *window_token
         = window && !is_overridden ? set_variable(windows_variable, window) : NULL;
     lookup_resume();
-    if (is_overridden) {
-        lookup_push(&override, window);
+    if (overrides) {
+        self->is_overriding = true;
+        lookup_push(&self->override, window);
     }
     PyObject *row = Py_TYPE(rows)->tp_iternext(rows);
     saved_error saved = error_save();
-    if (is_overridden) {
-        lookup_pop(&override);
+    if (overrides) {
+        lookup_pop(&self->override);
+        self->is_overriding = false;
     }
     lookup_pause();
     reset_variable(windows_variable, window_token);
@@ -232,16 +257,19 @@ stream_next(PyObject *object)
     if (self->begin) {
         PyObject *begin = self->begin;
         self->begin = NULL;
-        self->window = PyObject_CallNoArgs(begin);
+        PyObject *window = PyObject_CallNoArgs(begin);
+        Py_XSETREF(self->window, window); /* begin() may have asked for a row */
         Py_DECREF(begin);
-        clear_fault();
+        clear_fault(self);
         if (PyErr_Occurred() || !self->rows) { /* begin() may have closed the stream, or ended it */
             return NULL;
         }
     }
     PyObject *row = next_row(self);
     if (row) {
-        count_row(self, row);
+        if (count_row(self, row) < 0) {
+            Py_CLEAR(row);
+        }
         return row;
     }
     Py_CLEAR(self->rows);
@@ -282,19 +310,20 @@ PyDoc_STRVAR(close_doc, "close()\n--\n\nEnd the stream, and close the rows.");
 static PyObject *
 stream_close(PyObject *self, PyObject *Py_UNUSED(none))
 {
-    int failed = close_rows((stream *)self);
+    (void)close_rows((stream *)self);
     call_end((stream *)self);
-    return failed ? NULL : Py_NewRef(Py_None);
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 static void
 stream_finalize(PyObject *self)
 {
     saved_error saved = error_save();
-    if (close_rows((stream *)self) < 0) {
+    (void)close_rows((stream *)self);
+    call_end((stream *)self);
+    if (PyErr_Occurred()) {
         PyErr_WriteUnraisable(self);
     }
-    call_end((stream *)self);
     error_restore(saved);
 }
 
@@ -318,12 +347,13 @@ static PyMethodDef stream_methods[] = {
 
 PyDoc_STRVAR(
     stream_doc,
-    "Stream(rows, variable, span, begin, end, /)\n--\n\n"
+    "Stream(rows, variable, span, begin, end, swallows=None, /)\n--\n\n"
     "Iterate over rows, and measure what makes them.\n\n"
     "While a row is made, the ContextVar has the span as its value, and the window that\n"
     "begin() returned is the innermost one. begin() is called before the first row, and\n"
     "end(count, types) after the last one or on close(): count is the number of rows, and\n"
-    "types a dict of type -> rows, or None.");
+    "types a dict of type -> rows, or None. An Exception that one of them raises is dropped,\n"
+    "unless swallows(exception) returns False.");
 
 static PyType_Slot stream_slots[] = {
     {Py_tp_doc, (void *)stream_doc},   {Py_tp_new, stream_new},

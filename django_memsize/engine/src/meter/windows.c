@@ -51,6 +51,7 @@ windows_make(void)
         return NULL;
     }
     made->number = number;
+    made->followed.next_bytes = PY_SSIZE_T_MAX;
     made->has_handle = true;
     windows_slots[number].used = made;
     return made;
@@ -77,6 +78,9 @@ windows_is_unused(const window *one)
 void
 windows_destroy(window *unused)
 {
+    for (window *outer = unused->parent; outer; outer = outer->parent) {
+        outer->destroyed++;
+    }
     window **latest = unused->parent ? &unused->parent->latest : &latest_outermost;
     if (unused->younger) {
         unused->younger->older = unused->older;
@@ -99,6 +103,16 @@ windows_innermost_open(window *one)
         one = one->parent;
     }
     return one;
+}
+
+bool
+windows_is_forgotten(const window *one)
+{
+    const window *outermost = one;
+    while (outermost->parent) {
+        outermost = outermost->parent;
+    }
+    return one->is_discarded || outermost->is_being_discarded;
 }
 
 window *

@@ -15,22 +15,41 @@ typedef struct {
 
 typedef struct window window;
 
+/* The peak of a window while it is followed: analysis/peaks.h. */
+typedef struct {
+    PyObject *handle;         /* of the window, borrowed; NULL if its peak is not followed */
+    Py_ssize_t next_bytes;    /* a peak above is noted; PY_SSIZE_T_MAX: none is */
+    Py_ssize_t most_blocks;   /* that are looked at; 0 is no limit */
+    PyObject *tables;         /* of the highest moment so far; NULL for none */
+    Py_ssize_t bytes;         /* alive at that moment */
+    double seconds;           /* of CPU time that looking took */
+    double seconds_of_thread; /* of these, in the thread that follows it */
+    unsigned long thread;     /* that follows it */
+    bool is_noted;            /* a peak was above, and was not looked at yet */
+} followed_peak;
+
 struct window {
-    window *parent;          /* the window around it; NULL for an outermost one */
-    window *latest;          /* the latest window in it */
-    window *older, *younger; /* other windows with the same parent */
-    window_total allocated;  /* in it and in the windows in it, as all that follows */
-    window_total peak;       /* the most bytes alive at once while it was open */
-    window_total alive;      /* allocated and not freed */
-    window_total retained;   /* of these, what the last analysis found retained */
-    window_total analysed;   /* alive at the last analysis */
-    object_array drained;    /* of an outermost window: free_lists.h */
-    uint32_t number;         /* by which blocks know it */
-    block_list own;          /* blocks allocated in it, and in no window in it */
-    bool has_handle;         /* Python refers to it */
+    window *parent;              /* the window around it; NULL for an outermost one */
+    window *latest;              /* the latest window in it */
+    window *older, *younger;     /* other windows with the same parent */
+    window_total allocated;      /* in it and in the windows in it, as all that follows */
+    window_total peak;           /* the most bytes alive at once while it was open */
+    window_total alive;          /* allocated and not freed */
+    window_total not_remembered; /* allocated, and not followed any further */
+    window_total retained;       /* of these, what the last analysis found retained */
+    window_total analysed;       /* alive at the last analysis */
+    followed_peak followed;      /* of an outermost window */
+    size_t destroyed;            /* windows that were in it */
+    object_array drained;        /* of an outermost window: free_lists.h */
+    uint32_t number;             /* by which blocks know it */
+    block_list own;              /* blocks allocated in it, and in no window in it */
+    bool has_handle;             /* Python refers to it */
     bool was_opened, is_open;
-    bool is_incomplete; /* some allocations or frees were not seen */
-    bool is_discarded;  /* its blocks are not known any more */
+    bool is_incomplete;      /* some allocations or frees were not seen */
+    bool is_being_discarded; /* an outermost window: part of the blocks in it is not known any more
+                              */
+    bool is_discarded;       /* its blocks are not known any more */
+    bool external_is_held;   /* an external object was found retained */
 };
 
 /* The Python object of a window, which is the value of the ContextVar: window.c. */
@@ -73,6 +92,9 @@ void windows_destroy(window *unused);
 
 /* The window itself, or the innermost window around it, that is open; NULL if none is. */
 window *windows_innermost_open(window *one);
+
+/* Whether the blocks of a window are not known any more, or not all. */
+bool windows_is_forgotten(const window *one);
 
 /* The latest outermost window; ``older`` leads to the others. */
 window *windows_latest_outermost(void);
