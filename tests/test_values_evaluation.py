@@ -16,6 +16,15 @@ TYPES = Diff.of([("bank.models.Account", TypeTotal(3, 432))])
         ),
         (CallSite("", 0, "", "bank/list.html", 12), "bank/list.html:12"),
         (CallSite(), ""),
+        (CallSite(view="bank.views.History"), ""),
+        (
+            CallSite("lib/fields.py", 9, "get", is_library=True, view="bank.views.History"),
+            "lib/fields.py:9 for bank.views.History",
+        ),
+        (
+            CallSite("", 0, "", "bank/list.html", 12, True, "bank.views.History"),
+            "bank/list.html:12 for bank.views.History",
+        ),
     ],
 )
 def test_a_call_site_is_named_by_its_file_and_line_and_by_its_template(site, text):

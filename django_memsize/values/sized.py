@@ -10,7 +10,7 @@ from .ownership import OwnTuple, ours
 
 
 @ours
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sized:
     """The deep size of one object, and the sizes of its referents as a tree.
 
@@ -23,6 +23,9 @@ class Sized:
     size: int
     flat: int
     refs: tuple[Sized, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Sized: {self.name}, {self.size} bytes, {len(self.refs)} referents>"
 
     def format(self) -> str:
         """Return the tree as text: one line an object, its referents indented by four blanks."""

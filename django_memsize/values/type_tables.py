@@ -79,9 +79,14 @@ class _TypeTable(Mapping[str, TypeTotal]):
 
         Types of the same size are ordered by their number of objects, then by name.
         """
-        counts, sizes = self._counts, self._sizes
-        names = sorted(counts, key=lambda name: (-abs(sizes[name]), -abs(counts[name]), name))
-        return [(name, self[name]) for name in names]
+        return [(name, TypeTotal(count, size)) for name, count, size in self.ranked_numbers()]
+
+    def ranked_numbers(self) -> list[tuple[str, int, int]]:
+        """Return (name, number of objects, bytes) of every type, in the order of ``ranked()``."""
+        sizes = self._sizes
+        rows = [(name, count, sizes[name]) for name, count in self._counts.items()]
+        rows.sort(key=_rank)
+        return rows
 
 
 @ours
@@ -180,6 +185,8 @@ class Diff(_TypeTable):
 
     def top(self, number: int) -> Diff:
         """Return a diff of the ``number`` largest types by name, and of all others as one sum."""
+        if len(self) <= number:
+            return self
         ranked = self.ranked()
         other = sum((total for _, total in ranked[number:]), self.other)
         others = self.others + len(ranked[number:])
@@ -216,6 +223,11 @@ class Amount:
 def bytes_of(amount: Amount | None) -> int | None:
     """Return the bytes of an amount; None if it is not known."""
     return None if amount is None else amount.bytes
+
+
+def _rank(row: tuple[str, int, int]) -> tuple[int, int, str]:
+    name, count, size = row
+    return -abs(size), -abs(count), name
 
 
 def _text(rows: Iterable[tuple[str, TypeTotal]]) -> str:
