@@ -1,7 +1,11 @@
+import functools
 import logging
+import signal
+import sys
 import time
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 
 from django_memsize.measuring import errors
@@ -143,6 +147,100 @@ def test_code_without_a_with_block_asks_whether_a_fault_is_swallowed():
 
     assert not ours.swallows(caught.value)
     assert any_fault.swallows(caught.value)
+
+
+# What the handler of a signal raises
+
+
+class TimeLimit(Exception):
+    """What the handler of a signal raises, as seen from code of ours."""
+
+
+def by_a_handler(number, frame):
+    raise TimeLimit
+
+
+def by_what_a_handler_calls(number, frame):
+    validate_slug("no slug!")
+
+
+class Handler:
+    def handle(self, number, frame):
+        raise TimeLimit
+
+    def __call__(self, *arguments):
+        raise TimeLimit
+
+
+HANDLERS = [
+    by_a_handler,
+    by_what_a_handler_calls,
+    Handler().handle,
+    Handler(),
+    functools.partial(lambda text, *arguments: by_a_handler(*arguments), "text"),
+    lambda *_: by_a_handler(1, None),
+]
+
+
+@pytest.fixture(params=HANDLERS)
+def send(request):
+    """Return what sends this process a signal, whose handler raises."""
+    if not hasattr(signal, "SIGUSR1"):
+        pytest.skip("this system has no signal to send")
+    previous = signal.signal(signal.SIGUSR1, request.param)
+    yield lambda *_: signal.raise_signal(signal.SIGUSR1)
+    signal.signal(signal.SIGUSR1, previous)
+
+
+@pytest.mark.parametrize("only_ours", [True, False])
+def test_what_the_handler_of_a_signal_raises_passes(send, only_ours, caplog):
+    boundary = ErrorBoundary("measuring", only_ours)
+    with pytest.raises((TimeLimit, ValidationError)) as caught, boundary:
+        send()
+
+    assert errors.was_raised_by_signal_handler(caught.value)
+    assert (boundary.number, caplog.records) == (0, [])
+
+
+def test_it_passes_while_a_fault_is_logged(send, boundary, monkeypatch):
+    monkeypatch.setattr(errors.logger, "warning", send)
+    with pytest.raises((TimeLimit, ValidationError)), boundary:
+        raise ValueError("on purpose")
+
+
+@pytest.mark.parametrize("kind", STOPPING)
+def test_what_ends_a_program_passes_while_a_fault_is_logged(boundary, monkeypatch, kind):
+    def stop(*_):
+        raise kind
+
+    monkeypatch.setattr(errors.logger, "warning", stop)
+    with pytest.raises(kind), boundary:
+        raise ValueError("on purpose")
+
+
+def test_it_passes_while_a_traceback_is_read(send, monkeypatch):
+    monkeypatch.setattr(errors, "_was_raised_in_called_code", send)
+    boundary = ErrorBoundary("measuring", only_ours=True)
+    with pytest.raises((TimeLimit, ValidationError)), boundary:
+        raise ValueError("on purpose")
+
+
+def test_it_passes_while_a_message_is_made(send, boundary):
+    class Slow(Exception):
+        __str__ = send
+
+    with pytest.raises((TimeLimit, ValidationError)), boundary:
+        raise Slow
+
+
+def test_a_function_that_is_given_its_callers_frame_is_no_handler(boundary):
+    def reads(number, name, frame):
+        raise ValueError
+
+    with boundary:
+        reads(1, "name", sys._getframe())
+
+    assert boundary.number == 1
 
 
 # Entering a context manager

@@ -13,12 +13,13 @@ from django_memsize.measuring.evaluation_log import EVALUATIONS_LOGGED
 from django_memsize.measuring.evaluation_span import new_evaluation
 from django_memsize.measuring.recording import Options, Recording
 from django_memsize.reports import recordings
-from django_memsize.values import CallSite
+from django_memsize.values import SQL_KEPT, CallSite
 from tests.app.models import Account, Author, Book
 from tests.visits import create_accounts
 
 ACCOUNT = "tests.app.models.Account"
 ROWS = 1000
+LONG = 100_000 * "x"
 
 needs_the_meter = pytest.mark.skipif(
     engine.Window is None, reason="the engine in Python has no meter"
@@ -30,7 +31,7 @@ def options(monkeypatch):
     """Return a function that has recordings measure with other options."""
 
     def use(**values):
-        monkeypatch.setattr(recordings, "_options", lambda: Options(**values))
+        monkeypatch.setattr(recordings, "_options", lambda _: Options(**values))
 
     return use
 
@@ -54,6 +55,52 @@ def one_by_one(keys):
 
 
 # Which evaluations are one
+
+
+def test_a_long_statement_is_kept_as_far_as_it_is_stored():
+    recording = Recording("work", counted=True)
+    for number in range(3):
+        for _ in range(2):
+            load(recording, f"SELECT {number} {LONG}")
+
+    found = [(each.times, len(each.sql), each.sql[-1]) for each in recording.evaluations]
+    assert found == [(2, SQL_KEPT + 1, "…")] * 3
+
+
+@pytest.mark.parametrize("length", [10, SQL_KEPT - 1, SQL_KEPT, SQL_KEPT + 1, 100_000])
+def test_statements_that_differ_in_their_last_character_are_two_evaluations(length):
+    recording = Recording("work", counted=True)
+    statements = ["x" * length, "x" * (length - 1) + "y", "x" * (length - 1), "x" * length]
+    for sql in statements:
+        load(recording, sql)
+
+    assert [each.times for each in recording.evaluations] == [2, 1, 1]
+
+
+def test_all_statements_are_those_of_evaluations_each_time_and_the_others():
+    recording = Recording("work", counted=True)
+    assert recording.log.all_statements == 0
+
+    for sql in ("SELECT 1", "SELECT 2", "SELECT 1"):
+        load(recording, sql)
+    recording.log.count_statement()
+
+    assert (recording.log.all_statements, recording.statements) == (4, 1)
+
+
+def test_a_statement_is_copied_once_and_the_program_keeps_none_of_its_own():
+    recording = Recording("work", counted=True)
+    sql = f"SELECT 1 {LONG}"
+    references = sys.getrefcount(sql)
+    load(recording, sql)
+    (first,) = recording.evaluations
+    load(recording, sql)
+    load(recording, str(sql.encode(), "utf-8"))
+    (second,) = recording.evaluations
+
+    assert second.sql is first.sql
+    assert second.times == 3
+    assert sys.getrefcount(sql) == references
 
 
 def test_the_same_statement_at_the_same_call_site_is_one_evaluation():
@@ -398,6 +445,32 @@ def test_what_is_alive_is_broken_down_at_the_end_of_the_evaluation_where_it_was_
     assert (near_peak.model, near_peak.rows) == ("app.Account", ROWS)
     assert near_peak.site.file.endswith("test_measuring_evaluation_log.py")
     assert 0.8 * recording.peak.bytes < near_peak.diff.total.size <= recording.peak.bytes
+
+
+@needs_the_meter
+def test_what_no_evaluation_made_is_broken_down_as_well(options, accounts):
+    options(max_overhead=1.0)
+    with memsize.measure("block") as recording:
+        first = Account.objects.first()
+        made = [{"id": number} for number in range(30_000)]
+        assert first
+        del made
+
+    near_peak = recording.near_peak
+    assert near_peak.diff["dict"].count >= 15_000
+    assert (near_peak.model, near_peak.rows, near_peak.site) == ("", 0, None)
+    assert 0.5 * recording.peak.bytes < near_peak.diff.total.size <= recording.peak.bytes
+    assert recording.overhead >= recording.window.seconds_near_peak[0] > 0
+
+
+@needs_the_meter
+def test_an_evaluation_far_above_the_others_is_broken_down_beyond_the_budget(options, accounts):
+    options(max_overhead=0.0)
+    with memsize.measure("block") as recording:
+        Account.objects.first()
+        list(Account.objects.all())
+
+    assert recording.near_peak.diff[ACCOUNT].count >= ROWS / 2
 
 
 @needs_the_meter

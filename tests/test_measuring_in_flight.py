@@ -1,10 +1,7 @@
 import threading
-from concurrent.futures import ThreadPoolExecutor
-
-import pytest
 
 from django_memsize.measuring import in_flight
-from django_memsize.measuring.in_flight import InFlight, in_flight_elsewhere, none_in_flight
+from django_memsize.measuring.in_flight import InFlight
 
 
 def in_a_thread(function):
@@ -33,6 +30,19 @@ def test_spans_are_counted_whenever_they_were_in_flight_at_any_moment_of_another
     assert InFlight().close() == 0
 
 
+def test_the_numbers_in_flight_need_no_lock():
+    first, second = InFlight(), InFlight()
+    assert in_flight.number_in_flight() == 2
+
+    with in_flight._now.lock:
+        assert in_a_thread(in_flight.number_in_flight) == 2
+        assert in_a_thread(first.others) == in_a_thread(second.others) == 1
+    first.close()
+    second.close()
+
+    assert in_flight.number_in_flight() == 0
+
+
 def test_a_second_close_ends_nothing():
     first, second = InFlight(), InFlight()
 
@@ -42,42 +52,11 @@ def test_a_second_close_ends_nothing():
     assert InFlight().close() == 0
 
 
-def test_spans_of_other_threads_are_told_from_those_of_this_one():
-    with ThreadPoolExecutor(1) as other:  # alive: the identity of a thread that ended is reused
-        here, elsewhere = InFlight(), other.submit(InFlight).result()
-
-        assert in_flight_elsewhere() == 1
-        assert other.submit(in_flight_elsewhere).result() == 1
-        assert in_a_thread(in_flight_elsewhere) == 2
-
-        elsewhere.close()
-        assert in_flight_elsewhere() == 0
-        here.close()
-
-
 def test_a_span_may_be_closed_by_another_thread_than_opened_it():
     span = InFlight()
     in_a_thread(span.close)
 
-    assert in_flight_elsewhere() == 0
-    assert in_a_thread(in_flight_elsewhere) == 0
-    assert not in_flight._now.by_thread
-
-
-@pytest.mark.parametrize("number", [0, 1])
-def test_whether_none_is_in_flight_stays_so_during_the_block(number):
-    spans = [InFlight() for _ in range(number)]
-    opened = threading.Event()
-    thread = threading.Thread(target=lambda: (InFlight().close(), opened.set()))
-    with none_in_flight() as is_none:
-        thread.start()
-        assert is_none is (number == 0)
-        assert not opened.wait(0.05)
-
-    assert opened.wait(10)
-    thread.join(10)
-    for span in spans:
-        span.close()
+    assert in_flight._now.number == 0
 
 
 def test_a_span_of_the_parent_process_does_not_count_in_its_child():

@@ -1,16 +1,17 @@
 import gc
+import weakref
 
 import pytest
 
 from django_memsize import engine
 from django_memsize.measuring.instruments import (
-    FREE_LISTS,
     Census,
     Meter,
     NoInstrument,
     instrument_named,
+    is_sampled,
 )
-from django_memsize.measuring.referrers import ExternalObjects
+from django_memsize.measuring.near_peak import FREE_LISTS
 from django_memsize.values import Amount, Diff, TypeTotal
 from tests.visits import AMOUNTS
 
@@ -49,7 +50,8 @@ def test_every_instrument_has_the_same_life_and_the_same_figures(make):
     instrument.close()
     instrument.read(by_type=False)
     instrument.analyse()
-    instrument.analyse(ExternalObjects())
+    instrument.analyse((weakref.ref(Thing()),))
+    assert not instrument.is_doubtful
     instrument.discard()
     instrument.discard()
 
@@ -103,7 +105,99 @@ def test_a_census_pauses_the_collector_until_it_is_discarded_if_asked_to(
         gc.enable()
 
 
+@pytest.mark.parametrize("walks", ["open", "read"])
+def test_a_census_leaves_out_a_walk_while_another_one_is_under_way(monkeypatch, walks):
+    inner, outer = Census(), Census()
+    real, started = engine.census, []
+
+    def during(exclude):
+        if started:
+            raise AssertionError("two walks at once")
+        started.append("walk")
+        inner.open(None)
+        inner.read()
+        started.clear()
+        return real(exclude)
+
+    if walks == "open":
+        monkeypatch.setattr(engine, "census", during)
+        outer.open(None)
+    else:
+        outer.open(None)
+        monkeypatch.setattr(engine, "census", during)
+    outer.read()
+
+    assert (inner.incomplete, inner.diff) == (True, None)
+    assert (outer.incomplete, outer.diff is None) == (False, False)
+
+
+def test_a_walk_that_fails_keeps_no_later_one_from_walking(monkeypatch, quick_census):
+    def fails(exclude):
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "census", fails)
+        with pytest.raises(MemoryError):
+            Census().open(None)
+    census = Census()
+    census.open(None)
+    census.read()
+
+    assert not census.incomplete
+
+
+@pytest.mark.parametrize(
+    ("name", "window", "expected"),
+    [
+        ("auto", object, True),
+        ("meter", object, True),
+        ("census", object, True),
+        ("auto", None, False),
+        ("meter", None, False),
+        ("census", None, True),
+    ],
+)
+def test_no_request_is_walked_for_unless_the_settings_name_the_census(
+    monkeypatch, name, window, expected
+):
+    monkeypatch.setattr(engine, "Window", window)
+
+    assert is_sampled(name) is expected
+
+
 # Meter
+
+
+@needs_the_meter
+def test_an_outermost_window_limits_the_memory_of_the_meter(monkeypatch):
+    limits = []
+    monkeypatch.setattr(engine, "limit_meter", limits.append)
+    outer, inner = Meter(limit=5_000_000), Meter(limit=7)
+    outer.open(None)
+    inner.open(outer.window)
+    outer.discard()
+
+    assert limits == [5_000_000]
+
+
+@needs_the_meter
+def test_beyond_its_memory_a_meter_does_not_know_what_is_retained():
+    meter = Meter(limit=2_000_000)
+    meter.open(None)
+    engine.switch_window(meter.window)
+    kept = [object() for _ in range(200_000)]
+    del kept[100:]  # so that there is memory for the analysis
+    engine.switch_window(None)
+    meter.close()
+    meter.read()
+    meter.analyse()
+    meter.discard()
+    engine.limit_meter(0)
+
+    assert meter.not_remembered.blocks > 0
+    assert meter.not_analysed is None
+    assert (meter.retained, meter.garbage, meter.free_lists) == (None, None, None)
+    assert kept
 
 
 @needs_the_meter
@@ -116,7 +210,7 @@ def test_a_meter_that_was_not_opened_knows_nothing_and_is_incomplete():
 
     assert meter.incomplete
     assert {getattr(meter, name) for name in AMOUNTS} == {None}
-    assert meter.alive_by_type() == Amount()
+    assert meter.alive_by_type() == Diff({}, {})
 
 
 @needs_the_meter
@@ -189,3 +283,97 @@ def test_an_inner_window_is_a_part_of_the_outer_one():
     )
     assert things
     outer.discard()
+
+
+# A request from before the window
+
+
+def analysed(request, made):
+    """Return a meter of a window in which a hundred things were given to ``made``."""
+    meter = Meter()
+    meter.open(None)
+    engine.switch_window(meter.window)
+    made.extend(Thing() for _ in range(100))
+    engine.switch_window(None)
+    meter.close()
+    made.append(None)
+    del made
+    meter.read()
+    return meter
+
+
+@needs_the_meter
+@pytest.mark.usefixtures("no_collections")
+def test_a_request_that_only_its_own_objects_refer_to_is_garbage_with_them():
+    request = Thing()
+    request.things = things = []
+    request.cycle = {"request": request}
+    meter = analysed(request, things)
+    reference = weakref.ref(request)
+    del request, things
+    meter.analyse((reference,))
+
+    assert meter.garbage.types[THING].count == 100
+    assert not meter.is_doubtful
+    meter.discard()
+
+
+@needs_the_meter
+@pytest.mark.usefixtures("no_collections")
+@pytest.mark.parametrize("is_garbage", [True, False])
+def test_a_request_that_something_else_refers_to_may_be_garbage_or_not(is_garbage):
+    request, other = Thing(), Thing()
+    request.things = things = []
+    other.itself = [other, request]
+    meter = analysed(request, things)
+    reference = weakref.ref(request)
+    del request, things
+    if is_garbage:
+        del other
+    meter.analyse((reference,))
+
+    assert meter.is_doubtful
+    meter.discard()
+
+
+@needs_the_meter
+@pytest.mark.usefixtures("no_collections")
+def test_what_is_in_the_window_itself_is_known_to_be_held():
+    meter = Meter()
+    meter.open(None)
+    engine.switch_window(meter.window)
+    request = Thing()
+    request.things = [Thing() for _ in range(99)]
+    engine.switch_window(None)
+    meter.close()
+    meter.read()
+    meter.analyse()
+
+    assert meter.retained.types[THING].count == 100
+    assert not meter.is_doubtful
+    meter.discard()
+
+
+@needs_the_meter
+@pytest.mark.parametrize("by_type", [True, False])
+def test_what_the_meter_drops_only_at_the_analysis_is_no_smaller_truth(by_type):
+    full, small = Meter(1024 * 1024), Meter(1024 * 1024)
+    kept = []
+    try:
+        for instrument, number in ((full, 100_000), (small, 3)):
+            instrument.open(None)
+            before = engine.switch_window(instrument.window)
+            kept.append([object() for _ in range(number)])
+            engine.switch_window(before)
+            instrument.close()
+        small.read(by_type)
+        read = small.not_remembered.blocks
+        small.analyse()
+    finally:
+        full.discard()
+        small.discard()
+        engine.limit_meter(0)
+
+    assert read > 0 or not by_type
+    assert small.not_remembered.blocks > 0
+    assert small.retained is None

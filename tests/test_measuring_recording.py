@@ -491,4 +491,4 @@ def test_evaluations_are_measured_unless_the_options_or_a_counted_request_say_no
 
 
 def test_the_share_of_the_options_bounds_the_overhead_of_a_recording():
-    assert Recording("work", options=Options(max_overhead=0.25)).max_overhead == 0.25
+    assert Recording("work", options=Options(max_overhead=0.25)).log.max_overhead == 0.25

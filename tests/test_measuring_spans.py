@@ -99,7 +99,9 @@ def test_the_rows_of_a_stream_are_made_inside_its_span_and_consumed_outside():
             inside.append(open_span())
             yield number
 
-    stream = stream_in_span(rows(), recording, lambda: None, lambda *told: ended.append(told))
+    stream = stream_in_span(
+        rows(), recording, lambda: None, lambda *told: ended.append(told), lambda error: False
+    )
     for _ in stream:
         assert open_span() is None
 

@@ -2,7 +2,7 @@
 
 A request and its response hold much of what was allocated. Whether the rest is retained is known
 once both are gone: soon after the last byte, or, where they are in a reference cycle, when Python's
-collector runs. A recording waits 0.25 s at most; then what refers to its request is looked for.
+collector runs. A recording waits 0.25 s at most: a request in its window is divided like the rest.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from queue import Empty, SimpleQueue
 from typing import Final, TypeAlias
 
 from .. import process
 from ..values import OwnTuple, ours
-from .errors import ErrorBoundary
-from .referrers import ExternalObjects, Watched, find_external_objects
-from .spans import uncredited
+from . import spans
+from .errors import ErrorBoundary, was_raised_by_signal_handler
+from .instruments import Watched
 
 _LONGEST_WAIT: Final = 0.25
 """Seconds after which a recording is analysed although its request is still alive."""
@@ -26,12 +27,16 @@ _PAUSE: Final = 0.02
 """Seconds from the end of a request to its analysis, and between two looks of the background
 thread."""
 
+_IDLE: Final = 10.0
+"""Seconds without work after which the background thread ends. To start one for each request costs
+as much as to count a few."""
+
 _MOST_WAITING: Final = 100
 _MOST_FAULTS: Final = 5
 """Faults in a row after which the background thread ends, so that it never runs for ever."""
 
-Callback: TypeAlias = Callable[[ExternalObjects | None], object]
-"""Analyses a recording, given the external objects that refer to its request, if any."""
+Callback: TypeAlias = Callable[[], object]
+"""Analyses a recording."""
 
 _contained: Final = ErrorBoundary("django-memsize: analysing a recording")
 
@@ -40,25 +45,22 @@ _contained: Final = ErrorBoundary("django-memsize: analysing a recording")
 class _Waiting:
     """A closed recording that waits: ``callback`` analyses it."""
 
-    __slots__ = ("_gone_since", "_since", "callback", "group", "max_overhead", "watched")
+    __slots__ = ("_gone_since", "_since", "callback", "group", "watched")
 
-    def __init__(
-        self, watched: Watched, callback: Callback, group: object, max_overhead: float
-    ) -> None:
+    def __init__(self, watched: Watched, callback: Callback, group: object) -> None:
         self.watched = watched
         self._since = time.monotonic()
         self._gone_since: float | None = None
         self.callback = callback
         self.group = group
-        self.max_overhead = max_overhead
 
     def is_due(self) -> bool:
-        """Return whether the recording can be analysed, if need be with external objects."""
-        is_late = time.monotonic() - self._since >= _LONGEST_WAIT
+        """Return whether the recording can be analysed, or has waited long enough."""
+        is_late = _deferred.in_a_hurry or time.monotonic() - self._since >= _LONGEST_WAIT
         return is_late if self.is_alive() else self.is_gone()
 
     def is_gone(self) -> bool:
-        """Return whether the watched objects are freed, so that there are no external objects."""
+        """Return whether the watched objects are freed."""
         # The collector clears weak references first, and frees the objects last. In between it
         # runs finalisers, and with them any thread (Modules/gcmodule.c, Python/gc.c).
         now = time.monotonic()
@@ -78,9 +80,12 @@ class _WaitingList(list[_Waiting]):
 
 @ours
 class _Deferred:
-    """The waiting recordings of this process, and the lock that its one background thread holds."""
+    """The waiting recordings of this process, and the lock that its one background thread holds.
 
-    __slots__ = ("thread_lock", "waiting")
+    While the thread ``is_idle``, whatever is put into ``wake`` ends its wait.
+    """
+
+    __slots__ = ("in_a_hurry", "is_idle", "thread_lock", "waiting", "wake")
 
     def __init__(self) -> None:
         self.waiting = _WaitingList()
@@ -88,7 +93,10 @@ class _Deferred:
 
     def reset(self) -> None:
         self.thread_lock = threading.Lock()
+        self.wake: SimpleQueue[None] = SimpleQueue()
         self.waiting.clear()
+        self.in_a_hurry = False
+        self.is_idle = False
 
 
 _deferred: Final = process.register(_Deferred())
@@ -103,19 +111,15 @@ def watch(*objects: object) -> Watched:
     return OwnTuple(weakref.ref(watched, id) for watched in objects)
 
 
-def wait(
-    watched: Watched, callback: Callback, group: object = None, max_overhead: float = 1.0
-) -> bool:
+def wait(watched: Watched, callback: Callback, group: object = None) -> bool:
     """Call ``callback`` once the objects in ``watched`` are gone, or after 0.25 s.
 
-    The callback takes the external objects that refer to those that are still alive, or None.
-    Looking for external objects stops at ``max_overhead`` as a share of the CPU time of the
-    process. ``group`` is any object; ``analyse_now(group)`` selects the recordings that wait with
-    it. Returns False, and defers nothing, if 100 recordings wait already.
+    ``group`` is any object; ``analyse_now(group)`` selects the recordings that wait with it.
+    Returns False, and defers nothing, if 100 recordings wait already.
     """
     if len(_deferred.waiting) >= _MOST_WAITING:
         return False
-    _deferred.waiting.append(_Waiting(watched, callback, group, max_overhead))
+    _deferred.waiting.append(_Waiting(watched, callback, group))
     return True
 
 
@@ -124,63 +128,81 @@ def analyse_now(group: object = None) -> None:
     _analyse(lambda waiting: group is None or waiting.group is group)
 
 
-def analyse_what_is_over() -> None:
-    """Call the callbacks that are due.
-
-    While the background thread runs, those that need a search for external objects are left to it.
-    """
+def hurry() -> None:
+    """Have the background thread analyse everything without waiting: the process ends."""
+    _deferred.in_a_hurry = True
     if _deferred.waiting:
-        is_busy = _deferred.thread_lock.locked()
-        _analyse(_Waiting.is_gone if is_busy else _Waiting.is_due)
+        with _contained:
+            start_thread()
 
 
-def start_thread(afterwards: Callable[[], bool]) -> None:
-    """Call what is due from a background thread, until nothing waits and ``afterwards()`` is True.
+def take_all(group: object = None) -> list[Callback]:
+    """Remove the recordings that wait with this very group, and return their callbacks."""
+    return [waiting.callback for waiting in _take(lambda waiting: waiting.group is group)]
 
-    Does nothing while such a thread runs.
+
+def analyse_what_is_over() -> None:
+    """Call the callbacks that are due."""
+    if _deferred.waiting:
+        _analyse(_Waiting.is_due)
+
+
+def start_thread() -> None:
+    """Call what is due from a background thread, until nothing has waited for ten seconds.
+
+    While such a thread runs already, it goes on.
     """
     thread_lock = _deferred.thread_lock  # reset() replaces it in a forked child
     if thread_lock.acquire(blocking=False):
         try:
-            threading.Thread(
-                target=_run, args=(afterwards, thread_lock), name="memsize", daemon=True
-            ).start()
+            spans.start_thread(_run, thread_lock, name="memsize")
         except BaseException:
             thread_lock.release()
             raise
+    elif _deferred.is_idle and _deferred.wake.empty():
+        _deferred.wake.put(None)
 
 
-def _run(afterwards: Callable[[], bool], thread_lock: threading.Lock) -> None:
-    done, faults = False, 0
+def _run(thread_lock: threading.Lock) -> None:
+    faults, is_idle = 0, False
     try:
-        while _deferred.waiting or not done:
-            time.sleep(_PAUSE)
+        while not is_idle and thread_lock is _deferred.thread_lock:  # else it was reset
             faults += 1
             if faults > _MOST_FAULTS:
                 return  # the thread that the next recording starts tries again
             with _contained:
-                _analyse(_Waiting.is_due)
-                done = afterwards()
+                is_idle = not _deferred.waiting and not _is_woken()
+                if not is_idle:
+                    time.sleep(_PAUSE)
+                    _analyse(_Waiting.is_due)
                 faults = 0
     finally:
         thread_lock.release()
     if _deferred.waiting:  # added after the last look, by a caller that found the thread running
-        start_thread(afterwards)
+        start_thread()
+
+
+def _is_woken() -> bool:
+    """Wait for recordings; return False if none came for a while."""
+    _deferred.is_idle = True  # whoever adds a recording looks at this afterwards
+    try:
+        if not _deferred.waiting:
+            _deferred.wake.get(timeout=_IDLE)
+    except Empty:
+        return False
+    finally:
+        _deferred.is_idle = False
+    return True
 
 
 def _analyse(is_wanted: Callable[[_Waiting], bool]) -> None:
     """Call the callbacks of the wanted recordings. If one raises, those after it wait again."""
     taken = _take(is_wanted)
-    external = None
     try:
-        with _contained, uncredited():
-            external = _find_external_objects(taken)
         while taken:
-            taken.pop(0).callback(external)
+            taken.pop(0).callback()
     finally:
         _deferred.waiting.extend(taken)
-        if external is not None:
-            external.clear()
 
 
 def _take(is_wanted: Callable[[_Waiting], bool]) -> _WaitingList:
@@ -190,18 +212,9 @@ def _take(is_wanted: Callable[[_Waiting], bool]) -> _WaitingList:
         if is_wanted(waiting):
             try:
                 _deferred.waiting.remove(waiting)
-            except ValueError:  # another thread took it
-                continue
+            except ValueError as error:
+                if was_raised_by_signal_handler(error):
+                    raise
+                continue  # another thread took it
             taken.append(waiting)
     return taken
-
-
-def _find_external_objects(taken: _WaitingList) -> ExternalObjects | None:
-    """Search once for all recordings; each bears an equal share of the cost."""
-    alive = [waiting for waiting in taken if waiting.is_alive()]
-    if not alive:
-        return None
-    watched = [reference for waiting in alive for reference in waiting.watched]
-    external = find_external_objects(watched, max(waiting.max_overhead for waiting in alive))
-    external.cost /= len(taken)
-    return external

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
+import inspect
+import itertools
 import logging
 import time
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final
 
 from ..formatting import plain
@@ -20,6 +21,22 @@ _INTERVAL: Final = 60.0
 
 _LONGEST_MESSAGE: Final = 500
 
+_traceback_of: Final = BaseException.__dict__["__traceback__"].__get__
+"""Reads the traceback of an exception without running code of its class."""
+
+
+@ours
+class _Swallowing:
+    """A ``with`` block that swallows every ``Exception`` but that of a signal's handler."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        return isinstance(error, Exception) and not was_raised_by_signal_handler(error)
+
 
 @ours
 class RateLimitedWarning:
@@ -31,12 +48,12 @@ class RateLimitedWarning:
         self._quiet_until = 0.0
 
     def log(self, message: str, *args: object) -> None:
-        """Log the warning, unless it was logged within the last minute. Raises nothing."""
+        """Log the warning, unless it was logged within the last minute. Raises no fault of it."""
         now = time.monotonic()
         if now >= self._quiet_until:
             self._quiet_until = now + _INTERVAL
             # A filter or a handler of the program may raise; nothing is left to log that to.
-            with contextlib.suppress(Exception):
+            with _Swallowing():
                 logger.warning(message, *args)
 
 
@@ -45,9 +62,9 @@ class ErrorBoundary:
     """A ``with`` block that swallows every ``Exception``, and logs the first of each minute.
 
     ``number`` counts the swallowed exceptions. A ``BaseException`` that is no ``Exception`` passes:
-    an exit, an interrupt, the cancellation of a task. With ``only_ours`` an exception that was
-    raised in code which django-memsize does not call passes as well: the handler of a signal, such
-    as a time limit, may run while django-memsize is at work.
+    an exit, an interrupt, the cancellation of a task. So does what the handler of a signal raises,
+    such as a time limit, because it may run while django-memsize is at work. With ``only_ours`` any
+    exception passes that was raised in code which django-memsize does not call.
     """
 
     __slots__ = ("_action", "_only_ours", "_warning", "number")
@@ -87,10 +104,8 @@ class ErrorBoundary:
                 if not boundary.swallows(error):
                     raise
         """
-        # Where even the traceback cannot be read, the fault is taken for one of ours.
-        with contextlib.suppress(Exception):
-            if self._only_ours and not _was_raised_in_called_code(error.__traceback__):
-                return False
+        if was_raised_by_signal_handler(error) or (self._only_ours and _is_of_the_program(error)):
+            return False
         self.number += 1
         self._warning.log("%s failed: %s: %s", self._action, type(error).__name__, _message(error))
         return True
@@ -124,11 +139,54 @@ class _Entering:
                 self._manager.__exit__(*exception)
 
 
-def _was_raised_in_called_code(traceback: TracebackType | None) -> bool:
-    """Return whether code raised that django-memsize calls: its own, Python's, Django's.
+def was_raised_by_signal_handler(error: BaseException) -> bool:
+    """Return whether the handler of a signal raised an exception, or what the handler called.
 
-    The handler of a signal is code of the program, which nothing here calls.
+    CPython calls a handler with the number of the signal and with the frame that it interrupted
+    (Modules/signalmodule.c): the frame before that of the handler in the traceback. A handler
+    without a frame of its own, in C, is not recognised. False where the traceback cannot be read.
     """
+    try:
+        traceback = _traceback_of(error)
+        while traceback is not None and traceback.tb_next is not None:
+            interrupted, traceback = traceback.tb_frame, traceback.tb_next
+            if _is_signal_handler(traceback.tb_frame, interrupted):
+                return True
+    except (MemoryError, RecursionError):
+        return False
+    return False
+
+
+def _is_signal_handler(frame: FrameType, interrupted: FrameType) -> bool:
+    code = frame.f_code
+    has_varargs = code.co_flags & inspect.CO_VARARGS
+    if code.co_filename.startswith(source_files.PACKAGE) or (
+        code.co_argcount < 2 and not has_varargs
+    ):
+        return False
+    names = frame.f_locals
+    arguments = [names.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if has_varargs:
+        further = names.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount])
+        arguments += further if type(further) is tuple else ()
+    return any(
+        second is interrupted and issubclass(type(first), int)
+        for first, second in itertools.pairwise(arguments)
+    )
+
+
+def _is_of_the_program(error: Exception) -> bool:
+    """Return whether code of the program raised, which django-memsize does not call.
+
+    It calls its own code, Python's and Django's. False where the traceback cannot be read.
+    """
+    in_called_code = True
+    with _Swallowing():
+        in_called_code = _was_raised_in_called_code(_traceback_of(error))
+    return not in_called_code
+
+
+def _was_raised_in_called_code(traceback: TracebackType | None) -> bool:
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
@@ -142,7 +200,6 @@ def _was_raised_in_called_code(traceback: TracebackType | None) -> bool:
 
 def _message(error: Exception) -> str:
     """Return the message of an exception, which code of the program may make and fail to make."""
-    try:
+    with _Swallowing():
         return plain(str(error), _LONGEST_MESSAGE)
-    except Exception:
-        return "(its message cannot be read)"
+    return "(its message cannot be read)"

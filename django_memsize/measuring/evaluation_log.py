@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..values import CallSite, Evaluation, NearPeak, OwnTuple, ours
+from ..values import SQL_KEPT, CallSite, Evaluation, NearPeak, OwnTuple, ours
 from . import overhead as process_overhead
-from .evaluation_totals import GROWTH, EvaluationTotals, adding
+from .evaluation_totals import GROWTH, EvaluationTotals, Statement, adding
 from .instruments import Census, Instrument, Meter
+from .near_peak import types_near_peak
 from .overhead import Overhead
 
 if TYPE_CHECKING:
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 EVALUATIONS_LOGGED: Final = 1000
 """Evaluations of one recording that are logged; of any more only rows and number are counted."""
+
+FAR: Final = 4
+"""Beyond the budget of overhead, what is alive is broken down again if it grew by this factor: the
+tables of a recording then take a third more time than the last of them."""
+
+MUCH_MORE: Final = 1.5
+"""The end of an evaluation has a name, and all of its rows. Another moment is preferred only if so
+many times as much was alive."""
+
+_name_of: Final = type.__dict__["__name__"].__get__
+"""Reads the name of a class without running code of its metaclass."""
 
 
 class NamedModel(Protocol):
@@ -53,7 +65,8 @@ class _ByKey(dict[tuple[object, ...], EvaluationTotals]):
 class EvaluationLog:
     """What one recording loaded, the recordings inside it included.
 
-    ``rows`` are those of all evaluations. ``statements`` ran outside of evaluations: those of
+    ``rows`` are those of all evaluations. ``query_log_bytes`` is what Django's log of statements
+    got (``DEBUG``). ``statements`` ran outside of evaluations: those of
     cursors, those that write, ``count()`` and ``exists()``. ``cursor_rows`` were fetched by
     cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only. ``near_peak`` is
     what was alive by type at the end of the evaluation where that was most.
@@ -74,6 +87,7 @@ class EvaluationLog:
         "omitted",
         "outer",
         "overhead",
+        "query_log_bytes",
         "rows",
         "statements",
     )
@@ -97,6 +111,7 @@ class EvaluationLog:
         self.rows = 0
         self.statements = 0
         self.cursor_rows = 0
+        self.query_log_bytes = 0
         self.omitted = 0
         self.near_peak: NearPeak | None = None
 
@@ -105,6 +120,12 @@ class EvaluationLog:
         """The evaluations in the order in which they began; one inside another one follows it."""
         logged = sorted(self._logged, key=lambda totals: totals.started)
         return OwnTuple(totals.evaluation() for totals in logged)
+
+    @property
+    def all_statements(self) -> int:
+        """How many statements ran: those of the logged evaluations, each time, and the others."""
+        logged = self._logged
+        return self.statements + sum([totals.times for totals in logged] if logged else ())
 
     @property
     def without_types(self) -> int:
@@ -136,13 +157,19 @@ class EvaluationLog:
         return totals
 
     def totals_of_statement(
-        self, totals: EvaluationTotals, sql: str, database: str
+        self, totals: EvaluationTotals, sql: object, database: str
     ) -> EvaluationTotals:
         """Return the evaluation for this SQL at the same call site.
 
         That is ``totals`` if it has no statement yet, or this one; else another, new or known.
+        ``sql`` is the program's own object, and is copied only for a new evaluation.
         """
-        statement = (totals.key, database, sql)
+        text = _text_of_statement(sql)
+        # A text keeps its hash, so that the same object is hashed once.
+        ran: Statement = OwnTuple((database, str.__hash__(text), str.__len__(text)))
+        if totals.statement == ran:
+            return totals
+        statement = (totals.key, ran)
         known = self._by_statement.get(statement)
         if known is None:
             known = totals if totals.claim() else totals.for_another_statement()
@@ -150,7 +177,7 @@ class EvaluationLog:
             if has_room:
                 # Another thread may be first. Then what this one claimed is used by none.
                 known = self._by_statement.setdefault(OwnTuple(statement), known)
-            known.database, known.sql = database, sql
+            known.statement, known.database, known.sql = ran, database, _kept(text)
             if not has_room:
                 return known
         self._by_key[totals.key] = known
@@ -162,8 +189,8 @@ class EvaluationLog:
             totals.times += 1
             is_first = totals.times == 1
             totals.rows += rows
-            totals.duration += duration
             self.rows += rows
+        totals.add_duration(duration)
         if is_first:
             self._append(totals)
         if self.outer is not None:
@@ -178,6 +205,12 @@ class EvaluationLog:
         for log in self._with_outer():
             with adding.lock:
                 log.statements += 1
+
+    def count_logged(self, size: int) -> None:
+        """Count the bytes of a statement's entry in Django's log of statements."""
+        for log in self._with_outer():
+            with adding.lock:
+                log.query_log_bytes += size
 
     def count_cursor_rows(self, rows: int) -> None:
         """Count rows that a cursor fetched, unless the log is closed."""
@@ -196,10 +229,25 @@ class EvaluationLog:
             meter = log._instrument
             if isinstance(meter, Meter) and meter.window is not None:
                 alive = meter.window.alive[1]
-                if alive > GROWTH * log._size_near_peak and self.may_break_down():
+                known = log._size_near_peak
+                is_far = bool(known) and alive > FAR * known
+                if alive > GROWTH * known and (is_far or self.may_break_down()):
                     log._size_near_peak = alive
-                    types = meter.alive_by_type().types
-                    log.near_peak = NearPeak(types, totals.model, totals.rows, totals.site)
+                    types = meter.alive_by_type()
+                    log.near_peak = (
+                        None
+                        if types is None
+                        else NearPeak(types, totals.model, totals.rows, totals.site)
+                    )
+
+    def update_near_peak_by_engine(self) -> None:
+        """Use what the engine found near the peak, if that is much more than any evaluation had."""
+        window = self._instrument.window
+        if window is not None and window.bytes_near_peak > MUCH_MORE * self._size_near_peak:
+            types = types_near_peak(window)
+            if types is not None:
+                self._size_near_peak = window.bytes_near_peak
+                self.near_peak = NearPeak(types)
 
     def may_break_down(self) -> bool:
         """Return whether the overhead budget has room for one more table by type.
@@ -239,3 +287,19 @@ class EvaluationLog:
         while log is not None:
             yield log
             log = log.outer
+
+
+def _text_of_statement(sql: object) -> str:
+    """Return a statement, if it is a text; for any other object, its type's name in parentheses."""
+    return sql if issubclass(type(sql), str) else f"({_name_of(type(sql))})"  # type: ignore[return-value]
+
+
+def _kept(text: str) -> str:
+    """Return a copy of a statement, cut to ``SQL_KEPT`` characters.
+
+    A reference to the program's own text would retain it. No code of a subclass of str runs.
+    """
+    begin = str.encode(str.__getitem__(text, slice(SQL_KEPT)), errors="surrogatepass")
+    copy = str(begin, errors="surrogatepass")
+    # With the mark a cut text differs from the text that ends here.
+    return copy if str.__len__(text) <= SQL_KEPT else f"{copy}…"

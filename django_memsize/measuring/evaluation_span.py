@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from .. import engine
 from ..values import CallSite, Counts, ours
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 _Row = TypeVar("_Row")
 
 _contained: Final = ErrorBoundary("django-memsize: measuring an evaluation", only_ours=True)
-
-_name_of: Final = type.__dict__["__name__"].__get__
-"""Reads the name of a class without running code of its metaclass."""
 
 
 def new_evaluation(
@@ -51,7 +48,8 @@ class EvaluationSpan:
     """One time that the rows of an evaluation are loaded: a ``with`` block.
 
     ``outer`` is the span around it. ``cursor_rows`` are the rows that cursors fetched for it, if
-    ``counts_cursor_rows``; ``instances`` are those that were built row by row.
+    ``counts_cursor_rows``; ``instances`` are those that were built row by row. ``source`` is the
+    queryset, if its rows are kept by it.
     """
 
     __slots__ = (
@@ -66,6 +64,7 @@ class EvaluationSpan:
         "instances",
         "log",
         "outer",
+        "source",
         "source_id",
         "totals",
     )
@@ -76,6 +75,7 @@ class EvaluationSpan:
         # The keys for an update are fetched by a cursor, and no method of a queryset counts them.
         self.counts_cursor_rows = totals.kind == "update"
         self.outer = outer
+        self.source: Any = None
         self.source_id = source_id
         self.cursor_rows = 0
         self.instances: Counts | None = None
@@ -135,12 +135,11 @@ class EvaluationSpan:
             totals.log.count_statement()
             return
         self._has_statement = True
-        # An object of another class is copied first: comparing it would run code of its class.
+        # An object of another class is not compared: that would run code of its class. Nor is the
+        # hash of a text asked for here: the number would be credited to the evaluation.
         if type(sql) is not str or totals.sql != sql or totals.database != database:
             with uncredited():
-                statement = _copy_of_statement(sql)
-                if totals.sql != statement or totals.database != database:
-                    self._move_to(totals.log.totals_of_statement(totals, statement, database))
+                self._move_to(totals.log.totals_of_statement(totals, sql, database))
             engine.switch_window(self.window)  # that of the totals it has now
 
     def stop_crediting(self) -> None:
@@ -185,7 +184,7 @@ class EvaluationSpan:
         ``instances_of`` returns the instances among rows that are counted by their type.
         """
         end = functools.partial(self._end_stream, instances_of)
-        return spans.stream_in_span(rows, self, self._begin_stream, end)
+        return spans.stream_in_span(rows, self, self._begin_stream, end, _contained.swallows)
 
     def _open_instrument(self) -> None:
         totals = self.totals
@@ -231,13 +230,3 @@ class EvaluationSpan:
     ) -> None:
         with _contained, uncredited():
             self.close(rows, instances_of(types))
-
-
-def _copy_of_statement(sql: object) -> str:
-    """Return a copy of a statement's text; for any other object, its type's name in parentheses.
-
-    A reference to the program's own text would retain it. No code of a subclass of str runs.
-    """
-    if issubclass(type(sql), str):
-        return str(str.encode(sql, errors="surrogatepass"), errors="surrogatepass")  # type: ignore[arg-type]
-    return f"({_name_of(type(sql))})"

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from .. import process
-from ..values import Amount, CallSite, Counts, Diff, Evaluation, Instances, OwnTuple, ours
+from ..values import (
+    Amount,
+    CallSite,
+    Diff,
+    Evaluation,
+    FollowedRelation,
+    Instances,
+    OwnTuple,
+    ours,
+)
 from .instruments import Meter
 
 if TYPE_CHECKING:
@@ -17,6 +27,11 @@ if TYPE_CHECKING:
 GROWTH: Final = 1.1
 """A window is broken down by type again only if it grew by this factor: doing so on each iteration
 of a loop that gathers rows is quadratic."""
+
+
+RELATIONS_LOOKED_FOR: Final = 4
+"""Times that an evaluation runs for which its relation is looked for. The same line may follow two
+relations to one model, such as the buyer and the seller of an order, by the same statement."""
 
 
 @ours
@@ -38,6 +53,36 @@ class _Lock:
 
 adding: Final = process.register(_Lock())
 
+Statement: TypeAlias = OwnTuple[str | int]
+"""The database of a statement, and the hash and the length of its whole text."""
+
+
+@ours
+class _Numbers(array):  # type: ignore[type-arg]
+    """Numbers that outlive a request, kept where CPython has no free list.
+
+    A tuple, a float or the table of a small dict may come from a free list, and so be memory that
+    the request allocated and freed. The request would then be said to retain it.
+    """
+
+    __slots__ = ()
+
+
+@ours
+class _InstanceNumbers(dict[str | None, int]):
+    """The number of instances by the label of their model.
+
+    CPython has a free list of small tables whose keys are all texts: the key None is none.
+    """
+
+    __slots__ = ()
+
+
+_NO_INSTANCES: Final[dict[str | None, int]] = {None: 0}
+
+_NO_NUMBERS: Final = bytes(16)
+"""Two numbers of 64 bits, both 0."""
+
 
 @ours
 class EvaluationTotals:
@@ -45,6 +90,7 @@ class EvaluationTotals:
 
     ``started`` is the start of the first time, in seconds of ``time.perf_counter()``. ``parent`` is
     the evaluation inside which this one runs: a ``prefetch_related()`` inside a loading, say.
+    ``sql`` is the text of its statement; of one longer than ``SQL_KEPT`` the beginning and "…".
     """
 
     __slots__ = (
@@ -53,10 +99,10 @@ class EvaluationTotals:
         "_is_claimed",
         "_meter",
         "_size_of_diff",
+        "_times",
         "database",
         "depth",
         "diff",
-        "duration",
         "is_omitted",
         "key",
         "kind",
@@ -64,11 +110,12 @@ class EvaluationTotals:
         "model",
         "over_budget",
         "parent",
+        "relations",
         "retained",
         "rows",
         "site",
         "sql",
-        "started",
+        "statement",
         "streamed",
         "times",
     )
@@ -94,17 +141,18 @@ class EvaluationTotals:
         self.times = 0
         self.rows = 0
         self.sql: str | None = None
+        self.statement: Statement | None = None
         self.database: str | None = None
-        self.duration = 0.0
-        self.started = 0.0
         self.diff: Diff | None = None
         self.over_budget = False
         self.is_omitted = False
         self.retained: Amount | None = None
-        self._instances = Counts()
+        self.relations: OwnTuple[FollowedRelation] = OwnTuple()
+        self._instances = _InstanceNumbers(_NO_INSTANCES)
         self._is_claimed = False
         self._meter: Meter | None = None
-        self._alive = (0, 0)
+        self._alive = _Numbers("q", _NO_NUMBERS)  # blocks, bytes
+        self._times = _Numbers("d", _NO_NUMBERS)  # start, duration
         self._size_of_diff = 0
 
     @property
@@ -112,9 +160,31 @@ class EvaluationTotals:
         """The window to which the allocations of the evaluation are credited, if it is metered."""
         return None if self._meter is None else self._meter.window
 
+    @property
+    def started(self) -> float:
+        """When the evaluation began for the first time."""
+        started: float = self._times[0]
+        return started
+
+    @started.setter
+    def started(self, started: float) -> None:
+        self._times[0] = started
+
+    @property
+    def duration(self) -> float:
+        """Seconds that it took, all times together."""
+        duration: float = self._times[1]
+        return duration
+
+    def add_duration(self, duration: float) -> None:
+        """Add the seconds of one time."""
+        with adding.lock:
+            self._times[1] += duration
+
     def evaluation(self) -> Evaluation:
         """Return the figures as they are now."""
         window = self.window
+        instances = {model: number for model, number in self._instances.items() if model}
         return Evaluation(
             model=self.model,
             kind=self.kind,
@@ -127,13 +197,19 @@ class EvaluationTotals:
             depth=self.depth,
             streamed=self.streamed,
             over_budget=self.over_budget,
-            instances=Instances(self._instances),
+            instances=Instances(instances),
             diff=self.diff,
             allocated=None if window is None else Amount(*window.allocated),
             peak=None if window is None else Amount(*window.peak),
             alive=None if window is None else Amount(*self._alive),
             retained=self.retained,
+            relations=self.relations,
         )
+
+    def add_relation(self, relation: FollowedRelation | None) -> None:
+        """Add a relation by which the rows are loaded, if it is known."""
+        if relation is not None and relation not in self.relations:
+            self.relations = OwnTuple((*self.relations, relation))
 
     def claim(self) -> bool:
         """Return whether these totals had no statement yet; one thread alone is told so."""
@@ -169,12 +245,16 @@ class EvaluationTotals:
         meter, window = self._meter, self.window
         if meter is None or window is None:
             return
-        self._alive = window.alive
-        if self.diff is not None and self._alive[1] <= GROWTH * self._size_of_diff:
+        alive = self._alive
+        alive[0], alive[1] = window.alive
+        if self.diff is not None and alive[1] <= GROWTH * self._size_of_diff:
             return
-        self._size_of_diff = self._alive[1]
+        self._size_of_diff = alive[1]
         # Without room in the budget there is no table: one of an earlier time would be too small.
-        self.diff = meter.alive_by_type().types if self.has_room() else None
+        self.diff = None
+        if self.has_room():
+            self.diff = meter.alive_by_type()
+            self.over_budget = self.diff is None
 
     def read_census(self, diff: Diff | None) -> None:
         """Use the difference that a census counted, if it is the largest so far."""

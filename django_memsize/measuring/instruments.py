@@ -7,17 +7,46 @@ credits each allocation to the window in whose context it happens.
 from __future__ import annotations
 
 import gc
-from typing import TYPE_CHECKING, Final, TypeAlias
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .. import engine
+from .. import engine, process
 from ..values import COUNTED, OURS, Amount, Diff, Snapshot, ours
-from .referrers import ExternalObjects
+from .near_peak import types_alive
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
 
-FREE_LISTS: Final = "(free lists)"
-"""The row of a table for freed objects that CPython keeps, where they are not known by type."""
+Watched: TypeAlias = tuple[weakref.ref[Any], ...]
+"""The objects of the program whose end is the end of a recording: a request and its response."""
+
+
+@ours
+class _Walk:
+    """The lock that a walk of the heap holds: two at once would halt the process for both."""
+
+    __slots__ = ("lock",)
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self.lock = threading.Lock()
+
+
+_walk: Final = process.register(_Walk())
+
+
+def _count_heap() -> Snapshot | None:
+    """Return what is on the heap; None while another span counts it."""
+    lock = _walk.lock
+    if not lock.acquire(blocking=False):
+        return None
+    try:
+        return Snapshot(*engine.census(OURS))
+    finally:
+        lock.release()
 
 
 @ours
@@ -31,16 +60,22 @@ class _WithoutWindow:
     retained: Final = None
     garbage: Final = None
     free_lists: Final = None
+    is_doubtful: Final = False
+    not_remembered: Final = None
+    not_analysed: Final = None
 
     __slots__ = ()
 
-    def analyse(self, external: ExternalObjects | None = None) -> None:
+    def analyse(self, older: Watched = (), shares_free_lists: bool = False) -> None:
         """Do nothing: only a meter can tell retained objects from garbage."""
 
 
 @ours
 class Census(_WithoutWindow):
     """Counts the whole heap, before and after. ``diff`` is the difference, once it is read.
+
+    Each count walks the heap, and holds the GIL meanwhile. A count is left out, and the census is
+    ``incomplete``, while another one walks.
 
     With ``pauses_collector`` Python's collector is off from ``open()`` to ``discard()``. Otherwise
     a collection would free older garbage, and so hide as many of the new objects.
@@ -62,7 +97,7 @@ class Census(_WithoutWindow):
         if self._pauses_collector:
             self._paused = gc.isenabled()
             gc.disable()
-        self._before = Snapshot(*engine.census(OURS))
+        self._before = _count_heap()
 
     def close(self) -> None:
         """Do nothing: the second count decides what belongs to the span."""
@@ -70,10 +105,11 @@ class Census(_WithoutWindow):
     def read(self, by_type: bool = True) -> None:
         """Count the heap again, and set ``diff``."""
         before, self._before = self._before, None
-        if before is None:
+        after = None if before is None else _count_heap()
+        if before is None or after is None:
             self.incomplete = True
         else:
-            self.diff = Snapshot(*engine.census(OURS)) - before
+            self.diff = after - before
 
     def discard(self) -> None:
         """Switch Python's collector on again if ``open()`` switched it off."""
@@ -84,11 +120,30 @@ class Census(_WithoutWindow):
 
 
 @ours
+class _External(list[Any]):
+    """Objects from before a window that may be garbage with it. Nothing else of ours holds them."""
+
+    __slots__ = ()
+
+
+@ours
 class Meter:
     """Reads a window of the engine: what was allocated in it, the peak, and what is left of it.
 
     ``allocated``, ``peak`` and ``alive`` are known once the meter is read; ``retained``,
-    ``garbage`` and ``free_lists`` once it has analysed the window.
+    ``garbage`` and ``free_lists`` once it has analysed the window. They are wrong, maybe, if
+    ``is_doubtful``.
+
+    ``limit`` is the memory in bytes that the meter of the process may take for the blocks of all
+    windows; 0 is no limit. ``not_remembered`` are the blocks of this window beyond it: ``peak`` and
+    ``alive`` are lower bounds then, too low by at most these bytes, and ``retained``, ``garbage``
+    and ``free_lists`` are not known, because an object that is not remembered may refer to others.
+
+    These three are not known either where ``not_analysed`` has a reason: ``"size"``, because more
+    than ``most_analysed`` blocks were alive (0 is no limit), or these refer to so many objects that
+    other threads would wait too long;
+    ``"memory"``, because the analysis would take more than ``limit``; ``"changes"``, because the
+    program freed some of them each time that other threads ran meanwhile.
     """
 
     name: Final = "meter"
@@ -99,12 +154,18 @@ class Meter:
         "diff",
         "free_lists",
         "garbage",
+        "limit",
+        "most_analysed",
+        "not_analysed",
+        "not_remembered",
         "peak",
         "retained",
         "window",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 0, most_analysed: int = 0) -> None:
+        self.limit = limit
+        self.most_analysed = most_analysed
         self.window: Window | None = None
         self.diff: Diff | None = None
         self.allocated: Amount | None = None
@@ -113,6 +174,13 @@ class Meter:
         self.retained: Amount | None = None
         self.garbage: Amount | None = None
         self.free_lists: Amount | None = None
+        self.not_remembered: Amount | None = None
+        self.not_analysed: str | None = None
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is not known what of an object that is older than the window is garbage."""
+        return self.window is not None and self.window.external_is_held
 
     @property
     def incomplete(self) -> bool:
@@ -123,6 +191,7 @@ class Meter:
         """Open a window inside another one, or inside none."""
         window = engine.Window()
         if outer is None:
+            engine.limit_meter(self.limit)
             window.open()
         else:
             window.open(outer)
@@ -138,28 +207,57 @@ class Meter:
         if self.window is not None:
             self.allocated = Amount(*self.window.allocated)
             self.peak = Amount(*self.window.peak)
-            self.alive = self.alive_by_type() if by_type else Amount(*self.window.alive)
-            self.diff = self.alive.types if by_type else None
+            self.diff = self.alive_by_type() if by_type else None
+            # Afterwards: what was in the meter's cache until then may have had no room either.
+            self.not_remembered = Amount(*self.window.not_remembered)
+            alive = self.window.alive
+            self.alive = Amount(*alive) if self.diff is None else Amount(*alive, self.diff)
 
-    def alive_by_type(self) -> Amount:
-        """Return what was allocated in the window and is not freed, by type."""
+    def alive_by_type(self) -> Diff | None:
+        """Return what was allocated in the window and is not freed, by type.
+
+        Returns None where the engine could not break it down: see ``not_analysed``.
+        """
         if self.window is None:
-            return Amount()
-        (counts, sizes), (free_counts, free_sizes) = self.window.alive_by_type()
-        if free_counts:
-            counts[FREE_LISTS] = sum(free_counts.values())
-            sizes[FREE_LISTS] = sum(free_sizes.values())
-        return Amount(*self.window.alive, Diff(counts, sizes))
+            return Diff({}, {})
+        tables = self.window.alive_by_type()
+        if isinstance(tables, str):
+            return None
+        return types_alive(*tables)
 
-    def analyse(self, external: ExternalObjects | None = None) -> None:
+    def analyse(self, older: Watched = (), shares_free_lists: bool = False) -> None:
         """Divide what is alive into retained objects, garbage and free lists.
 
-        ``external`` are objects from outside of the window that may be garbage with it.
+        ``older`` are objects that were there before the window, or that such objects may hold. They
+        are presumed to be garbage if only the window's objects, and what these alone hold, refer
+        to them. ``shares_free_lists`` is whether other requests ran meanwhile, whose threads may
+        have taken freed objects of this one from CPython's free lists.
         """
         window = self.window
         if window is None:
             return
-        tables = window.analyse() if external is None else window.analyse(external)
+        self.not_remembered = Amount(*window.not_remembered)
+        if self.not_remembered.blocks:
+            self.alive = Amount(*window.alive)
+            self.discard()
+            return
+        # No empty list in place of None: it could come from a free list that the window filled.
+        external = None
+        if older:
+            external = _External()
+            # No name refers to an object of the list: that would be a reference from outside.
+            external.extend(map(weakref.ref.__call__, older))
+        tables = window.analyse(external, self.most_analysed, shares_free_lists)
+        if external is not None:
+            external.clear()
+        self.not_remembered = Amount(*window.not_remembered)
+        if self.not_remembered.blocks:  # by now: as above
+            self.alive = Amount(*window.alive)
+            return
+        if isinstance(tables, str):
+            self.not_analysed = tables
+            self.alive = Amount(*window.alive)
+            return
         retained, garbage, free_lists = (Diff(*table) for table in tables)
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
@@ -202,14 +300,26 @@ class NoInstrument(_WithoutWindow):
         """Do nothing."""
 
 
+NO_INSTRUMENT: Final = NoInstrument()
+"""Has no state, so that all counted requests have the same one."""
+
 Instrument: TypeAlias = Census | Meter | NoInstrument
 
 
-def instrument_named(name: str) -> Census | Meter:
-    """Return the instrument of the name ``"census"`` or ``"meter"``.
+def instrument_named(name: str, limit: int = 0, most_analysed: int = 0) -> Census | Meter:
+    """Return the instrument of the name ``"census"`` or ``"meter"``, which has limits (`Meter`).
 
     For ``"auto"``, the meter. Where the engine has no meter, the census in any case.
     """
     if name == "census" or engine.Window is None:
         return Census()
-    return Meter()
+    return Meter(limit, most_analysed)
+
+
+def is_sampled(name: str) -> bool:
+    """Return whether requests that nobody asked for are measured, given the name in the settings.
+
+    A census halts the process for as long as it walks the heap. Without a meter, requests are only
+    counted, unless the settings name the census.
+    """
+    return name == "census" or engine.Window is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import Final, Protocol
 
 from .. import process
 from ..values import ours
@@ -11,15 +11,16 @@ from ..values import ours
 
 @ours
 class _ProcessOverhead:
-    """The CPU seconds that measuring has cost this process."""
+    """The CPU seconds that measuring has cost this process, and what the budget refused."""
 
-    __slots__ = ("cpu",)
+    __slots__ = ("cpu", "refusals")
 
     def __init__(self) -> None:
-        self.cpu = 0.0
+        self.reset()
 
     def reset(self) -> None:
         self.cpu = 0.0
+        self.refusals = 0
 
 
 _process: Final = process.register(_ProcessOverhead())
@@ -30,9 +31,27 @@ def add(seconds: float) -> None:
     _process.cpu += seconds
 
 
+def total() -> float:
+    """Return the CPU seconds that measuring has cost this process."""
+    return _process.cpu
+
+
 def is_within(share: float) -> bool:
     """Return whether the overhead so far is at most ``share`` of the CPU time of this process."""
     return _process.cpu <= share * time.process_time()
+
+
+def grants(share: float) -> bool:
+    """Return whether the overhead is within its budget; count a refusal otherwise."""
+    if is_within(share):
+        return True
+    _process.refusals += 1
+    return False
+
+
+def refusals() -> int:
+    """Return how many requests were not metered because the budget was spent."""
+    return _process.refusals
 
 
 @ours
@@ -57,6 +76,36 @@ class Overhead:
             overhead.cpu += cpu
             overhead.wall += wall
             overhead = overhead.outer
+
+
+class HasOverhead(Protocol):
+    """A recording."""
+
+    @property
+    def overhead(self) -> float:
+        """CPU seconds that measuring took."""
+
+    def add_overhead(self, cpu: float) -> None:
+        """Add CPU seconds that measuring took."""
+
+
+@ours
+class RemainingOverhead:
+    """The CPU time since its construction, without what the recording counts itself meanwhile."""
+
+    __slots__ = ("_began", "_counted")
+
+    def __init__(self, recording: HasOverhead | None = None) -> None:
+        self._counted = 0.0 if recording is None else recording.overhead
+        self._began = time.thread_time()
+
+    def add_to(self, recording: HasOverhead | None) -> None:
+        """Add the time to the overhead of the recording, and of this process."""
+        cpu = time.thread_time() - self._began
+        if recording is None:
+            add(cpu)
+        else:
+            recording.add_overhead(cpu - (recording.overhead - self._counted))
 
 
 @ours

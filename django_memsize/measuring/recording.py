@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .. import engine
-from ..values import Amount, Diff, Evaluation, NearPeak, ours
+from ..values import Amount, Diff, Evaluation, NearPeak, Reason, ours
 from . import rss
 from .evaluation_log import EvaluationLog
 from .in_flight import InFlight
-from .instruments import Census, Instrument, NoInstrument, instrument_named
-from .overhead import Overhead, OverheadTimer
-from .referrers import ExternalObjects
+from .instruments import NO_INSTRUMENT, Census, Instrument, Watched, instrument_named
+from .near_peak import follow_peak
+from .overhead import Overhead, OverheadTimer, add, is_within
 from .spans import in_span, open_span
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
+    from .routes import Route
 
 Kind: TypeAlias = Literal["request", "block", "code"]
 
@@ -31,12 +32,19 @@ class Options:
 
     ``instrument`` is ``"meter"``, ``"census"`` or ``"auto"``. ``evaluations`` has each evaluation
     measured, and not only listed. ``max_overhead`` is the share of the CPU time of the process that
-    measuring may take.
+    measuring may take. ``meter_memory`` is the memory in bytes that the meter of the process may
+    take; 0 is no limit. ``most_analysed`` is the number of blocks alive at the end up to which they
+    are analysed; 0 is no limit.
     """
 
     instrument: str = "auto"
     evaluations: bool = True
     max_overhead: float = 0.05
+    meter_memory: int = 64 * 1024 * 1024
+    most_analysed: int = 0
+
+
+_DEFAULTS: Final = Options()
 
 
 @ours
@@ -49,9 +57,10 @@ class Recording:
     whole process has more at the end than at the beginning; a census cannot know the others, so
     they are None. A ``counted`` recording measures nothing: it counts rows, and reads the RSS.
 
+    ``reason`` is why a request is metered, and ``route`` what the sampling knows of its route.
     ``first_request`` is whether the recording was the first of its route in this process; None if
     that was not asked. ``overhead_bytes`` is the memory of the meter at the end.
-    ``collected_objects`` is how many objects Python's collector freed meanwhile.
+    ``collected_objects`` is how many objects Python's collector freed meanwhile, if not counted.
     """
 
     counts_cursor_rows: Final = True
@@ -60,6 +69,8 @@ class Recording:
         "_collected_before",
         "_in_flight",
         "_instrument",
+        "_may_follow_peak",
+        "_most_analysed",
         "_overhead",
         "_started",
         "analysed",
@@ -69,10 +80,13 @@ class Recording:
         "first_request",
         "in_flight",
         "incomplete",
+        "is_counted",
         "kind",
         "log",
         "name",
         "overhead_bytes",
+        "reason",
+        "route",
         "rss_after",
         "rss_before",
         "started_at",
@@ -87,13 +101,19 @@ class Recording:
         in_flight: InFlight | None = None,
         counted: bool = False,
     ) -> None:
-        options = Options() if options is None else options
+        options = _DEFAULTS if options is None else options
         self._instrument: Instrument = (
-            NoInstrument() if counted else instrument_named(options.instrument)
+            NO_INSTRUMENT
+            if counted
+            else instrument_named(options.instrument, options.meter_memory, options.most_analysed)
         )
+        # Whoever asks for a measurement waits for the tables; other requests have a budget.
+        self._most_analysed = most = options.most_analysed
+        self._may_follow_peak = not counted and (not most or is_within(options.max_overhead))
         self._overhead = Overhead()
         measures = options.evaluations and not counted
         self.log = EvaluationLog(self._instrument, self._overhead, measures, options.max_overhead)
+        self.is_counted = counted
         self.name = name
         self.kind: Kind = kind
         self.engine = engine.name
@@ -108,6 +128,8 @@ class Recording:
         self.overhead_bytes: int | None = None
         self.analysed = False
         self.first_request: bool | None = None
+        self.reason: Reason | None = None
+        self.route: Route | None = None
         self._in_flight = in_flight
         self._collected_before = 0
         self._started = 0.0
@@ -118,19 +140,16 @@ class Recording:
         return self.log.closed
 
     @property
-    def max_overhead(self) -> float:
-        """The share of the CPU time of this process that measuring may take."""
-        return self.log.max_overhead
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the recording counts rows and measures nothing."""
-        return isinstance(self._instrument, NoInstrument)
+    def started(self) -> float:
+        """When the recording was opened, in seconds of ``time.perf_counter()``."""
+        return self._started
 
     @property
     def overhead(self) -> float:
         """CPU seconds that measuring took."""
-        return self._overhead.cpu
+        # The engine's part is known at any time: nobody who times a call of ours takes it for new.
+        window = self.window
+        return self._overhead.cpu + (0.0 if window is None else window.seconds_near_peak[0])
 
     @property
     def instrument(self) -> str:
@@ -184,6 +203,24 @@ class Recording:
         return self._instrument.free_lists
 
     @property
+    def request_held(self) -> bool:
+        """Whether a request that is older than the recording is alive, and it is not known why.
+
+        ``retained`` and ``garbage`` may be wrong then.
+        """
+        return self._instrument.is_doubtful
+
+    @property
+    def not_remembered(self) -> Amount | None:
+        """Blocks that had no room in the memory of the meter: see `Meter`."""
+        return self._instrument.not_remembered
+
+    @property
+    def not_analysed(self) -> str | None:
+        """Why the meter did not divide what is alive, as one word: see `Meter`."""
+        return self._instrument.not_analysed
+
+    @property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The evaluations in the order in which they began; one inside another one follows it."""
         return self.log.evaluations
@@ -214,13 +251,22 @@ class Recording:
         return self.log.cursor_rows
 
     @property
+    def query_log_bytes(self) -> int | None:
+        """Bytes that Django's log of statements got (``DEBUG``), in no other figure of a meter."""
+        return self.log.query_log_bytes or None
+
+    @property
     def near_peak(self) -> NearPeak | None:
-        """What was alive by type at the end of the evaluation where that was most."""
+        """What was alive by type at the highest moment that was looked at."""
         return self.log.near_peak
 
     def __repr__(self) -> str:
         number = len(self.evaluations)
         return f"<Recording {self.name!r}: {self.duration:.3f} s, {number} evaluations>"
+
+    def add_overhead(self, cpu: float) -> None:
+        """Add CPU seconds that measuring took outside of the methods of the recording."""
+        self._overhead.add(cpu, 0.0)
 
     def open(self) -> None:
         """Begin to measure. What runs ``in_span(recording)`` from now on belongs to it."""
@@ -231,14 +277,20 @@ class Recording:
         if self._in_flight is None and self.log.outer is None:
             self._in_flight = InFlight()
         self._started = time.perf_counter()
+        self.rss_before = rss.size()
+        if not self.is_counted:
+            self._open_instrument(None if outer is None else outer.window)
+        self._started = time.perf_counter()
+
+    def _open_instrument(self, outer: Window | None) -> None:
         # Entered before the census: entering changes the context, which the census would find.
         with in_span(self):
-            self._collected_before = _collected()
-            self.rss_before = rss.size()
+            self._collected_before = collected_so_far()
             with OverheadTimer(self._overhead):
-                self._instrument.open(None if outer is None else outer.window)
+                self._instrument.open(outer)
+                if self.window is not None and self._may_follow_peak:
+                    follow_peak(self.window, self._most_analysed)
             self._overhead.wall = 0.0
-            self._started = time.perf_counter()
 
     def close(self) -> None:
         """End the recording. The first call decides; any further call does nothing."""
@@ -248,30 +300,37 @@ class Recording:
         self._instrument.close()
         if self.window is not None:
             self.overhead_bytes = engine.meter_bytes()
+            cpu, own_cpu = self.window.seconds_near_peak
+            add(cpu)
+            # The engine may have looked in the main thread while that of the request went on.
+            self._overhead.wall += own_cpu
         if self._in_flight is not None:
             self.in_flight = self._in_flight.close()
         self.duration = time.perf_counter() - self._started - self._overhead.wall
         self.rss_after = rss.size()
-        self.collected_objects = _collected() - self._collected_before
-        with OverheadTimer(self._overhead):
-            self._instrument.read(by_type=False)
-        self.incomplete = self.incomplete or self._instrument.incomplete
+        if not self.is_counted:
+            self.collected_objects = collected_so_far() - self._collected_before
+            with OverheadTimer(self._overhead):
+                self._instrument.read(by_type=False)
+                self.log.update_near_peak_by_engine()
+            self.incomplete = self.incomplete or self._instrument.incomplete
 
-    def analyse(self, external: ExternalObjects | None = None) -> None:
+    def analyse(self, older: Watched = ()) -> None:
         """Find out what is left of the recording once its request is over. Closes it first.
 
-        ``external`` are objects from outside that refer to the request and may be garbage with it.
-        A second call does nothing.
+        ``older`` are a request and its response, if the request is older than the recording. A
+        second call does nothing.
         """
         self.close()
         if self.analysed:
             return
         self.analysed = True
         with OverheadTimer(self._overhead):
-            self._instrument.analyse(external)
-        self._overhead.cpu += 0.0 if external is None else external.cost
+            others = 0 if self._in_flight is None else self._in_flight.others()
+            self._instrument.analyse(older, shares_free_lists=others > 0)
         self.incomplete = self.incomplete or self._instrument.incomplete
-        self.log.analyse()
+        if self.retained is not None:
+            self.log.analyse()
 
     def discard(self) -> None:
         """End without figures: the end of the span was not seen, or nobody asks for them."""
@@ -285,6 +344,6 @@ class Recording:
             self._instrument.discard()
 
 
-def _collected() -> int:
+def collected_so_far() -> int:
     """Return how many objects Python's collector has freed in this process."""
     return sum(generation["collected"] for generation in gc.get_stats())

@@ -112,5 +112,15 @@ def imported_path(file: str) -> str:
     return min(below, key=len, default=os.path.basename(file) if os.path.isabs(file) else file)
 
 
+def installed_name(file: str) -> str:
+    """Return the dotted name of the module in a file below ``site-packages``; "" for any other."""
+    for part in _INSTALLED:
+        _, found, below = file.rpartition(part)
+        if found:
+            path = os.path.splitext(below)[0].removesuffix(f"{os.sep}__init__")
+            return path.replace(os.sep, ".")
+    return ""
+
+
 def _is_installed(file: str) -> bool:
     return any(part in file for part in _INSTALLED)

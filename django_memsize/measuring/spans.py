@@ -7,8 +7,9 @@ allocation is credited.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from .. import engine, process
@@ -91,17 +92,28 @@ class uncredited:
         engine.switch_window(self._window)
 
 
+def start_thread(run: Callable[..., object], *given: object, name: str) -> None:
+    """Start a thread of django-memsize, in no span and with nothing of the program's context.
+
+    The thread would keep that context alive, which may hold a request. Raises RuntimeError.
+    """
+    thread = threading.Thread(target=run, args=given, name=name, daemon=True)
+    Context().run(thread.start)
+
+
 def stream_in_span(
     rows: Iterator[_Row],
     span: Span,
     begin: Callable[[], Window | None],
     end: Callable[[int, dict[type, int]], object],
+    swallows: Callable[[Exception], bool],
 ) -> Iterator[_Row]:
     """Return the rows; making each row is a part of the span, the consumer's work is not.
 
-    Calls ``begin()`` before the first row, and ``end(count, rows by type)`` after the last one.
+    Calls ``begin()`` before the first row, and ``end(count, rows by type)`` after the last one. If
+    one of them raises, ``swallows(error)`` returns whether the program must not see the exception.
     """
-    return engine.Stream(rows, _current, span, begin, end)
+    return engine.Stream(rows, _current, span, begin, end, swallows)
 
 
 @ours
