@@ -11,7 +11,7 @@ import pytest
 
 from django_memsize.measuring import source_files
 from django_memsize.measuring.spans import in_span
-from django_memsize.orm import call_sites
+from django_memsize.orm import roles
 from tests.app.models import Book
 from tests.books import ROOT, line_of
 
@@ -33,12 +33,12 @@ def test_the_call_site_is_the_line_of_a_plain_call(books, recording):
 
 
 def test_code_with_a_new_name_each_time_does_not_pile_up(books, recording, monkeypatch):
-    monkeypatch.setattr(call_sites, "_MAX_ROLES", 20)
+    monkeypatch.setattr(roles, "_MAX_ROLES", 20)
     with in_span(recording):
         for number in range(100):
             exec(compile("list(Book.objects.all())", f"/rule-{number}.py", "exec"))
 
-    assert len(call_sites._roles) <= 20
+    assert len(roles.roles) <= 20
     assert {one.site.file for one in recording.evaluations} == {
         f"rule-{number}.py" for number in range(100)
     }
@@ -197,7 +197,11 @@ def test_the_call_site_in_a_generated_method_is_the_line_that_calls_the_method(b
 
 
 @pytest.mark.parametrize(
-    "file", ["middleware.py", "commands/run.py", "management/commands/memprofile.py"]
+    "file",
+    [
+        *("middleware.py", "measuring/streams.py"),
+        *("commands/run.py", "management/commands/memprofile.py"),
+    ],
 )
 def test_the_search_ends_where_a_measured_request_or_command_begins(books, recording, file):
     with in_span(recording):

@@ -8,6 +8,8 @@ import gc
 import inspect
 import logging
 import pickle
+import pprint
+import sys
 import traceback
 import weakref
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from django.db.models.query import ModelIterable, QuerySet
 from django.test.utils import CaptureQueriesContext
 
 from django_memsize import measure
+from django_memsize.measuring.source_files import PACKAGE
 from django_memsize.measuring.spans import in_span, open_span
 from django_memsize.orm import evaluations, patches
 from django_memsize.reports.recordings import new_recording
@@ -503,3 +506,35 @@ def test_an_evaluation_counts_what_it_loads_to_the_object(db):
     assert counts["datetime.datetime"] == 6180
     assert counts["datetime.date"] == 3084
     assert not [name for name in counts if name.startswith("django_memsize")]
+
+
+# Tools that print the local variables of each frame on the stack
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("measured", [True, False])
+def test_printing_the_local_variables_of_our_frames_runs_no_statement(measured):
+    Author.objects.create(name="a")
+    printed, depths = [], []
+
+    def show(execute, *arguments):
+        depths.append(len(depths))
+        assert len(depths) == 1, "printing evaluates the queryset"
+        frame = sys._getframe()
+        while frame is not None:
+            if frame.f_code.co_filename.startswith(PACKAGE):
+                printed.append(pprint.pformat(frame.f_locals))
+            frame = frame.f_back
+        depths.pop()
+        return execute(*arguments)
+
+    patches.install()
+    with connection.execute_wrapper(show):
+        if measured:
+            with measure("block"):
+                assert len(Author.objects.filter(name="a")) == 1
+        else:
+            assert len(Author.objects.filter(name="a")) == 1
+
+    assert printed
+    assert max(map(len, printed)) < 2000

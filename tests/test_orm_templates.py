@@ -1,5 +1,6 @@
 """The line of the template that made the ORM load rows."""
 
+import pytest
 from django import forms
 from django.template import Context, Engine, engines
 
@@ -42,6 +43,49 @@ def test_the_call_site_in_a_template_is_the_line_of_the_innermost_node(books, re
     assert (whole.template, whole.template_line) == ("outer.html", 2)
     assert (lazy.template, lazy.template_line) == ("inner.html", 3)
     assert str(lazy) == f"inner.html:3, rendered by tests/test_orm_templates.py:{lazy.line}"
+
+
+def jinja(books, name, table="1=3&3=4&4=5"):
+    """Run code as Jinja generates it for a loop over books, in lines 1 to 4 of its template."""
+    file = f"/srv/shop/templates/{name}" if name else "<template>"
+    text = "def root(books):\n    pass\n    for book in books:\n        str(book.author)\n"
+    names = {"__jinja_template__": None, "debug_info": table, "name": name}
+    exec(compile(text, file, "exec"), names)
+    names["root"](books)
+
+
+def test_the_call_site_in_a_jinja_template_is_its_line_and_not_that_of_its_code(books, recording):
+    with in_span(recording):
+        jinja(Book.objects.all(), "list.html")
+
+    whole, lazy = recording.evaluations
+    assert str(whole.site).startswith("list.html:1, rendered by tests/test_orm_templates.py:")
+    assert str(lazy.site).startswith("list.html:3, rendered by tests/test_orm_templates.py:")
+    assert lazy.times == 6
+
+
+def test_the_call_site_in_a_jinja_template_made_from_text_is_the_line_that_renders_it(
+    books, recording
+):
+    with in_span(recording):
+        jinja(Book.objects.all(), None)
+
+    assert {line_of(one) for one in recording.evaluations} == {'names["root"](books)'}
+
+
+@pytest.mark.parametrize("table", ["", "x", "1=2&x=y", "1=99"])
+def test_a_table_of_lines_that_cannot_be_read_leads_to_the_first_line(books, recording, table):
+    with in_span(recording):
+        jinja(Book.objects.all(), "list.html", table)
+
+    assert {one.site.template_line for one in recording.evaluations} == {1}
+
+
+def test_a_source_of_python_with_another_suffix_is_the_programs(books, recording):
+    with in_span(recording):
+        exec(compile("\nlist(Book.objects.all())", "/srv/shop/run", "exec"))
+
+    assert [str(one.site) for one in recording.evaluations] == ["run:2"]
 
 
 def test_a_template_of_the_program_comes_before_one_of_a_library(books, recording):

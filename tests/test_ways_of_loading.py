@@ -101,17 +101,19 @@ values, values_list, deferred_values, update_keys = map(
 DELETIONS = 5 if connection.features.can_defer_constraint_checks else 6
 
 WAYS = []
+IN_SESSION = ("SessionStore", "ModelBackend")
 
 
-def way(*loaded, others=0, makes=None, by_django=False):
+def way(*loaded, others=0, makes=None, by_django=()):
     """Declare the evaluations of a way of loading rows, in the order in which they begin.
 
     ``others`` is the number of statements that load no rows. ``makes`` are instances by model that
-    no evaluation counts. ``by_django``: no line of the program is on the stack.
+    no evaluation counts. ``by_django`` are the classes whose lines are the call sites,
+    where no line of the program is on the stack.
     """
 
     def add(function):
-        functions = {None if by_django else function.__name__} if loaded else set()
+        functions = set(by_django or (function.__name__,)) if loaded else set()
         expected = (function, list(loaded), others, makes or {}, functions)
         WAYS.append(pytest.param(*expected, id=function.__name__))
         return function
@@ -1091,7 +1093,7 @@ def page_of_a_detail_view(world):
     assert view(RequestFactory().get("/"), pk=world.ann.pk).render()
 
 
-@way(instances("sessions.Session", 1), instances("auth.User", 1), by_django=True)
+@way(instances("sessions.Session", 1), instances("auth.User", 1), by_django=IN_SESSION)
 def page_of_someone_who_is_logged_in(world):
     assert world.client.get("/admin/password_change/").status_code == 200
 
@@ -1101,7 +1103,7 @@ def page_of_someone_who_is_logged_in(world):
     instances("auth.User", 1),
     instances("auth.Group", 1),
     others=2,
-    by_django=True,
+    by_django=(*IN_SESSION, "ModelAdmin"),
 )
 def page_of_the_admin(world):
     assert b"1 group" in world.client.get("/admin/auth/group/").content

@@ -2,7 +2,8 @@
 
 ``methods`` is the table of the kinds of evaluation, ``patches`` replaces methods of Django,
 ``evaluations`` and ``cursors`` are what replaces them, ``call_sites`` walks the stack, with
-``coroutines`` and ``templates``, and ``instances`` counts model instances.
+``roles`` (whose a source file is), ``coroutines`` and ``templates``, and ``instances`` counts model
+instances.
 
 Private names of Django that the package relies on, each checked on Django 5.2, 6.0 and 6.1:
 
@@ -39,9 +40,13 @@ CursorWrapper.executemany         db/backends/utils.py                        wr
 CursorWrapper.callproc            db/backends/utils.py                        wrapped
 CursorWrapper.__getattr__         db/backends/utils.py                        finds fetchone()
 CursorWrapper.__iter__            db/backends/utils.py                        wrapped
+CursorDebugWrapper.debug_sql      db/backends/utils.py                        wrapped
 Node.render_annotated             template/base.py                            node being rendered
 Node.token                        template/base.py                            line of the node
 Node.origin                       template/base.py                            template of the node
+convert_exception_to_response     core/handlers/exception.py                  end of the walk
+BaseHandler._get_response         core/handlers/base.py                       end of the walk
+View.as_view                      views/generic/base.py                       beginning of a view
 handle                            core/management/commands/shell.py           code given as text
 ================================  ==========================================  ======================
 

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-import os
 from types import FrameType
-from typing import Any, Final
+from typing import Final
 
-from ..measuring.source_files import PACKAGE, TEXT, imported_path, is_library, is_program_text
+from ..measuring.source_files import imported_path, is_program_text
 from ..values import CallSite, OwnTuple, ours
-from . import methods
 from .coroutines import THREAD_HANDLER, awaiting_frames
-from .templates import ENGINE_FILE, rendered_line
-
-_BOUNDARIES: Final = (
-    PACKAGE + "middleware.py",
-    os.path.join(PACKAGE, "commands", ""),
-    os.path.join(PACKAGE, "management", ""),
+from .roles import (
+    APP,
+    APP_MARKUP,
+    BOUNDARY,
+    DJANGO,
+    EVALUATION,
+    HANDLER,
+    INTERNAL,
+    LIBRARY,
+    MARKUP,
+    PROGRAM,
+    TEMPLATE,
+    TEXT_OF_PROGRAM,
+    THREAD,
+    VIEW,
+    begins_view,
+    is_of_the_orm,
+    roles,
 )
-"""Where a measured request or command begins: frames further out belong to the server."""
-
-# Roles of source files: what the walk does at a frame of the file. A file in the table of methods
-# has a dict as its role: the kind of evaluation by the name of the function.
-_LIBRARY: Final = "library"
-_PROGRAM: Final = "program"
-_TEXT: Final = "text"
-_BOUNDARY: Final = "boundary"
-_TEMPLATE: Final = "template"
-_THREAD: Final = "thread"
-_EVALUATION: Final = "evaluation"
+from .templates import generated_line, rendered_line
 
 _MAX_CALL_SITES: Final = 10_000
-_MAX_ROLES: Final = 10_000
-"""A program that compiles text under a new file name each time must not fill the memory."""
 
-_CALLERS: Final = methods.callers_by_file()
-
-
-@ours
-class _Roles(dict[str, Any]):
-    """The role of each source file seen, by the file name of the code."""
-
-    __slots__ = ()
-
-    def __missing__(self, file: str) -> Any:
-        if len(self) >= _MAX_ROLES:
-            self.clear()
-        role = self[file] = _role_of(file)
-        return role
+_PROGRAM_TEMPLATE: Final = 3
+_APP_TEMPLATE: Final = 2
+_OTHER_TEMPLATE: Final = 1
+_TEMPLATE_RANKS: Final = {
+    PROGRAM: _PROGRAM_TEMPLATE,
+    MARKUP: _PROGRAM_TEMPLATE,
+    APP_MARKUP: _APP_TEMPLATE,
+}
+"""Of templates inside each other the innermost of the highest rank is named."""
 
 
 @ours
@@ -54,84 +47,111 @@ class _CallSites(dict[tuple[object, ...], CallSite]):
     __slots__ = ()
 
 
-_roles: Final = _Roles()
 _call_sites: Final = _CallSites()
 
 
 def find_call_site(frame: FrameType | None) -> tuple[CallSite | None, str]:
     """Return the call site, and the kind of evaluation if the stack tells it, else "".
 
-    The call site is the nearest frame, from ``frame`` outwards to the request or command being
-    measured, that is outside Django, installed packages and the standard library. There is none if
-    Django itself was at work, in a generic view for example: the call site is None then, or has the
-    template alone. If a template was being rendered in between, the call site has the line of its
-    innermost node; nodes of the program's templates come before those of libraries.
+    The call site is the nearest frame, from ``frame`` outwards, that belongs to the program. The
+    walk ends where Django's handler calls the view or a middleware: frames further out are those of
+    middleware that wait for the response. A function of the program around a class-based view of a
+    library only passes the request on, too. If a template was being rendered in between, the call
+    site has the line of its innermost node; nodes of the program's templates come before those of
+    libraries.
+
+    Where no line of the program was at work, the call site has that of its template; else the
+    innermost line of an installed app, of another library, or of one of Django's contributed apps
+    and views. It is None if there is none of these either.
     """
-    kind, template, template_line = "", "", 0
+    kind, template, line, rank = "", "", 0, 0
     is_inside = True  # until a frame of another evaluation around this one
-    is_program_template = False
+    is_in_view = True  # until the frame with which a class-based view begins
+    app = app_template = library = django = passing = awaited = None
     while frame is not None:
         code = frame.f_code
-        role = _roles[code.co_filename]
-        if role is _LIBRARY:
+        role = roles[code.co_filename]
+        if role is INTERNAL:
             pass
         elif type(role) is dict:
             if is_inside and code.co_name in role:
                 kind = role[code.co_name]
-        elif _is_program(role, frame):
-            return _call_site(frame, template, template_line), kind
-        elif role is _BOUNDARY:
-            break
-        elif role is _THREAD:
-            if code is THREAD_HANDLER:
-                for outer in reversed(awaiting_frames(frame)):
-                    if _is_program(_roles[outer.f_code.co_filename], outer):
-                        return _call_site(outer, template, template_line), kind
-        elif role is _TEMPLATE:
-            rendered = None if is_program_template else rendered_line(frame)
+        elif role is PROGRAM or (role is TEXT_OF_PROGRAM and is_program_text(frame)):
+            if is_in_view:
+                return _call_site(frame, template, line), kind
+            passing = passing or frame
+        elif role is TEMPLATE:
+            rendered = rendered_line(frame) if rank < _PROGRAM_TEMPLATE else None
             if rendered is not None:
-                is_program_template = _roles[rendered.path] is _PROGRAM
-                if is_program_template or not template:
-                    template, template_line = rendered.name, rendered.line
-        elif role is _EVALUATION:
+                its_rank = _TEMPLATE_RANKS.get(roles[rendered.path], _OTHER_TEMPLATE)
+                if its_rank > rank:
+                    template, line, rank = rendered.name, rendered.line, its_rank
+        elif role is DJANGO:
+            django = django or frame
+        elif role is HANDLER:
+            passing = None
+            break
+        elif role is APP:
+            if is_in_view:
+                if app is None and not is_of_the_orm(code):
+                    app, app_template = frame, (template, line)
+                is_in_view = not begins_view(code)
+        elif role is VIEW:
+            django = django or frame
+            is_in_view = is_in_view and code.co_name != "view"
+        elif role is MARKUP:
+            rendered = generated_line(frame)
+            if rendered is None:  # a source of Python with another suffix
+                if is_in_view:
+                    return _call_site(frame, template, line), kind
+                passing = passing or frame
+            elif rendered.name and rank < _PROGRAM_TEMPLATE:
+                template, line, rank = rendered.name, rendered.line, _PROGRAM_TEMPLATE
+        elif role is LIBRARY:
+            if is_in_view:
+                if library is None and not is_of_the_orm(code):
+                    library = frame
+                is_in_view = not begins_view(code)
+        elif role is APP_MARKUP:
+            rendered = generated_line(frame) if rank < _APP_TEMPLATE else None
+            if rendered is not None and rendered.name:
+                template, line, rank = rendered.name, rendered.line, _APP_TEMPLATE
+        elif role is EVALUATION:
             is_inside = False
-        frame = frame.f_back
-    return CallSite("", 0, "", template, template_line) if template else None, kind
+        elif role is BOUNDARY:
+            break
+        elif role is THREAD and code is THREAD_HANDLER:
+            awaited = [frame.f_back, *awaiting_frames(frame)]
+        frame = awaited.pop() if awaited else frame.f_back
+    if passing is not None:
+        return _call_site(passing, template, line), kind
+    if app is not None and app_template is not None and rank < _PROGRAM_TEMPLATE:
+        return _call_site(app, *app_template, is_library=True), kind
+    if template:
+        return _call_site(None, template, line, is_library=True), kind
+    place = library or django
+    return (None if place is None else _call_site(place, is_library=True)), kind
 
 
-def _is_program(role: Any, frame: FrameType) -> bool:
-    """Return whether a frame is code of the program, and so can be a call site."""
-    return role is _PROGRAM or (role is _TEXT and is_program_text(frame))
+def _call_site(
+    frame: FrameType | None, template: str = "", template_line: int = 0, is_library: bool = False
+) -> CallSite:
+    """Return the call site of a frame, or of a template alone.
 
-
-def _call_site(frame: FrameType, template: str, template_line: int) -> CallSite:
-    """Return the call site of a frame: the same object each time, up to ``_MAX_CALL_SITES``."""
-    code, line = frame.f_code, frame.f_lineno
+    It is the same object each time, up to ``_MAX_CALL_SITES``.
+    """
+    if frame is None:
+        file, line, function = "", 0, ""
+    else:
+        code, line = frame.f_code, frame.f_lineno
+        file, function = code.co_filename, code.co_qualname
     # A plain tuple finds the stored key, which is an OwnTuple, and is made in less time.
-    key = (code.co_filename, line, code.co_qualname, template, template_line)
+    key = (file, line, function, template, template_line)
     call_site = _call_sites.get(key)
-    if call_site is None:
+    if call_site is None or call_site.is_library is not is_library:  # else of other settings
         if len(_call_sites) >= _MAX_CALL_SITES:
             _call_sites.clear()
-        file = imported_path(code.co_filename)
-        call_site = CallSite(file, line, code.co_qualname, template, template_line)
+        path = imported_path(file) if file else ""
+        call_site = CallSite(path, line, function, template, template_line, is_library)
         _call_sites[OwnTuple(key)] = call_site
     return call_site
-
-
-def _role_of(file: str) -> Any:
-    """Return the role of a source file: a text from above, or kinds by function name."""
-    if file == TEXT:
-        return _TEXT
-    if file.startswith(_BOUNDARIES):
-        return _BOUNDARY
-    if file == os.path.join(PACKAGE, "orm", "evaluations.py"):
-        return _EVALUATION
-    if file == THREAD_HANDLER.co_filename:
-        return _THREAD
-    if not is_library(file):
-        return _PROGRAM
-    path = file.replace(os.sep, "/")
-    if path.endswith(ENGINE_FILE):
-        return _TEMPLATE
-    return next((kinds for end, kinds in _CALLERS.items() if path.endswith(end)), _LIBRARY)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Iterator
-from types import FrameType
+from contextlib import AbstractContextManager
+from types import FrameType, TracebackType
 from typing import Any, Final
 
 from django.db.backends.utils import CursorWrapper
 
 from ..measuring.errors import ErrorBoundary
 from ..measuring.evaluation_span import EvaluationSpan
-from ..measuring.spans import active_span, open_span
+from ..measuring.spans import active_span, open_span, uncredited
+from ..values import ours
 
 _contained: Final = ErrorBoundary("django-memsize: following a cursor", only_ours=True)
 
@@ -128,6 +131,64 @@ def _row_counter(caller: FrameType) -> Callable[[int], object] | None:
     counter: Callable[[int], object] = span.log.count_cursor_rows
     return counter
 
+
+@ours
+class _Logging:
+    """A block that ends by logging its statement (``DEBUG``), credited to nobody.
+
+    Django empties the log at the next request: what it holds until then is not retained.
+    """
+
+    __slots__ = ("_block", "_database")
+
+    def __init__(self, block: AbstractContextManager[Any], database: Any) -> None:
+        self._block = block
+        self._database = database
+
+    def __enter__(self) -> Any:
+        return self._block.__enter__()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        try:
+            with uncredited():
+                return self._block.__exit__(kind, error, trace)
+        finally:
+            with _contained, uncredited():
+                span = open_span()
+                if span is not None:
+                    span.log.count_logged(_entry_bytes(self._database.queries_log))
+
+
+def _logging(debug_sql: Any) -> Callable[..., AbstractContextManager[Any]]:
+    """Wrap ``CursorDebugWrapper.debug_sql()``, a block around each statement with ``DEBUG``."""
+
+    def wrapper(self: Any, sql: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if open_span() is None:
+            return debug_sql(self, sql, *args, **kwargs)
+        with _contained, uncredited():
+            if type(sql) is str:  # the log would keep the text that was made for the statement
+                sql = str(sql.encode(errors="surrogatepass"), errors="surrogatepass")
+        return _Logging(debug_sql(self, sql, *args, **kwargs), self.db)
+
+    return wrapper
+
+
+def _entry_bytes(log: Any) -> int:
+    """Return the bytes of the latest entry of a log of statements; 0 if it is not as Django's."""
+    entry = log[-1] if type(log) is deque and log else None
+    if type(entry) is not dict:
+        return 0
+    texts = [value for value in entry.values() if type(value) is str]
+    return sum(map(sys.getsizeof, texts), sys.getsizeof(entry))
+
+
+DEBUG_WRAPPERS: Final[dict[str, Callable[[Any], Any]]] = {"debug_sql": _logging}
+"""The same as ``WRAPPERS`` for the methods that ``CursorDebugWrapper`` has in addition."""
 
 WRAPPERS: Final[dict[str, Callable[[Any], Any]]] = {
     "execute": _counting_statement,

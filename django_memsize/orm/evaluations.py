@@ -16,6 +16,7 @@ from django.db.models import query
 from .. import engine
 from ..measuring.errors import ErrorBoundary
 from ..measuring.evaluation_span import EvaluationSpan, new_evaluation
+from ..measuring.evaluation_totals import RELATIONS_LOOKED_FOR
 from ..measuring.source_files import PACKAGE
 from ..measuring.spans import Span, active_span, in_span, open_span, uncredited
 from ..values import Counts
@@ -28,6 +29,7 @@ from .instances import (
     selected_relations,
 )
 from .methods import METHODS, RAW, UPDATE
+from .relations import followed_relation
 
 _contained: Final = ErrorBoundary("django-memsize: following a query", only_ours=True)
 
@@ -47,8 +49,14 @@ def _evaluating(fetch_all: Any) -> Callable[[Any], None]:
 
     def _fetch_all(self: Any) -> None:
         outer = active_span()
-        if outer is None or self._result_cache is not None:
+        if self._result_cache is not None:
             return fetch_all(self)  # type: ignore[no-any-return]
+        # No local variable has the queryset while its statement runs: a tool that prints those of
+        # each frame on the stack would evaluate the queryset once more, and that one again.
+        if outer is None:
+            queryset = [self].pop
+            del self
+            return fetch_all(queryset())  # type: ignore[no-any-return]
         span = None
         try:
             span = _open(self, outer)
@@ -56,11 +64,15 @@ def _evaluating(fetch_all: Any) -> Callable[[Any], None]:
             if not _contained.swallows(error):
                 raise
         if span is None:
-            return fetch_all(self)  # type: ignore[no-any-return]
+            queryset = [self].pop
+            del self
+            return fetch_all(queryset())  # type: ignore[no-any-return]
         try:
-            fetch_all(self)
+            span.source = self
+            del self
+            fetch_all(span.source)
             try:
-                _close(span, self)
+                _close(span, span.source)
             except Exception as error:
                 if not _contained.swallows(error):
                     raise
@@ -101,8 +113,11 @@ def _close(span: EvaluationSpan, queryset: Any) -> None:
     span.stop_crediting()
     rows: Any = queryset._result_cache
     instances: dict[str, int] | None = None
+    totals = span.totals
     try:
-        instances = count_instances(queryset, rows, span.totals.model)
+        if totals.times < RELATIONS_LOOKED_FOR:
+            totals.add_relation(followed_relation(sys._getframe(2), queryset, totals.kind))
+        instances = count_instances(queryset, rows, totals.model)
     except Exception as error:  # a row may be any object
         if not _contained.swallows(error):
             raise

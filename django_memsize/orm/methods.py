@@ -37,7 +37,7 @@ class EntryPoint:
 
 
 @ours
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Method:
     """A kind of evaluation.
 
@@ -62,6 +62,8 @@ _DESCRIPTORS: Final = (
     "/django/db/models/fields/related_descriptors.py",
 )
 
+LAZY: Final = "lazy"
+PREFETCH: Final = "prefetch"
 RAW: Final = "raw"
 UPDATE: Final = "update"
 
@@ -92,12 +94,12 @@ METHODS: Final = (
         ),
     ),
     Method(
-        "prefetch",
+        PREFETCH,
         phrase="by prefetch_related()",
         callers=(Caller("/django/db/models/query.py", "prefetch_one_level"),),
     ),
     Method(
-        "lazy",
+        LAZY,
         phrase="by a relation not loaded before",
         callers=(
             *(Caller(file, "__get__") for file in _DESCRIPTORS),

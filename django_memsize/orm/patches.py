@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.utils.module_loading import import_string
 
 from .. import process
@@ -27,6 +27,7 @@ _WRAPPERS: Final[dict[tuple[type, str], Callable[[Any], Any]]] = {
         for entry_point in method.entry_points
     },
     **{(CursorWrapper, name): wrapper for name, wrapper in cursors.WRAPPERS.items()},
+    **{(CursorDebugWrapper, name): wrapper for name, wrapper in cursors.DEBUG_WRAPPERS.items()},
 }
 """By class and name of a method, the function that makes a replacement from the original."""
 
