@@ -9,6 +9,7 @@ from django_memsize import engine, measure
 from django_memsize.measuring.recording import Recording
 from django_memsize.reports import build, serialization
 from django_memsize.reports.build import EVALUATION_TYPES, EVALUATIONS_STORED, RequestFacts
+from django_memsize.screens import notes
 from django_memsize.values import Amount, Diff, Evaluation, NearPeak, Summary, TypeTotal
 from tests.app.models import Account
 from tests.visits import AMOUNTS, WITH_EVALUATIONS, create_accounts
@@ -189,6 +190,35 @@ def test_what_is_left_of_a_recording_that_was_cut_is_not_known(retained):
     assert report.peak_bytes == recording.peak.bytes > 0
     assert summary.allocated.bytes == recording.allocated.bytes
     assert summary.rows == 5
+
+
+@needs_the_meter
+@pytest.mark.django_db
+def test_beyond_the_memory_of_the_meter_the_peak_is_a_lower_bound_and_what_is_left_not_known(
+    settings, retained
+):
+    create_accounts(5)
+    settings.MEMSIZE = {"METER_MEMORY": 1}
+    with measure("import") as recording:
+        retained.extend(Account.objects.all())
+        retained.extend(object() for _ in range(100_000))
+
+    report = build.build(recording, RequestFacts("import"))
+    summary = report.summary()
+    blocks = recording.not_remembered.blocks
+
+    assert (recording.retained, recording.evaluations[0].retained) == (None, None)
+    assert not report.incomplete
+    assert (report.retained_bytes, report.garbage_bytes) == (None, None)
+    for name in ("alive", "retained", "garbage", "free_lists"):
+        assert getattr(summary, name) is None, name
+    assert [evaluation.retained for evaluation in summary.evaluations] == [None]
+    # What is known all the same.
+    assert 30_000 < blocks < 100_000 <= summary.allocated.blocks
+    assert summary.not_remembered.blocks == blocks
+    assert summary.peak.blocks < 100_000 <= summary.peak.blocks + blocks
+    assert not summary.is_peak_exact
+    assert any(f"{blocks:,} of" in note for note in notes.notes(summary))
 
 
 @pytest.mark.parametrize("number", [1, 3])

@@ -3,9 +3,15 @@ import dataclasses
 import pytest
 
 from django_memsize.reports import findings
-from django_memsize.reports.findings import Finding
-from django_memsize.reports.thresholds import MUCH, NOTHING_FOR_A_REQUEST, RETAINED_BY_A_STATEMENT
-from django_memsize.values import SQL_STORED, Amount, CallSite, Evaluation, Summary
+from django_memsize.reports.findings import Compared, Finding
+from django_memsize.reports.thresholds import (
+    MUCH,
+    N_PLUS_ONE,
+    NOTHING_FOR_A_REQUEST,
+    RETAINED_BY_A_STATEMENT,
+    ROWS_AT_ONCE,
+)
+from django_memsize.values import SQL_STORED, Amount, CallSite, Diff, Evaluation, Summary
 
 KB, MB = 1024, 1024**2
 SITE = CallSite("bank/views.py", 41, "accounts")
@@ -39,8 +45,13 @@ def request(*evaluations, **values):
 
 
 def names(*evaluations, others=(), **values):
-    found = findings.findings(request(*evaluations, **values), others)
+    found = findings.findings(request(*evaluations, **values), others).evaluations
     return [[finding.name for finding in each] for each in found]
+
+
+def compared(*evaluations):
+    """Return other requests, each with these evaluations that retain something."""
+    return [Compared(key, each, False) for key, each in enumerate(evaluations, start=12)]
 
 
 @pytest.mark.parametrize(
@@ -75,14 +86,22 @@ def test_the_limits_are_those_of_the_thresholds():
 def test_a_finding_has_the_figures_and_what_they_depend_on():
     judged = request(evaluation(2 * MB, 0), evaluation(2 * MB, 2 * MB))
 
-    assert findings.findings(judged) == [(BLOAT,), (ONE_REPORT,)]
+    assert findings.findings(judged).evaluations == ((BLOAT,), (ONE_REPORT,))
 
 
 def test_what_statements_retain_by_themselves_counts_as_nothing():
-    noise = evaluation(100 * KB, 56 * KB - 1, times=40)
-    more = evaluation(100 * KB, 56 * KB, times=40)
+    limit = NOTHING_FOR_A_REQUEST + N_PLUS_ONE * RETAINED_BY_A_STATEMENT + len(SQL)
+    noise = evaluation(100 * KB, limit - 1, times=N_PLUS_ONE)
+    more = evaluation(100 * KB, limit, times=N_PLUS_ONE)
 
-    assert names(noise, more) == [[], ["leak-or-cache"]]
+    assert names(noise) == [[]]
+    assert names(more) == [["leak-or-cache"]]
+
+
+def test_beyond_some_statements_others_take_their_place_in_the_caches():
+    retaining = evaluation(MB // 2, 200 * KB, times=3000)
+
+    assert "leak-or-cache" in names(retaining)[0]
 
 
 def test_the_text_of_a_statement_that_was_cut_may_be_what_is_retained():
@@ -120,7 +139,7 @@ def test_a_request_is_compared_if_one_of_its_evaluations_retains_something():
 
 
 RETAINING, RETAINING_NOTHING = frozenset({KEY}), frozenset()
-COMPARED = "requests compared (same route and process)"
+REPORTS = ", ".join(f"#{key}" for key in range(12, 17))
 GOES_ON = "A leak goes on, a cache ends."
 
 
@@ -131,32 +150,44 @@ GOES_ON = "A leak goes on, a cache ends."
             [RETAINING] * 5,
             "leak",
             (
-                f"2.0 MB retained, as in all 6 {COMPARED}. A cache that is still filling, or "
-                "whose entries are replaced each time, looks the same."
+                f"2.0 MB retained, as in all 6 requests compared (this and {REPORTS}). A cache "
+                "that is still filling, or whose entries are replaced each time, looks the same."
             ),
         ),
         (
             [RETAINING_NOTHING] * 2,
             "cache",
-            f"2.0 MB retained, in 1 of 3 {COMPARED}. Probably a cache that was filled.",
+            (
+                "2.0 MB retained, in 1 of 3 requests compared (this and #12, #13). Probably a "
+                "cache that was filled."
+            ),
         ),
         (
             [RETAINING, RETAINING_NOTHING],
             "leak-or-cache",
-            f"2.0 MB retained, in 2 of 3 {COMPARED}. {GOES_ON}",
+            f"2.0 MB retained, in 2 of 3 requests compared (this and #12, #13). {GOES_ON}",
         ),
-        ([RETAINING], "leak-or-cache", f"2.0 MB retained, in 2 of 2 {COMPARED}. {GOES_ON}"),
-        ([RETAINING_NOTHING], "leak-or-cache", f"2.0 MB retained, in 1 of 2 {COMPARED}. {GOES_ON}"),
+        (
+            [RETAINING],
+            "leak-or-cache",
+            f"2.0 MB retained, in 2 of 2 requests compared (this and #12). {GOES_ON}",
+        ),
+        (
+            [RETAINING_NOTHING],
+            "leak-or-cache",
+            f"2.0 MB retained, in 1 of 2 requests compared (this and #12). {GOES_ON}",
+        ),
     ],
 )
 def test_other_requests_tell_a_leak_from_a_cache(others, name, sentence):
-    found = findings.findings(request(evaluation(2 * MB, 2 * MB)), others)
+    others = compared(*others)
+    (found,) = findings.findings(request(evaluation(2 * MB, 2 * MB)), others).evaluations
 
-    assert found == [(Finding(name, sentence),)]
+    assert found == (Finding(name, sentence, tuple(each.key for each in others)),)
 
 
 def test_other_requests_say_nothing_of_an_evaluation_that_retains_nothing():
-    assert names(evaluation(2 * MB, 0), evaluation(1, 0), others=[RETAINING] * 5) == [
+    assert names(evaluation(2 * MB, 0), evaluation(1, 0), others=compared(*[RETAINING] * 5)) == [
         ["bloat"],
         [],
     ]
@@ -181,9 +212,9 @@ def test_an_evaluation_is_recognised_by_its_model_kind_and_call_site():
 )
 def test_another_evaluation_of_another_request_says_nothing_of_this_one(difference):
     retaining = evaluation(2 * MB, 2 * MB)
-    another = request(dataclasses.replace(retaining, **difference))
+    another = findings.compared(1, request(dataclasses.replace(retaining, **difference)))
 
-    assert names(retaining, others=[findings.retained_at(another)] * 2) == [["cache"]]
+    assert names(retaining, others=[another] * 2) == [["cache"]]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +232,177 @@ def test_a_request_tells_all_it_retains_if_no_evaluation_is_missing(summary, tel
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("bloat", "bloat?"), ("leak", "leak?"), ("leak-or-cache", "leak or cache?")],
+    [
+        ("bloat", "bloat?"),
+        ("leak", "leak?"),
+        ("leak-or-cache", "leak or cache?"),
+        ("n-plus-one", "N+1:"),
+    ],
 )
-def test_the_label_of_a_finding_has_a_question_mark(name, label):
+def test_the_label_of_a_finding_has_a_question_mark_unless_figures_prove_it(name, label):
     assert Finding(name, "").label == label
+
+
+# The request as a whole
+
+TYPES = Diff(
+    {"list": 1, "str": 3000, "int": 1, "(buffers)": 9},
+    {"list": 24_056, "str": 240_000, "int": 28, "(buffers)": 7000},
+)
+SIZE = 265 * KB
+
+
+def keeping(size, *evaluations, **values):
+    """Return a request that retains so many bytes, whoever made them."""
+    return request(*evaluations, **{"retained": Amount(3002, size, TYPES)} | values)
+
+
+def of_request(summary, *others):
+    return findings.findings(summary, others).request
+
+
+def others_of(*summaries):
+    return [findings.compared(key, each) for key, each in enumerate(summaries, start=12)]
+
+
+def test_what_a_request_retains_without_any_evaluation_is_judged_with_its_types():
+    (found,) = of_request(keeping(SIZE), *others_of(*[keeping(SIZE)] * 3))
+
+    assert found == Finding(
+        "leak",
+        "265.0 KB retained, as in all 4 requests compared (this and #12, #13, #14): 3,000 str, "
+        "1 list. A cache that is still filling, or whose entries are replaced each time, looks the "
+        "same.",
+        (12, 13, 14),
+    )
+
+
+@pytest.mark.parametrize(
+    ("others", "name"),
+    [
+        ([], "leak-or-cache"),
+        ([0, 0], "cache"),
+        ([SIZE, 0], "leak-or-cache"),
+        ([SIZE], "leak-or-cache"),
+    ],
+)
+def test_other_requests_tell_a_leak_from_a_cache_whoever_made_it(others, name):
+    (found,) = of_request(keeping(SIZE), *others_of(*map(keeping, others)))
+
+    assert found.name == name
+    assert "3,000 str, 1 list" in found.sentence
+
+
+def test_what_an_evaluation_retains_is_not_said_again():
+    retaining = evaluation(2 * MB, 2 * MB)
+
+    assert of_request(keeping(2 * MB + 100 * KB, retaining)) == ()
+    assert names(retaining, retained=Amount(1, 2 * MB)) == [["leak-or-cache"]]
+
+
+def test_what_a_request_retains_beside_its_evaluations_is_said_as_well():
+    summary = keeping(4 * MB, evaluation(2 * MB, 2 * MB))
+    others = others_of(*[summary] * 2)
+
+    (found,) = of_request(summary, *others)
+
+    assert found.sentence.startswith(
+        "2.0 MB retained beside what its evaluations retain, as in all"
+    )
+    assert [each.name for each in findings.findings(summary, others).evaluations[0]] == ["leak"]
+    # In the others the same evaluation retains as much, but nothing else does.
+    without = others_of(*[keeping(2 * MB, evaluation(2 * MB, 2 * MB))] * 2)
+    assert [each.name for each in of_request(summary, *without)] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"kind": "block"},
+        {"peak": None},
+        {"first_request": True},
+        {"retained": None},
+        {"retained": Amount(1, NOTHING_FOR_A_REQUEST - 1)},
+        {"retained": Amount(1, 60 * KB), "statements": 60},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_request_that_retains_nothing_or_is_not_judged_has_no_finding(values):
+    assert of_request(keeping(SIZE, **values)) == ()
+    assert not findings.needs_comparison(keeping(SIZE, **values)) or values == {
+        "first_request": True
+    }
+
+
+def test_a_request_is_compared_whoever_retains_something():
+    assert findings.needs_comparison(keeping(SIZE))
+
+
+def test_a_report_without_all_its_evaluations_says_nothing_of_an_evaluation():
+    partial = findings.compared(1, keeping(SIZE, evaluations_omitted=1))
+
+    assert (partial.evaluations, partial.is_retaining) == (None, True)
+    assert names(evaluation(2 * MB, 2 * MB), others=[partial] * 2) == [["leak-or-cache"]]
+
+
+# Rows
+
+
+def test_a_loop_is_n_plus_one_and_no_bloat():
+    loop = evaluation(2 * MB, 0, rows=400, times=400, kind="lazy")
+
+    assert names(loop) == [["n-plus-one"]]
+    assert names(loop, kind="code", peak=None) == [["n-plus-one"]]
+
+
+def test_a_loop_may_leak_too():
+    assert names(evaluation(2 * MB, 2 * MB, times=400)) == [["n-plus-one", "leak-or-cache"]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "found"),
+    [
+        (ROWS_AT_ONCE - 1, {}, []),
+        (ROWS_AT_ONCE, {}, ["bloat"]),
+        (50_000, {"streamed": True}, []),
+        (50_000, {"times": 50_000}, ["n-plus-one"]),
+    ],
+)
+def test_many_rows_of_a_counted_request_are_bloat(rows, values, found):
+    counted = {"instrument": "counted", "peak": None}
+
+    assert names(evaluation(None, None, rows=rows, **values), **counted) == [found]
+
+
+def test_the_finding_of_a_counted_request_says_that_no_bytes_were_measured():
+    summary = request(evaluation(None, None, rows=50_000), instrument="counted", peak=None)
+    ((found,),) = findings.findings(summary).evaluations
+
+    assert found.sentence == (
+        "50,000 rows at once; their bytes were not measured. Load fewer rows, or use iterator(), "
+        "if the request does not need all of them together."
+    )
+
+
+QUERY = "django.db.models.sql.query.Query"
+
+
+@pytest.mark.parametrize(
+    ("querysets", "inside", "said"),
+    [
+        (3514, ["prefetch"], "most of it 3,514 querysets of prefetch_related()"),
+        (100, ["prefetch"], "Load fewer rows, fields or prefetched relations"),
+        (0, ["prefetch"], "Load fewer rows, fields or prefetched relations"),
+        (3514, ["lazy"], "Load fewer rows or fields"),
+        (3514, [], "Load fewer rows or fields"),
+    ],
+)
+def test_querysets_of_prefetched_relations_are_not_called_rows(querysets, inside, said):
+    diff = Diff({QUERY: querysets}, {QUERY: 56 * querysets}) if querysets else None
+    rows = evaluation(6 * MB, 0, rows=200, diff=diff)
+    prefetched = [evaluation(0, 0, kind=kind, depth=1, rows=0) for kind in inside]
+    beside = evaluation(0, 0, kind="prefetch")
+
+    (found,), *_ = findings.findings(request(rows, *prefetched, beside)).evaluations
+
+    assert said in found.sentence

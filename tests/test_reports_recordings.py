@@ -1,6 +1,7 @@
 """Recordings as the settings ask for them, until their reports are stored or handed over."""
 
 import pickle
+import threading
 import weakref
 
 import pytest
@@ -8,13 +9,15 @@ from django.http import HttpResponse
 from django.test import RequestFactory
 
 from django_memsize import conf, engine, measure, process
-from django_memsize.measuring import deferred, errors, rss
+from django_memsize.measuring import deferred, errors, instruments, rss
+from django_memsize.measuring import recording as measuring_recording
 from django_memsize.measuring.recording import Options, Recording
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from django_memsize.orm import patches
-from django_memsize.reports import outliers, recordings
+from django_memsize.reports import database, outliers, recordings, writer
 from django_memsize.reports.build import RequestFacts
+from django_memsize.workers.tally import State, tally
 from tests.app.models import Author
 from tests.visits import WITH_EVALUATIONS, create_accounts, others_under_way
 
@@ -49,12 +52,33 @@ def served(view=lambda request: HttpResponse("answer")):
 
 
 def test_a_recording_measures_as_the_settings_say(settings):
-    settings.MEMSIZE = {"INSTRUMENT": "census", "EVALUATIONS": False, "MAX_OVERHEAD": 0.25}
+    settings.MEMSIZE = {
+        "INSTRUMENT": "census",
+        "EVALUATIONS": False,
+        "MAX_OVERHEAD": 0.25,
+        "METER_MEMORY": 3,
+    }
     recording = recordings.new_recording("work")
 
-    assert recordings._options() == Options("census", False, 0.25)
+    assert recordings._options() == Options("census", False, 0.25, 3 * 1024 * 1024)
     assert recording.instrument == "census"
-    assert (recording.log.measures, recording.max_overhead) == (False, 0.25)
+    assert (recording.log.measures, recording.log.max_overhead) == (False, 0.25)
+
+
+def test_only_a_request_that_nobody_asked_for_has_few_blocks_analysed(monkeypatch):
+    asked = []
+
+    def named(name, limit, most_analysed):
+        asked.append(most_analysed)
+        return instruments.Census()
+
+    monkeypatch.setattr(measuring_recording, "instrument_named", named)
+    recordings.new_recording("/", "request")
+    recordings.new_recording("block")
+    with recordings.collecting():
+        recordings.new_recording("/", "request")
+
+    assert asked == [recordings._MOST_ANALYSED, 0, 0]
 
 
 @pytest.mark.parametrize("memsize", [{"ENABLED": False}, {"SAMPLE_RATE": "often"}])
@@ -143,12 +167,41 @@ def test_a_fault_of_storing_drops_the_report_and_discards_the_recording(monkeypa
 # The first request of a route
 
 
+def test_where_no_thread_can_be_started_a_report_is_queued_all_the_same(monkeypatch, caplog):
+    def no_thread(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(conf, "is_under_test", lambda: False)
+    monkeypatch.setattr(database, "alias", lambda: "other")
+    monkeypatch.setattr(database, "is_in_memory", lambda alias: False)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    assert recordings.store(recorded()) is not None
+
+    numbers = tally.numbers()
+    assert (numbers[State.WAITING], numbers[State.QUEUED]) == (0, 1)
+    assert "can't start new thread" in caplog.text
+    assert not writer._writer.is_running
+
+
 def test_only_the_first_request_of_a_route_and_method_is_a_first_request():
     for route, method in [("/a/", "GET"), ("/a/", "GET"), ("/a/", "POST"), ("/b/", "GET")]:
         recordings.store(recorded(kind="request"), RequestFacts(route, method, 200))
 
     first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
     assert list(first_request) == [True, False, True, True]
+
+
+def test_requests_that_arrived_before_the_first_was_over_are_first_requests_too():
+    slow, quick = (Recording("work", "request") for _ in range(2))
+    for each in (slow, quick):
+        each.open()
+    for each in (quick, slow):
+        recordings.store(each, RequestFacts("/a/", "GET", 200))
+    recordings.store(recorded(kind="request"), RequestFacts("/a/", "GET", 200))
+
+    first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
+    assert list(first_request) == [True, True, False]
 
 
 def test_a_block_is_never_a_first_request():
@@ -328,3 +381,15 @@ def test_an_evaluation_inside_another_one_is_stored_below_it():
 
     evaluations = Report.objects.get().summary().evaluations
     assert [(one.model, one.depth) for one in evaluations] == [("app.Author", 0), ("app.Book", 1)]
+
+
+def test_a_request_that_arrives_analyses_nothing_of_earlier_ones(client, monkeypatch, settings):
+    settings.MEMSIZE = {"SAMPLE_RATE": 0.0}
+    monkeypatch.setattr(conf, "is_under_test", lambda: False)
+    monkeypatch.setattr(writer, "begin", lambda: None)
+    analysed = []
+    deferred.wait((), lambda: analysed.append("analysed"))
+
+    client.get("/nothing/")
+
+    assert analysed == []

@@ -9,23 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from django_memsize.reports import serialization
+from django_memsize.models import Report
+from django_memsize.reports import serialization, storage
+from django_memsize.reports.build import report_of
 from django_memsize.values import (
     SQL_STORED,
     Amount,
     CallSite,
     Diff,
     Evaluation,
+    FollowedRelation,
     Instances,
     NearPeak,
     OwnTuple,
     Summary,
     TypeTotal,
 )
+from django_memsize.workers.tally import Cause, Tally
 
 TYPES = Diff.of([("bank.models.Account", TypeTotal(3, 432))], 2, TypeTotal(9, 900), False)
 AMOUNT = Amount(12, 1332, TYPES)
-SITE = CallSite("bank/views.py", 41, "accounts", "bank/list.html", 12)
+SITE = CallSite("bank/views.py", 41, "accounts", "bank/list.html", 12, True, "bank.views.accounts")
 EVALUATION = Evaluation(
     model="bank.Account",
     kind="instances",
@@ -44,11 +48,13 @@ EVALUATION = Evaluation(
     peak=AMOUNT,
     alive=AMOUNT,
     retained=AMOUNT,
+    relations=OwnTuple([FollowedRelation("bank.Branch", "accounts", to_one=True)]),
 )
 SUMMARY = Summary(
     kind="request",
     name="/accounts/",
     method="GET",
+    view="bank.views.accounts",
     status=200,
     started_at=1714564800.5,
     duration=0.5,
@@ -58,8 +64,12 @@ SUMMARY = Summary(
     release="2024-05-01",
     engine="compiled",
     instrument="meter",
+    reason="first",
+    source="run",
+    refused=4,
     first_request=True,
     incomplete=True,
+    request_held=True,
     in_flight=2,
     collected_objects=5,
     rss_before=10**9,
@@ -75,6 +85,9 @@ SUMMARY = Summary(
     retained=AMOUNT,
     garbage=AMOUNT,
     free_lists=AMOUNT,
+    not_remembered=AMOUNT,
+    not_analysed="size",
+    query_log_bytes=4096,
     net=TYPES,
     near_peak=NearPeak(TYPES, "bank.Account", 3090, SITE),
     evaluations=OwnTuple([EVALUATION, Evaluation("bank.Branch", "raw")]),
@@ -92,6 +105,25 @@ def fields(cls):
 
 
 # There and back
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("drops", [0, 2])
+def test_a_dumped_document_is_stored_as_it_is(drops):
+    document = serialization.to_document(SUMMARY)
+    ours, theirs = Tally(), Tally()
+    for tally in (ours, theirs):
+        tally.made(Cause.FAULT, drops)
+    for stored, tally in ((document, theirs), (serialization.Dumped(document), ours)):
+        report = report_of(SUMMARY)
+        report.document = stored
+        storage._insert([report], "default", tally)
+
+    first, second = Report.objects.order_by("pk").values_list("document", flat=True)
+    assert first == second
+    assert first.pop(storage.DROPPED, {}) == ({Cause.FAULT: drops} if drops else {})
+    assert first == document
+    assert Report.objects.filter(document=second).count() == 2
 
 
 def test_the_example_has_no_field_at_its_default():
@@ -125,7 +157,7 @@ def test_the_keys_of_a_document_are_the_fields_of_the_values():
 def test_the_rows_of_a_stored_table_are_ranked():
     diff = Diff({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": 300, "c": -20})
 
-    rows = serialization.to_document(diff)["rows"]
+    rows = serialization.to_document(Amount(types=diff))["types"]["rows"]
 
     assert rows == [["b", 2, 300], ["c", 3, -20], ["a", 1, 1]]
 

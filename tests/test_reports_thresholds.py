@@ -1,7 +1,8 @@
 import pytest
 
 from django_memsize.reports import thresholds
-from django_memsize.reports.thresholds import nothing_for
+from django_memsize.reports.thresholds import nothing_for, nothing_retained
+from django_memsize.values import Evaluation, Summary
 
 
 @pytest.mark.parametrize(
@@ -9,6 +10,17 @@ from django_memsize.reports.thresholds import nothing_for
 )
 def test_a_request_may_retain_more_than_a_block_because_it_is_still_there(kind, size):
     assert nothing_for(kind) == size
+
+
+def test_what_statements_retain_by_themselves_counts_as_nothing_up_to_as_many_as_caches_keep():
+    each, most = thresholds.RETAINED_BY_A_STATEMENT, thresholds.STATEMENTS_RETAINED
+    loop = Evaluation("bank.Account", "lazy", times=30, sql="x" * 300)
+    summary = Summary(kind="request", statements=15, evaluations=(loop,), evaluations_omitted=5)
+    many = Summary(kind="request", statements=10 * most)
+
+    assert nothing_retained(Summary(kind="request")) == thresholds.NOTHING_FOR_A_REQUEST
+    assert nothing_retained(summary) == thresholds.NOTHING_FOR_A_REQUEST + 50 * each + 300
+    assert nothing_retained(many) == thresholds.NOTHING_FOR_A_REQUEST + most * each
 
 
 def test_each_threshold_is_in_the_range_that_its_reason_names():

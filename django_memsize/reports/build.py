@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
+import operator
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from django.conf import settings
+from django.utils import timezone
 
 from .. import conf
-from ..formatting import plain
+from ..measuring import overhead
 from ..measuring.recording import Recording
+from ..measuring.routes import key_of
 from ..models import Report
-from ..values import Amount, Diff, Evaluation, NearPeak, OwnTuple, Summary, bytes_of, ours
+from ..values import (
+    LIVE,
+    Amount,
+    CallSite,
+    Diff,
+    Evaluation,
+    NearPeak,
+    OwnTuple,
+    Summary,
+    bytes_of,
+    ours,
+)
 from . import serialization
-from .sql import without_literals
+from .sql import vendor_of, without_literals
+from .view_names import View
 
 EVALUATIONS_STORED: Final = 100
 """Evaluations of one report that are stored: those with most bytes, then with most rows."""
@@ -26,15 +43,18 @@ EVALUATION_TYPES: Final = 15
 
 _DEFAULT_TYPES: Final = 50
 
+_Named: TypeAlias = Callable[[CallSite | None], CallSite | None]
+
 _MEASURED: Final = tuple(
     field.name for field in dataclasses.fields(Summary) if hasattr(Recording, field.name)
 )
 """The figures that a recording has under the names that a summary gives them."""
 
+_measured_of: Final = operator.attrgetter(*_MEASURED)
 
 _SAME_COLUMNS: Final = (
-    *("kind", "method", "duration", "engine", "instrument", "release", "host", "pid", "rows"),
-    *("in_flight", "incomplete", "first_request"),
+    *("kind", "method", "view", "duration", "engine", "instrument", "source", "release", "host"),
+    *("pid", "rows", "in_flight", "incomplete", "first_request"),
 )
 """The columns that the document has under the same names, cut to what a column holds."""
 
@@ -42,42 +62,63 @@ _SAME_COLUMNS: Final = (
 @ours
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
-    """What is known of a request beside its figures. ``route`` is its URL pattern."""
+    """What is known of a request beside its figures.
+
+    ``route`` is its URL pattern, and the name that tells its requests apart, if they have one.
+    """
 
     route: str
     method: str = ""
     status: int | None = None
+    view: View | None = None
+
+    @property
+    def view_name(self) -> str:
+        """The name of the view; empty if there is none."""
+        return "" if self.view is None else self.view.name(self.method)
+
+    def with_view(self, site: CallSite | None) -> CallSite | None:
+        """Return a call site with the view, if it is not a line of the view itself.
+
+        It is one of a library then, or of a decorator that only calls the view.
+        """
+        if site is None or self.view is None:
+            return site
+        is_decorator = (site.file, site.function) in self.view.decorators
+        if not is_decorator and not site.is_library:
+            return site
+        return dataclasses.replace(site, view=self.view_name)
 
     @property
     def key(self) -> OwnTuple[str]:
         """The method and the route as stored: what requests of one route have in common."""
-        return OwnTuple((self.method, plain(self.route, 255)))
+        return key_of(self.method, self.route)
 
 
-def build(recording: Recording, facts: RequestFacts) -> Report:
+def build(recording: Recording, facts: RequestFacts, source: str = LIVE) -> Report:
     """Return the report of a closed recording, not stored yet."""
-    return report_of(summary_of(recording, facts))
+    return report_of(summary_of(recording, facts, source))
 
 
-def summary_of(recording: Recording, facts: RequestFacts) -> Summary:
-    """Return the figures of a closed recording."""
+def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) -> Summary:
+    """Return the figures of a closed recording. ``source`` is LIVE or RUN."""
     config = conf.active()
+    figures = dict(zip(_MEASURED, _measured_of(recording), strict=True)) | {
+        "name": facts.route,
+        "method": facts.method,
+        "view": facts.view_name,
+        "status": facts.status,
+        "source": source,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "release": config.release if config else "",
+        "first_request": bool(recording.first_request),
+        "refused": overhead.refusals(),
+    }
+    if not _is_remainder_known(recording):
+        figures |= _without_remainder(recording.evaluations)
     types = config.top_types if config else _DEFAULT_TYPES
-    summary = Summary(
-        **{name: getattr(recording, name) for name in _MEASURED}
-        | {
-            "name": facts.route,
-            "method": facts.method,
-            "status": facts.status,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "release": config.release if config else "",
-            "first_request": bool(recording.first_request),
-        }
-    )
-    if recording.window is not None and recording.incomplete:
-        summary = _without_remains(summary)
-    return _shortened(summary, types)
+    return Summary(**figures | _shortened(figures, types, facts.with_view))
 
 
 def report_of(summary: Summary) -> Report:
@@ -87,7 +128,7 @@ def report_of(summary: Summary) -> Report:
     return Report(
         **{name: document[name] for name in _SAME_COLUMNS},
         route=document["name"],
-        started_at=datetime.fromtimestamp(summary.started_at, UTC),
+        started_at=moment(summary.started_at),
         peak_bytes=_number(bytes_of(summary.peak)),
         retained_bytes=_number(bytes_of(summary.retained)),
         garbage_bytes=_number(bytes_of(summary.garbage)),
@@ -97,32 +138,50 @@ def report_of(summary: Summary) -> Report:
     )
 
 
-def _without_remains(summary: Summary) -> Summary:
-    """Return the figures of a metered recording that was cut: what is left of it is not known."""
-    return dataclasses.replace(
-        summary,
-        alive=None,
-        retained=None,
-        garbage=None,
-        free_lists=None,
-        evaluations=tuple(dataclasses.replace(each, retained=None) for each in summary.evaluations),
+def moment(seconds: float) -> datetime:
+    """Return a moment as the settings of the program have its times: aware, or naive."""
+    aware = datetime.fromtimestamp(seconds, UTC)
+    if settings.USE_TZ:
+        return aware
+    return timezone.make_naive(aware, timezone.get_default_timezone())
+
+
+def _is_remainder_known(recording: Recording) -> bool:
+    """Return whether the figures of what is left are right, if a meter has made them."""
+    missed = recording.not_remembered
+    return recording.window is None or not (
+        recording.incomplete or recording.request_held or (missed is not None and missed.blocks)
     )
 
 
-def _shortened(summary: Summary, types: int) -> Summary:
-    """Return the figures with the largest types by name, and the largest evaluations."""
-    evaluations = _largest(summary.evaluations)
-    omitted = len(summary.evaluations) - len(evaluations)
-    return dataclasses.replace(
-        summary,
-        retained=_top_amount(summary.retained, types),
-        garbage=_top_amount(summary.garbage, types),
-        free_lists=_top_amount(summary.free_lists, types),
-        net=_top(summary.net, types),
-        near_peak=_top_near_peak(summary.near_peak, types),
-        evaluations=OwnTuple(map(_stored_evaluation, evaluations)),
-        evaluations_omitted=summary.evaluations_omitted + omitted,
-    )
+def _without_remainder(evaluations: Iterable[Evaluation]) -> dict[str, Any]:
+    """Return the figures of what is left of a metered recording, where it is not known."""
+    return {
+        "alive": None,
+        "retained": None,
+        "garbage": None,
+        "free_lists": None,
+        "evaluations": tuple(dataclasses.replace(each, retained=None) for each in evaluations),
+    }
+
+
+def _shortened(figures: Mapping[str, Any], types: int, named: _Named) -> dict[str, Any]:
+    """Return the figures with the largest types by name, and the largest evaluations.
+
+    ``named`` returns a call site with the view, where that belongs to it.
+    """
+    all_evaluations = figures["evaluations"]
+    evaluations = _largest(all_evaluations)
+    omitted = len(all_evaluations) - len(evaluations)
+    return {
+        "retained": _top_amount(figures["retained"], types),
+        "garbage": _top_amount(figures["garbage"], types),
+        "free_lists": _top_amount(figures["free_lists"], types),
+        "net": _top(figures["net"], types),
+        "near_peak": _top_near_peak(figures["near_peak"], types, named),
+        "evaluations": OwnTuple(_stored_evaluation(each, named) for each in evaluations),
+        "evaluations_omitted": figures["evaluations_omitted"] + omitted,
+    }
 
 
 def _top(diff: Diff | None, types: int) -> Diff | None:
@@ -130,19 +189,24 @@ def _top(diff: Diff | None, types: int) -> Diff | None:
 
 
 def _top_amount(amount: Amount | None, types: int) -> Amount | None:
-    return None if amount is None else dataclasses.replace(amount, types=amount.types.top(types))
+    if amount is None or len(amount.types) <= types:
+        return amount
+    return dataclasses.replace(amount, types=amount.types.top(types))
 
 
-def _top_near_peak(near_peak: NearPeak | None, types: int) -> NearPeak | None:
+def _top_near_peak(near_peak: NearPeak | None, types: int, named: _Named) -> NearPeak | None:
     if near_peak is None:
         return None
-    return dataclasses.replace(near_peak, diff=near_peak.diff.top(types))
+    return dataclasses.replace(
+        near_peak, site=named(near_peak.site), diff=near_peak.diff.top(types)
+    )
 
 
-def _stored_evaluation(evaluation: Evaluation) -> Evaluation:
+def _stored_evaluation(evaluation: Evaluation, named: _Named) -> Evaluation:
     return dataclasses.replace(
         evaluation,
-        sql=without_literals(evaluation.sql),
+        site=named(evaluation.site),
+        sql=without_literals(evaluation.sql, vendor_of(evaluation.database)),
         diff=_top(evaluation.diff, EVALUATION_TYPES),
     )
 

@@ -1,18 +1,23 @@
-"""Findings: what the figures of an evaluation suggest, with the evidence."""
+"""Findings: what the figures of a request and of its evaluations suggest, with the evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from ..formatting import human_size
-from ..values import SQL_STORED, Evaluation, Summary, bytes_of
+from ..formatting import counted, human_size
+from ..values import SQL_STORED, Diff, Evaluation, Summary, bytes_of
+from .n_plus_one import loops
 from .thresholds import (
+    MOST,
     MUCH,
     NOTHING_FOR_A_REQUEST,
+    QUERYSET_BYTES,
     REPORTS_TO_COMPARE,
-    RETAINED_BY_A_STATEMENT,
+    ROWS_AT_ONCE,
+    by_statements,
+    nothing_retained,
 )
 
 EvaluationKey: TypeAlias = tuple[str, str, str]
@@ -25,39 +30,90 @@ _BLOAT: Final = "bloat"
 _CACHE: Final = "cache"
 _LEAK: Final = "leak"
 _LEAK_OR_CACHE: Final = "leak-or-cache"
+_N_PLUS_ONE: Final = "n-plus-one"
+
+_LABELS: Final = {_LEAK_OR_CACHE: "leak or cache?", _N_PLUS_ONE: "N+1:"}
+
+_QUERY: Final = "django.db.models.sql.query.Query"
+"""Each queryset has one of its own, whatever its class."""
+
+_WITHOUT_OWNER: Final = frozenset({"(buffers)"})
+
+_TYPES_NAMED: Final = 3
+_LEAST_SHARE_NAMED: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A judgement of one evaluation: a name (an identifier), and a sentence with its evidence."""
+    """A judgement: a name (an identifier), a sentence with its evidence.
+
+    ``compared`` are the primary keys of the reports with which this one was compared.
+    """
 
     name: str
     sentence: str
+    compared: tuple[int, ...] = ()
 
     @property
     def label(self) -> str:
-        """The name as screens show it, with a question mark: figures cannot prove it."""
-        return f"{self.name.replace('-', ' ')}?"
+        """The name as screens show it; with a question mark where figures cannot prove it."""
+        return _LABELS.get(self.name, f"{self.name}?")
+
+    @property
+    def is_n_plus_one(self) -> bool:
+        """Whether it is about a loop, and says how to load its rows together."""
+        return self.name == _N_PLUS_ONE
 
 
-def findings(summary: Summary, others: Sequence[RetainedAt] = ()) -> list[tuple[Finding, ...]]:
-    """Return the findings of each evaluation of a metered request: mostly none.
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What is found about a request as a whole, and about each of its evaluations."""
+
+    request: tuple[Finding, ...]
+    evaluations: tuple[tuple[Finding, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What another request retains. ``key`` is the primary key of its report.
+
+    ``evaluations`` are those that retain something; None if its report does not tell of all.
+    ``is_retaining`` is whether it retains something beside these, whoever made it.
+    """
+
+    key: int
+    evaluations: RetainedAt | None
+    is_retaining: bool
+
+
+def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
+    """Return the findings of a report: mostly none.
 
     ``others`` are other requests of the same route in the same process, without the first: only
     they can tell a leak from a cache.
     """
-    if not _is_judged(summary):
-        return [()] * len(summary.evaluations)
-    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
-    return [
-        _findings(evaluation, alive, retained, [_key(evaluation) in other for other in others])
-        for evaluation, (alive, retained) in own
-    ]
+    of_loops = loops(summary.evaluations)
+    of_memory = _of_memory(summary, others)
+    return Findings(
+        _of_request(summary, others),
+        tuple(
+            (*_of_loop(said), *(each for each in found if said is None or each.name != _BLOAT))
+            for said, found in zip(of_loops, of_memory, strict=True)
+        ),
+    )
+
+
+def compared(key: int, summary: Summary) -> Compared:
+    """Return what a report tells of another one of its route."""
+    evaluations = retained_at(summary) if tells_all_retained(summary) else None
+    return Compared(key, evaluations, _retained_beside(summary) is not None)
 
 
 def needs_comparison(summary: Summary) -> bool:
-    """Return whether an evaluation retains something, so that other requests would say more."""
-    return _is_judged(summary) and bool(retained_at(summary))
+    """Return whether a request retains something, so that other requests would say more."""
+    return _is_judged(summary) and (
+        bool(retained_at(summary)) or _retained_beside(summary) is not None
+    )
 
 
 def retained_at(summary: Summary) -> RetainedAt:
@@ -80,6 +136,79 @@ def _is_judged(summary: Summary) -> bool:
 
 def _key(evaluation: Evaluation) -> EvaluationKey:
     return evaluation.model, evaluation.kind, str(evaluation.site or "")
+
+
+def _of_loop(said: str | None) -> tuple[Finding, ...]:
+    return (Finding(_N_PLUS_ONE, said),) if said else ()
+
+
+def _of_request(summary: Summary, others: Sequence[Compared]) -> tuple[Finding, ...]:
+    """Return the findings of what a request retains beside what its evaluations retain."""
+    beside = _retained_beside(summary) if _is_judged(summary) else None
+    retained = summary.retained
+    # A first request fills caches, as its note says.
+    if beside is None or retained is None or summary.first_request:
+        return ()
+    by_evaluations = "" if beside == retained.bytes else " beside what its evaluations retain"
+    types = _largest_types(retained.types)
+    size = f"{human_size(beside)} retained{by_evaluations}"
+    return (_leak_or_cache(size, types, [(each.key, each.is_retaining) for each in others]),)
+
+
+def _retained_beside(summary: Summary) -> int | None:
+    """Return the bytes that a request retains beside its evaluations that retain something.
+
+    None if that is nothing. What goes beside retained rows, such as the list around them, is a part
+    of what the evaluation is said to retain.
+    """
+    if summary.retained is None:
+        return None
+    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
+    explained = sum(retained or 0 for each, (_, retained) in own if _retains(each, retained))
+    beside = summary.retained.bytes - explained
+    if explained >= MOST * summary.retained.bytes:
+        return None
+    return beside if beside >= nothing_retained(summary) else None
+
+
+def _largest_types(types: Diff) -> str:
+    """Return ``": 1 list, 3,000 str"``, the types that take most of what is retained."""
+    total = types.total.size
+    ranked = [
+        (name, each)
+        for name, each in types.ranked()[:_TYPES_NAMED]
+        if name not in _WITHOUT_OWNER and each.size >= _LEAST_SHARE_NAMED * total
+    ]
+    named = ", ".join(f"{each.count:,} {name}" for name, each in ranked)
+    return f": {named}" if named else ""
+
+
+def _of_memory(summary: Summary, others: Sequence[Compared]) -> list[tuple[Finding, ...]]:
+    """Return the findings of each evaluation about its bytes, or its rows if they were counted."""
+    evaluations = summary.evaluations
+    if summary.is_counted:
+        return [_of_rows(each) for each in evaluations]
+    if not _is_judged(summary):
+        return [()] * len(evaluations)
+    known = [(each.key, each.evaluations) for each in others if each.evaluations is not None]
+    found = []
+    for index, (alive, retained) in enumerate(_own_sizes(evaluations)):
+        key = _key(evaluations[index])
+        in_others = [(report, key in retaining) for report, retaining in known]
+        found.append(_findings(evaluations, index, alive, retained, in_others))
+    return found
+
+
+def _of_rows(evaluation: Evaluation) -> tuple[Finding, ...]:
+    if evaluation.streamed or evaluation.rows < ROWS_AT_ONCE:
+        return ()
+    return (
+        Finding(
+            _BLOAT,
+            f"{counted(evaluation.rows, 'row')} at once; their bytes were not measured. Load "
+            "fewer rows, or use iterator(), if the request does not need all of them together.",
+        ),
+    )
 
 
 def _own_sizes(evaluations: Sequence[Evaluation]) -> list[tuple[int | None, int | None]]:
@@ -108,60 +237,83 @@ def _less(size: int | None, inside: int | None) -> int | None:
 
 def _retains(evaluation: Evaluation, retained: int | None) -> bool:
     """Return whether an evaluation retains more bytes of its own than its statements do."""
-    by_statements = evaluation.times * (RETAINED_BY_A_STATEMENT + len(evaluation.sql))
     # A stored text that was cut may have been of any length: thousands of parameters, say.
     is_cut = len(evaluation.sql) >= SQL_STORED
-    limit = MUCH if is_cut else by_statements + NOTHING_FOR_A_REQUEST
+    statements = by_statements(evaluation.times, len(evaluation.sql))
+    limit = MUCH if is_cut else statements + NOTHING_FOR_A_REQUEST
     return retained is not None and retained >= limit
 
 
 def _findings(
-    evaluation: Evaluation, alive: int | None, retained: int | None, in_others: Sequence[bool]
+    evaluations: Sequence[Evaluation],
+    index: int,
+    alive: int | None,
+    retained: int | None,
+    in_others: Iterable[tuple[int, bool]],
 ) -> tuple[Finding, ...]:
     """Return the findings of one evaluation, from its own bytes without those inside it.
 
-    ``in_others`` has, for each other request, whether the same evaluation retains something there.
+    ``in_others`` has, for each other report, whether the same evaluation retains something there.
     """
     if alive is None or retained is None:
         return ()
+    evaluation = evaluations[index]
     not_retained = alive - retained
     # What goes beside retained rows, such as the list around them, is no bloat.
     is_bloat = not_retained >= MUCH and not_retained > retained
-    bloat = [_bloat(not_retained)] if is_bloat else []
-    leak = [_leak_or_cache(retained, in_others)] if _retains(evaluation, retained) else []
+    bloat = [_bloat(evaluation, not_retained, _prefetches(evaluations, index))] if is_bloat else []
+    leak = []
+    if _retains(evaluation, retained):
+        leak = [_leak_or_cache(f"{human_size(retained)} retained", "", in_others)]
     return (*bloat, *leak)
 
 
-def _bloat(not_retained: int) -> Finding:
-    return Finding(
-        _BLOAT,
-        f"{human_size(not_retained)} alive at its end and not retained. Load fewer rows or fields, "
-        "if the request does not need them.",
-    )
+def _prefetches(evaluations: Sequence[Evaluation], index: int) -> bool:
+    """Return whether relations of the rows of an evaluation are prefetched inside it."""
+    depth = evaluations[index].depth
+    for inside in evaluations[index + 1 :]:
+        if inside.depth <= depth:
+            return False
+        if inside.depth == depth + 1 and inside.kind == "prefetch":
+            return True
+    return False
 
 
-def _leak_or_cache(retained: int, in_others: Sequence[bool]) -> Finding:
-    size = human_size(retained)
+def _bloat(evaluation: Evaluation, not_retained: int, prefetches: bool) -> Finding:
+    size = f"{human_size(not_retained)} alive at its end and not retained"
+    querysets = 0
+    if prefetches and evaluation.diff is not None and _QUERY in evaluation.diff:
+        querysets = evaluation.diff[_QUERY].count
+    if 2 * querysets * QUERYSET_BYTES >= not_retained:
+        return Finding(
+            _BLOAT,
+            f"{size}, most of it {querysets:,} querysets of prefetch_related(): one for each row "
+            "and relation, empty or not. Prefetch only what the request needs.",
+        )
+    what = "rows, fields or prefetched relations" if prefetches else "rows or fields"
+    return Finding(_BLOAT, f"{size}. Load fewer {what}, if the request does not need them.")
+
+
+def _leak_or_cache(size: str, types: str, in_others: Iterable[tuple[int, bool]]) -> Finding:
+    in_others = tuple(in_others)
     if not in_others:
         return Finding(
             _LEAK_OR_CACHE,
-            f"{size} retained. A leak retains as much in each request, a cache in one. Compare "
+            f"{size}{types}. A leak retains as much in each request, a cache in one. Compare "
             "two more requests of the same process: memprofile run --repeat 3.",
         )
-    compared, retaining = len(in_others) + 1, sum(in_others) + 1
-    reports = f"{compared} requests compared (same route and process)"
-    if compared >= REPORTS_TO_COMPARE and retaining == compared:
-        return Finding(
-            _LEAK,
-            f"{size} retained, as in all {reports}. A cache that is still filling, or whose "
-            "entries are replaced each time, looks the same.",
+    number, retaining = len(in_others) + 1, sum(is_retaining for _, is_retaining in in_others) + 1
+    keys = tuple(sorted(key for key, _ in in_others))
+    with_others = ", ".join(f"#{key}" for key in keys)
+    reports = f"{number} requests compared (this and {with_others})"
+    if number >= REPORTS_TO_COMPARE and retaining == number:
+        sentence = (
+            f"{size}, as in all {reports}{types}. A cache that is still filling, or whose entries "
+            "are replaced each time, looks the same."
         )
-    if compared >= REPORTS_TO_COMPARE and retaining == 1:
-        return Finding(
-            _CACHE,
-            f"{size} retained, in 1 of {reports}. Probably a cache that was filled.",
-        )
-    return Finding(
-        _LEAK_OR_CACHE,
-        f"{size} retained, in {retaining} of {reports}. A leak goes on, a cache ends.",
-    )
+        return Finding(_LEAK, sentence, keys)
+    if number >= REPORTS_TO_COMPARE and retaining == 1:
+        sentence = f"{size}, in 1 of {reports}{types}. Probably a cache that was filled."
+        return Finding(_CACHE, sentence, keys)
+    sentence = f"{size}, in {retaining} of {reports}{types}. A leak goes on, a cache ends."
+    return Finding(_LEAK_OR_CACHE, sentence, keys)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from ..measuring.routes import MANY_ROWS, MUCH_GROWTH
 from ..values import OwnTuple, ours
 
-ROWS: Final = 1_000
+ROWS: Final = MANY_ROWS
 """A request that loads fewer rows is no outlier by its rows."""
 
-GROWTH: Final = 8 * 1024**2
+GROWTH: Final = MUCH_GROWTH
 """A request during which the RSS grew by fewer bytes is no outlier by its growth."""
 
 MARGIN: Final = 1.25

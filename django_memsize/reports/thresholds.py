@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..values import Summary
+
 NOTHING_FOR_A_REQUEST: Final = 16 * 1024
 """Fewer bytes that a request, or one of its evaluations, retains count as nothing.
 
@@ -17,7 +19,11 @@ NOTHING_FOR_A_BLOCK: Final = 1024
 
 RETAINED_BY_A_STATEMENT: Final = 768
 """Bytes that each statement retains beside its text until others take their place: names and weak
-references in caches of Python and the database driver; with DEBUG an entry of the query log."""
+references in caches of Python and the database driver."""
+
+STATEMENTS_RETAINED: Final = 128
+"""Statements whose places in these caches others take: as many as Python's driver of SQLite keeps;
+psycopg prepares 100, and Python keeps the names of fewer."""
 
 NOTHING_FOR_A_STREAM: Final = NOTHING_FOR_A_BLOCK + RETAINED_BY_A_STATEMENT
 """Fewer bytes that a stream of rows retains count as nothing: it is a block with one statement."""
@@ -26,16 +32,60 @@ MUCH: Final = 1024 * 1024
 """Bytes that an evaluation has alive at its end, and does not retain, which are worth a finding:
 some 1,300 rows as plain instances. By bytes, because a thousand numbers are little."""
 
+ROWS_AT_ONCE: Final = 10_000
+"""Rows that an evaluation has at once which are worth a finding where no bytes were measured: even
+as tuples of one number they take as much as ``MUCH``."""
+
+N_PLUS_ONE: Final = 10
+"""Times that a statement runs from which a loop that loads one row at a time is worth a finding:
+fewer take some milliseconds at most."""
+
+ROWS_OF_A_LOOP: Final = 10
+"""Rows a statement, on average, beyond which a loop over no known relation loads batches."""
+
+QUERYSET_BYTES: Final = 1500
+"""Bytes of a queryset that ``prefetch_related()`` makes for each instance and relation, empty ones
+too, at least: 1,900 on Python 3.11."""
+
 REPORTS_TO_COMPARE: Final = 3
 """Reports that have to agree before a finding tells a leak from a cache."""
 
 MOST: Final = 0.75
 """Share of a peak from which one evaluation is said to have made it."""
 
+NEAR: Final = 0.5
+"""Share of a peak that a table by type has to cover to be called near it."""
+
+LITTLE: Final = 0.25
+"""Share of a peak up to which a table by type does not tell what made the peak."""
+
 COLLECTED: Final = 100
 """Objects that Python's collector freed during a census from which the report says so."""
 
 
-def nothing_for(kind: str) -> int:
-    """Return the bytes below which what a recording of this kind retains counts as nothing."""
-    return NOTHING_FOR_A_REQUEST if kind == "request" else NOTHING_FOR_A_BLOCK
+def by_statements(times: int, text: int = 0) -> int:
+    """Return the bytes that statements retain by themselves.
+
+    ``times`` is how often any ran, and ``text`` the length of their different texts together.
+    """
+    return RETAINED_BY_A_STATEMENT * min(times, STATEMENTS_RETAINED) + text
+
+
+def nothing_for(kind: str, statements: int = 0, text: int = 0) -> int:
+    """Return the bytes below which what a recording of this kind retains counts as nothing.
+
+    The statements, and the length of their texts, are as ``by_statements()`` takes them.
+    """
+    nothing = NOTHING_FOR_A_REQUEST if kind == "request" else NOTHING_FOR_A_BLOCK
+    return nothing + by_statements(statements, text)
+
+
+def nothing_retained(summary: Summary) -> int:
+    """Return the bytes below which what a report retains counts as nothing."""
+    evaluations = summary.evaluations
+    statements = summary.statements + summary.evaluations_omitted
+    return nothing_for(
+        summary.kind,
+        statements + sum(each.times for each in evaluations),
+        sum(len(each.sql) for each in evaluations),
+    )
