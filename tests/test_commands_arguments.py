@@ -87,3 +87,8 @@ def test_an_option_may_stand_before_or_after_the_subcommand():
         (3, True),
         (3, False),
     ]
+
+
+@pytest.mark.parametrize("text", ["999999d", "0001-01-01"])
+def test_a_time_before_1970_is_that_year(text):
+    assert arguments.age_or_moment(text)(1_800_000_000.0) == 0.0

@@ -64,7 +64,9 @@ def test_run_measures_a_request_through_the_middleware(memprofile):
     text = memprofile("run", "/accounts/")
 
     stored = Report.objects.get()
-    assert text.startswith(f"Report {stored.pk}: GET /accounts/ -> 200\n\n")
+    assert text.startswith(
+        f"Report {stored.pk}: GET /accounts/ -> 200, view tests.app.views.accounts\n\n"
+    )
     assert (stored.kind, stored.route, stored.summary().status) == ("request", "/accounts/", 200)
     assert not stored.first_request
 

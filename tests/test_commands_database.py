@@ -2,6 +2,7 @@ import pytest
 from django.core.management import CommandError
 from django.db import connection
 
+from django_memsize.commands.database import reading
 from django_memsize.models import Report
 from tests.app.models import Author
 
@@ -37,3 +38,20 @@ def test_without_the_table_the_error_names_migrate(memprofile, words):
             editor.create_model(Report)
 
     assert "\n" not in str(caught.value)
+
+
+_LOCK_TIMEOUT = {
+    "postgresql": ("SHOW lock_timeout", "2s"),
+    "mysql": ("SELECT @@lock_wait_timeout", 2),
+}
+"""A question for the time that a statement waits for a lock, and the answer, by vendor."""
+
+
+def test_reports_are_read_without_waiting_for_a_lock_for_long():
+    with reading("default"), connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            assert len(connection.savepoint_ids) == 0
+        else:
+            question, expected = _LOCK_TIMEOUT[connection.vendor]
+            cursor.execute(question)
+            assert cursor.fetchone()[0] == expected

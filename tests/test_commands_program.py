@@ -46,3 +46,20 @@ def test_a_program_may_name_models_app_labels_and_parts_of_queries():
 
     assert names["Author"] is names["app"].Author
     assert {"Q", "F", "Count", "Prefetch", "auth"} <= names.keys()
+
+
+@pytest.mark.parametrize(
+    ("source", "stored"),
+    [
+        ("list(Account.objects.all())", "list(Account.objects.all())"),
+        ("list(Author.objects.filter(name='secret', pk=12))",
+         "list(Author.objects.filter(name=?, pk=?))"),
+        ("x = f'secret {1}'\nb'secret'  # secret", "x = ? ?"),
+        ("def f(a=-1, b=None):\n    'secret'\n    return a[:10] is True",
+         "def f(a=-?, b=None): ? return a[:?] is True"),
+        ("match x:\n    case {'secret': 1} | 'secret': ...",
+         "match x: case {?: ?} | ?: ..."),
+    ],
+)  # fmt: skip
+def test_the_literals_of_a_program_are_not_stored(source, stored):
+    assert program.without_literals(source) == stored

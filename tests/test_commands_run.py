@@ -156,6 +156,7 @@ def test_run_as_json(memprofile):
 
     assert (document["method"], document["name"]) == ("GET", "/nothing/")
     assert document["sentence"].endswith(".")
+    assert document["source"] == Report.objects.get().source == "run"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from django_memsize.reports.findings import Compared
 from django_memsize.screens import evaluations
 from django_memsize.screens.figure import Instrument
 from tests.summaries import (
@@ -50,13 +51,21 @@ def test_a_loop_names_the_instances_that_were_built_as_well():
     )
 
 
-def test_a_loop_has_the_hint_to_load_its_rows_together():
-    _, hint = lines(metered(evaluations=(LOOP,)))
+def test_a_loop_has_the_hint_to_load_its_rows_together_unless_that_is_a_finding():
+    few = dataclasses.replace(LOOP, times=3)
 
-    assert hint == (
-        "  The same statement ran 300 times in succession. If a loop loads one row at a time, "
-        "select_related() or prefetch_related() loads them together."
-    )
+    assert lines(metered(evaluations=(few,)))[1:] == [
+        (
+            "  The same statement ran 3 times in succession. If a loop loads one row at a time, "
+            "select_related() or prefetch_related() loads them together."
+        )
+    ]
+    assert lines(metered(evaluations=(LOOP,)))[1:] == [
+        (
+            "  N+1: 300 statements, one for each bank.Branch. select_related() or "
+            "prefetch_related() loads them together."
+        )
+    ]
 
 
 def test_a_finding_is_below_its_evaluation():
@@ -65,7 +74,8 @@ def test_a_finding_is_below_its_evaluation():
     prefetched = dataclasses.replace(
         ACCOUNTS, **inside | {name: amount(size) for name, size in sizes.items()}
     )
-    others = [frozenset({("bank.Branch", "prefetch", "bank/views.py:41")})] * 2
+    retaining = frozenset({("bank.Branch", "prefetch", "bank/views.py:41")})
+    others = [Compared(key, retaining, False) for key in (12, 14)]
 
     found = lines(metered(evaluations=(METERED_ACCOUNTS, prefetched)), *others)
 

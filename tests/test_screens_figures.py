@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from django_memsize.screens import figure, figures
-from django_memsize.values import Summary
+from django_memsize.values import Amount, Summary
 from tests.summaries import CENSUS, METERED, amount, census, counted, metered
 
 
@@ -69,6 +69,14 @@ def test_a_figure_that_the_instrument_could_not_measure_to_the_end_is_not_known(
     assert "outside Python" not in texts
 
 
+@pytest.mark.parametrize(
+    ("dropped", "text"),
+    [(None, None), (Amount(0, 0), None), (Amount(2000, 2048), "2.0 KB, 2,000 blocks")],
+)
+def test_memory_that_was_not_remembered_is_shown_if_there_is_any(dropped, text):
+    assert shown(metered(not_remembered=dropped)).get("not remembered") == text
+
+
 def test_rss_is_left_out_where_it_is_not_known():
     assert not {"RSS", "RSS change"} & shown(census(rss_before=None, rss_after=None)).keys()
 
@@ -129,3 +137,8 @@ def test_what_is_outside_python_is_the_growth_of_the_process_without_that_of_pyt
     grown = metered(alive=amount(1024**2))
 
     assert shown(grown)["outside Python"] == "+2.0 MB"
+
+
+@pytest.mark.parametrize("cut", [{"incomplete": True}, {"not_remembered": Amount(2000, 2048)}])
+def test_a_peak_that_may_have_been_higher_is_a_lower_bound(cut):
+    assert shown(metered(**cut))["peak"] == "at least 4.1 MB, 67,187 blocks"

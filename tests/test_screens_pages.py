@@ -30,6 +30,7 @@ def test_a_page_has_what_identifies_the_report():
         "thread MainThread",
     ]
     assert page_of(census(status=None)).facts == []
+    assert page_of(census(status=None, source="run")).facts == ["source run"]
 
 
 def test_the_columns_of_evaluations_follow_the_instrument():
@@ -60,9 +61,10 @@ def test_a_row_has_the_findings_of_its_evaluation():
     page = page_of(metered(evaluations=(LOOP, METERED_ACCOUNTS)))
 
     assert [[finding.name for finding in row.findings] for row in page.evaluations] == [
-        [],
+        ["n-plus-one"],
         ["bloat"],
     ]
+    assert page.evaluations[0].hint == ""
 
 
 def test_the_types_of_the_largest_evaluation_are_shown_at_once_unless_near_the_peak():

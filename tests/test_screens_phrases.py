@@ -10,6 +10,7 @@ from tests.summaries import (
     LOOP,
     METERED,
     METERED_ACCOUNTS,
+    amount,
     census,
     counted,
     diff,
@@ -67,17 +68,26 @@ PEAK = "Peak 4.1 MB loading 3,090 bank.Account at bank/views.py:41"
             "Peak 4.1 MB, no rows loaded; nothing retained.",
         ),
         (
-            retaining(0, evaluations=(dataclasses.replace(METERED_ACCOUNTS, peak=LOOP.peak),)),
+            retaining(
+                0, evaluations=(dataclasses.replace(METERED_ACCOUNTS, peak=amount(2 * 10**6)),)
+            ),
             (
-                "Peak 4.1 MB; loading 3,090 bank.Account at bank/views.py:41 had a peak of "
-                "19.5 KB; nothing retained."
+                "Peak 4.1 MB; loading 3,090 bank.Account at bank/views.py:41 had a peak of 1.9 MB; "
+                "nothing retained."
             ),
         ),
+        # What the evaluations had at their peaks is all that they can have had of the peak.
         (
-            metered(incomplete=True, alive=None, retained=None, garbage=None, free_lists=None),
+            retaining(0, evaluations=(dataclasses.replace(METERED_ACCOUNTS, peak=LOOP.peak),)),
+            "Peak 4.1 MB, at least 99 % of it not loaded by the ORM; nothing retained.",
+        ),
+        (
+            retaining(0, evaluations=(LOOP,) * 100),
             (
-                "Peak at least 4.1 MB loading 3,090 bank.Account at bank/views.py:41; "
-                "retained bytes are not known."
+                "Peak 4.1 MB; loading 300 bank.Branch by a relation not loaded before "
+                "\N{MULTIPLICATION SIGN}300 at bank/list.html:12, rendered by bank/views.py:24 "
+                "(2,790 more rows were loaded by other evaluations) had a peak of 19.5 KB; nothing "
+                "retained."
             ),
         ),
     ],
@@ -114,7 +124,8 @@ def test_the_sentence_of_a_counted_request_names_rows_and_the_process(summary, t
 
 @pytest.mark.parametrize(("kind", "nothing"), [("request", 16), ("block", 1), ("code", 1)])
 def test_retained_bytes_below_a_limit_count_as_nothing(kind, nothing):
-    at, below = (retaining(nothing * 1024 - less, kind=kind) for less in (0, 1))
+    values = {"kind": kind, "evaluations": ()}
+    at, below = (retaining(nothing * 1024 - less, **values) for less in (0, 1))
 
     assert phrases.sentence(at).endswith(f"; {nothing}.0 KB retained.") or nothing == 1
     assert not phrases.sentence(at).endswith("; nothing retained.")
@@ -165,3 +176,12 @@ def test_the_span_is_called_by_its_kind_where_that_is_a_noun():
     nouns = [phrases.thing(dataclasses.replace(METERED, kind=kind)) for kind in kinds]
 
     assert nouns == ["request", "block", "run", "run", "run"]
+
+
+@pytest.mark.parametrize("reason", [{"not_analysed": "size"}, {"request_held": True}])
+def test_what_is_alive_is_told_where_it_was_not_divided_into_retained_and_garbage(reason):
+    summary = metered(retained=None, garbage=None, free_lists=None, **reason)
+
+    assert phrases.sentence(summary) == (
+        f"{PEAK}; 3.1 MB alive at the end: how much of it is retained is not known."
+    )

@@ -1,9 +1,11 @@
+import pytest
+
 from django_memsize.screens import tables
-from django_memsize.values import Diff
-from tests.summaries import CENSUS, METERED, census, counted, metered, retaining
+from django_memsize.values import Diff, NearPeak
+from tests.summaries import CENSUS, METERED, census, counted, diff, metered, retaining
 
 NEAR_PEAK = (
-    "2.9 MB of this request alive near its peak, after loading 3,090 bank.Account at "
+    "2.9 MB alive at once, 69 % of the 4.1 MB at the peak, after loading 3,090 bank.Account at "
     "bank/views.py:41"
 )
 
@@ -34,6 +36,28 @@ def test_the_captions_of_a_meter():
         "3.0 MB, unreachable and waiting for Python's collector",
         "97.7 KB, freed objects that Python keeps for the next objects of their types",
     ]
+
+
+@pytest.mark.parametrize(
+    ("size", "title", "folded", "caption"),
+    [
+        (4_000_000, "Near the peak", "", "3.8 MB of this request alive near its peak, after"),
+        (3_000_000, "Near the peak", "", "2.9 MB alive at once, 69 % of the 4.1 MB at the peak,"),
+        (2_000_000, "Below the peak", "", "1.9 MB alive at once, 46 % of the 4.1 MB at the peak,"),
+        (30_000, "Below the peak", "29.3 KB by type", "29.3 KB alive at once, 0 % of the 4.1 MB"),
+    ],
+)
+def test_the_table_near_the_peak_says_how_much_of_it_is_covered(size, title, folded, caption):
+    table, *_ = tables.tables(metered(near_peak=NearPeak(diff(size), "bank.Account", 3090)))
+
+    assert (table.title, table.folded_as) == (title, folded)
+    assert table.caption.startswith(caption)
+
+
+def test_a_table_near_the_peak_that_follows_no_evaluation_names_none():
+    table, *_ = tables.tables(metered(near_peak=NearPeak(diff(4_200_000))))
+
+    assert table.caption == "4.0 MB of this request alive near its peak"
 
 
 def test_a_census_has_the_table_of_the_net_as_a_change():

@@ -10,8 +10,10 @@ from django.core.management.base import CommandError
 from django.db import DatabaseError, connections, transaction
 
 from .. import conf
+from ..formatting import migrate_command
 from ..models import Report, ReportQuerySet
-from ..reports import writer
+from ..reports import database, drops, rollup_storage
+from ..reports.connection import limit_session, short_transaction
 
 
 def stored_reports() -> ReportQuerySet:
@@ -20,22 +22,49 @@ def stored_reports() -> ReportQuerySet:
     Raises CommandError where the table is missing or its database does not answer.
     """
     require_table()
-    return Report.objects.using(conf.config().database)
+    reports: ReportQuerySet = Report.objects.all()
+    return reports
 
 
 def require_table() -> None:
-    """Raise CommandError where the table of reports is missing, or its database unavailable."""
-    database = conf.config().database
+    """Raise CommandError where a table of ours is missing, or its database unavailable."""
+    conf.config()  # raises what is wrong with the settings
+    alias = database.alias()
     try:
-        ready = writer.has_table(database)
+        database.prepare(alias)
+        ready = database.has_table(alias) and rollup_storage.has_tables(alias)
     except (DatabaseError, ImproperlyConfigured) as error:
-        raise CommandError(f"The database {database!r} does not answer: {error}") from error
+        place, reason = database.described(alias), drops.describe(error)
+        raise CommandError(f"The {place} does not answer: {reason}") from error
     if not ready:
-        option = "" if database == "default" else f" --database {database}"
         raise CommandError(
-            f"The database {database!r} has no table of reports: "
-            f"run 'manage.py migrate django_memsize{option}' first."
+            f"The database {alias!r} has no table of reports: run '{migrate_command(alias)}' first."
         )
+
+
+@contextmanager
+def reading(alias: str) -> Iterator[None]:
+    """Read the reports without waiting for a lock, or for a statement, for more than seconds.
+
+    Raises what the database raises.
+    """
+    connection = connections[alias]
+    # A transaction in the reports' own file would lock it. SQLite waits for some seconds anyway.
+    if connection.vendor == "sqlite":
+        yield
+        return
+    limit_session(connection)
+    with short_transaction(alias):
+        yield
+
+
+@contextmanager
+def answering(alias: str) -> Iterator[None]:
+    """Raise CommandError where the database of the reports fails."""
+    try:
+        yield
+    except (DatabaseError, ImproperlyConfigured) as error:
+        raise CommandError(f"The database {alias!r} fails: {drops.describe(error)}") from error
 
 
 @contextmanager
@@ -44,7 +73,8 @@ def rolled_back(*, commit: bool = False) -> Iterator[None]:
     with ExitStack() as stack:
         if not commit:
             for alias in connections:
-                _roll_back(stack, alias)
+                if not database.is_own_file(alias):
+                    _roll_back(stack, alias)
         yield
 
 

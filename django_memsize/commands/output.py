@@ -74,6 +74,8 @@ class Output:
         if len(summaries) > 1:
             self.write(terminal.runs_table(summaries) + "\n\nThe last of them:\n")
         heading, summary = summaries[-1]
+        view = formatting.plain(reports[-1].view, 255)
+        heading += f", view {view}" if view else ""
         others = reports[-1].retained_by_others()
         self.write(terminal.report(summary, self._top, heading, others))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
@@ -12,13 +13,17 @@ from ..measuring.spans import in_span
 from ..models import Report
 from ..reports import recordings, writer
 from ..reports.build import RequestFacts
+from ..workers.tally import State, tally
 from . import Subcommand
 from .arguments import address, http_method, positive_number
 from .client import measure_requests
 from .database import require_table
 from .output import Output
-from .program import Program, compile_program, describe, names_at_hand
+from .program import Program, compile_program, describe, names_at_hand, without_literals
 from .runs import Runs
+
+_PATIENCE: Final = 30.0
+"""Seconds that a report may take to be stored."""
 
 
 class Run(Subcommand):
@@ -57,12 +62,24 @@ class Run(Subcommand):
         require_table()
         runs = Runs(options["repeat"], options["warm_up"], options["commit"])
         reports = _measure(options, runs, output)
-        for report in reports:
-            try:
-                writer.save(report)
-            except DatabaseError as error:
-                output.warn(f"The report could not be stored: {error}")
-        output.write_reports(reports)
+        output.write_reports(_stored(reports, output))
+
+
+def _stored(reports: list[Report], output: Output) -> list[Report]:
+    """Store the reports, and return them as stored; those that could not be, as they are."""
+    for report in reports:
+        tally.made(State.WAITING)
+        if not writer.submit(report) or not writer.flush(_PATIENCE):
+            output.warn(f"The report could not be stored: {writer.last_error()}")
+    try:
+        stored = {report.uid: report for report in Report.objects.filter(uid__in=_uids(reports))}
+    except DatabaseError:
+        return reports
+    return [stored.get(report.uid, report) for report in reports]
+
+
+def _uids(reports: list[Report]) -> list[UUID]:
+    return [report.uid for report in reports]
 
 
 def _require_one_question(options: Mapping[str, Any]) -> None:
@@ -96,7 +113,7 @@ def _measure(options: Mapping[str, Any], runs: Runs, output: Output) -> list[Rep
 
 def _measure_program(program: Program, source: str, runs: Runs) -> list[Report]:
     """Return a report of each run, the value of the last expression counted as retained."""
-    facts = RequestFacts(" ".join(source.split()))
+    facts = RequestFacts(without_literals(source))
     with runs.collecting() as reports:
         for _ in runs.each(reports):
             recording = recordings.new_recording("code", "code")

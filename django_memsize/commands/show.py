@@ -7,9 +7,10 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from ..reports import database
 from . import Subcommand
 from .arguments import positive_number
-from .database import stored_reports
+from .database import answering, reading, stored_reports
 from .output import Output
 
 
@@ -25,7 +26,10 @@ class Show(Subcommand):
 
     def run(self, options: Mapping[str, Any], output: Output) -> None:
         """Print the report."""
-        report = stored_reports().filter(pk=options["id"]).first()
+        reports = stored_reports()
+        alias = database.alias()
+        with answering(alias), reading(alias):
+            report = reports.filter(pk=options["id"]).first()
         if report is None:
             raise CommandError(f"There is no report {options['id']}.")
         output.write_reports([report])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, get_type_hints
 
 from ..formatting import markdown_table
 from ..reports import serialization
-from ..reports.findings import findings
+from ..reports.findings import Finding, findings
 from ..values import Summary
 from .figures import FIGURES, filled
 from .notes import notes
@@ -22,8 +22,9 @@ _ADDED: Final = {
     "findings": (
         "[finding]",
         (
-            "`name` (`leak`, `cache`, `leak-or-cache`, `bloat`), `sentence`, and `evaluation`, an "
-            "index into `evaluations`"
+            "`name` (`leak`, `cache`, `leak-or-cache`, `bloat`, `n-plus-one`), `sentence`, "
+            "`evaluation`, an index into `evaluations` or null for the whole request, and "
+            "`compared`, the ids of the reports compared"
         ),
     ),
     "notes": ("[str]", "what to know about the figures of this report"),
@@ -39,13 +40,20 @@ def document_of(report: Report) -> dict[str, Any]:
         "id": report.pk,
         "sentence": sentence(summary),
         "findings": [
-            {"evaluation": index, "name": finding.name, "sentence": finding.sentence}
-            for index, found in enumerate(judged)
-            for finding in found
+            *(_finding(each, None) for each in judged.request),
+            *(
+                _finding(each, index)
+                for index, found in enumerate(judged.evaluations)
+                for each in found
+            ),
         ],
         "notes": notes(summary),
         **serialization.to_document(summary),
     }
+
+
+def _finding(finding: Finding, evaluation: int | None) -> dict[str, Any]:
+    return {"evaluation": evaluation, **dataclasses.asdict(finding)}
 
 
 def readme_table() -> str:

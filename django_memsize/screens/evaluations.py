@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..formatting import capitalized, counted, human_duration, human_size
-from ..reports.findings import RetainedAt, findings
+from ..reports.findings import Compared, Finding, findings
 from ..values import Evaluation, Summary, bytes_of
 from .figure import Instrument
 from .figures import ALLOCATED, DURATION, PEAK, RETAINED
-from .phrases import evaluation_phrase, related_phrase, repetition_hint
+from .phrases import evaluation_phrase, named_function, related_phrase, repetition_hint
+
+DEEPEST_LEVEL: Final = 6
+"""Evaluations inside others are indented up to this level, as in the style sheet of the pages."""
 
 _NOT_MEASURED: Final = "not measured"
 
@@ -89,27 +92,43 @@ def shown_figures(instrument: Instrument) -> list[EvaluationFigure]:
     return [figure for figure in FIGURES if instrument & figure.shown_by]
 
 
-def evaluation_lines(summary: Summary, others: Sequence[RetainedAt] = ()) -> list[str]:
+def level(evaluation: Evaluation) -> int:
+    """Return the level to which an evaluation is indented."""
+    return max(0, min(evaluation.depth, DEEPEST_LEVEL))
+
+
+def finding_lines(found: Iterable[Finding]) -> list[str]:
+    """Return a line for each finding."""
+    return [f"{finding.label} {finding.sentence}" for finding in found]
+
+
+def hint(times: int, found: Iterable[Finding]) -> str:
+    """Return the hint for a statement that ran several times, unless it is a finding; else ""."""
+    return "" if any(each.is_n_plus_one for each in found) else repetition_hint(times)
+
+
+def evaluation_lines(summary: Summary, others: Sequence[Compared] = ()) -> list[str]:
     """Return a line for each evaluation, and below it its findings and the hint for a loop.
 
     ``others`` is what other requests of the route retain, as ``findings()`` takes it.
     """
     instrument = Instrument.of(summary)
     lines = []
-    found_in_each = findings(summary, others)
+    found_in_each = findings(summary, others).evaluations
     for evaluation, found in zip(summary.evaluations, found_in_each, strict=True):
-        lines.append("  " * evaluation.depth + _line(evaluation, instrument))
-        indent = "  " * (evaluation.depth + 1)
-        lines += [f"{indent}{finding.label} {finding.sentence}" for finding in found]
-        if hint := repetition_hint(evaluation.times):
-            lines.append(f"{indent}{hint}")
+        indent = "  " * level(evaluation)
+        lines.append(indent + _line(evaluation, instrument))
+        indent += "  "
+        lines += [indent + line for line in finding_lines(found)]
+        if hinted := hint(evaluation.times, found):
+            lines.append(indent + hinted)
     if summary.evaluations_omitted:
         lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
     return lines
 
 
 def _line(evaluation: Evaluation, instrument: Instrument) -> str:
-    function = evaluation.site.function if evaluation.site else ""
+    function = named_function(evaluation)
     inside = f" in {function}" if function else ""
     related = related_phrase(evaluation)
     built = f", {related}" if related else ""

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from enum import Flag, auto
 from typing import Any, Final
 
-from ..formatting import capitalized, counted, human_duration, human_size, signed_size
+from ..formatting import (
+    capitalized,
+    counted,
+    human_duration,
+    human_size,
+    lower_bound,
+    signed_size,
+)
 from ..values import Amount, Diff, Summary
 
 UNKNOWN: Final = "-"
@@ -65,7 +72,8 @@ class Figure:
     measured span and ``{nothing}`` the size below which retained bytes count as nothing.
     ``details`` is shown in the README only. A report of one of the instruments in ``shown_by``
     shows the figure, but not a zero where ``hides_zero``. A figure that is not known is left out,
-    or shown as ``unknown`` if that is a text.
+    or shown as ``unknown`` if that is a text. A value for which ``is_exact`` returns False is a
+    lower bound.
     """
 
     name: str
@@ -76,6 +84,7 @@ class Figure:
     shown_by: Instrument = Instrument.ANY
     hides_zero: bool = False
     unknown: str = ""
+    is_exact: Callable[[Summary], bool] = lambda _: True
 
     @property
     def heading(self) -> str:
@@ -96,7 +105,10 @@ class Figure:
         value = self.value_of(summary)
         if value is None:
             return self.unknown
-        return "" if self.hides_zero and not value else self.unit.whole(value)
+        if self.hides_zero and not value:
+            return ""
+        whole = self.unit.whole(value)
+        return whole if self.is_exact(summary) else lower_bound(whole)
 
 
 @dataclass(frozen=True, slots=True)

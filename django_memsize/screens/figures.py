@@ -11,7 +11,7 @@ from typing import Final
 
 from ..formatting import markdown_table
 from ..reports import thresholds
-from ..values import Summary
+from ..values import LIVE, Amount, Reason, Summary
 from .figure import (
     BLOCKS_AND_BYTES,
     BYTES,
@@ -24,7 +24,7 @@ from .figure import (
     Instrument,
     ShownFigure,
 )
-from .phrases import thing
+from .phrases import REASONS, thing
 
 REACHABLE: Final = "reachable from outside the {thing} after it ended"
 """What retained memory is."""
@@ -40,6 +40,10 @@ def _outside_python(summary: Summary) -> int | None:
     return summary.rss_change - summary.alive.bytes
 
 
+def _not_remembered(summary: Summary) -> Amount | None:
+    return None if summary.is_remembered else summary.not_remembered
+
+
 def _largest_evaluation(summary: Summary) -> int | None:
     sizes = (each.size_at_end for each in summary.evaluations)
     return max((size for size in sizes if size is not None), default=None)
@@ -49,6 +53,12 @@ def _instrument(summary: Summary) -> str:
     if summary.is_counted:
         return summary.instrument
     return f"{summary.instrument}, {summary.engine} engine"
+
+
+def _reason(summary: Summary) -> str | None:
+    """Return why a request was metered, unless whoever reads the report has just asked for it."""
+    is_asked_for = summary.reason is None or summary.reason == Reason.COMMAND
+    return None if is_asked_for else REASONS.get(str(summary.reason), summary.reason)
 
 
 DURATION: Final = Figure(
@@ -64,6 +74,7 @@ PEAK: Final = Figure(
     meaning="most memory alive at once of what the {thing} allocated",
     details="A worker needs room for it.",
     shown_by=Instrument.METER,
+    is_exact=lambda summary: summary.is_peak_exact,
 )
 ALLOCATED: Final = Figure(
     name="allocated",
@@ -106,6 +117,14 @@ FREE_LISTS: Final = Figure(
     meaning="freed objects that Python keeps for the next objects of their types",
     shown_by=Instrument.METER,
     unknown="not known",
+)
+NOT_REMEMBERED: Final = Figure(
+    name="not remembered",
+    value=_not_remembered,
+    unit=BLOCKS_AND_BYTES,
+    meaning="memory that the meter only counted, because its own memory (METER_MEMORY) was full",
+    details="The peak is a lower bound then, and what is left at the end is not known.",
+    shown_by=Instrument.METER,
 )
 NET: Final = Figure(
     name="net",
@@ -189,6 +208,10 @@ OVERHEAD: Final = Figure(
     value="overhead",
     unit=SECONDS,
     meaning="CPU time that measuring took",
+    details=(
+        "Without what the meter adds to each allocation while the request runs: see "
+        "[What it costs](#what-it-costs)."
+    ),
 )
 OVERHEAD_BYTES: Final = Figure(
     name="overhead memory",
@@ -196,18 +219,39 @@ OVERHEAD_BYTES: Final = Figure(
     unit=BYTES,
     meaning="memory that the meter itself used at the end, and then freed",
 )
+SOURCE: Final = Figure(
+    name="source",
+    value=lambda summary: None if summary.source == LIVE else summary.source,
+    unit=TEXT,
+    meaning="run: `memprofile run` made the {thing}. It is no traffic, and not among the routes",
+    shown_by=Instrument.NONE,
+)
 INSTRUMENT: Final = Figure(
     name="instrument",
     value=_instrument,
     unit=TEXT,
     meaning="what measured the {thing}: meter, census, or counted (rows and RSS only)",
 )
+REASON: Final = Figure(
+    name="reason",
+    value=_reason,
+    unit=TEXT,
+    meaning="why the {thing} was metered, and not only counted",
+    details="See [Which requests are measured](#which-requests-are-measured).",
+)
+REFUSED: Final = Figure(
+    name="refused",
+    value="refused",
+    unit=NUMBER,
+    meaning="requests of its process that were not metered so far: MAX_OVERHEAD was spent",
+    hides_zero=True,
+)
 FIRST_REQUEST: Final = Figure(
     name="first request",
     value=lambda summary: "first" if summary.first_request else None,
     unit=TEXT,
     meaning="the first of its route in its process. It fills caches",
-    details="`memprofile` leaves these reports out of its averages.",
+    details="`memprofile` leaves its bytes out: it counts as a request, and with its rows.",
     shown_by=Instrument.NONE,
 )
 
@@ -218,6 +262,7 @@ FIGURES: Final = (
     RETAINED,
     GARBAGE,
     FREE_LISTS,
+    NOT_REMEMBERED,
     NET,
     ROWS,
     EVALUATIONS,
@@ -231,7 +276,10 @@ FIGURES: Final = (
     OVERHEAD,
     OVERHEAD_BYTES,
     INSTRUMENT,
+    REASON,
+    REFUSED,
     FIRST_REQUEST,
+    SOURCE,
 )
 """All figures of a report, in the order in which they are shown."""
 
@@ -241,16 +289,6 @@ RUN_COLUMNS: Final = {
     Instrument.COUNTED: (RSS_CHANGE, ROWS, DURATION),
 }
 """The columns of a table of several runs of the same request or code."""
-
-ROUTE_COLUMNS: Final = (
-    ("average", RETAINED, "average_retained_bytes"),
-    ("largest", PEAK, "largest_peak_bytes"),
-    ("average", GARBAGE, "average_garbage_bytes"),
-    ("average", NET, "average_net_bytes"),
-    ("largest", NET, "largest_net_bytes"),
-    ("", LARGEST_EVALUATION, "largest_evaluation_bytes"),
-)
-"""(statistic, figure, name in ``Report.objects.by_route()``) of each column of sizes by route."""
 
 
 def shown_figures(summary: Summary) -> list[ShownFigure]:
@@ -280,5 +318,5 @@ def _explained(figure: Figure) -> str:
 def filled(text: str, summary: Summary | None = None) -> str:
     """Return a meaning in the words of a report, or of any request."""
     summary = Summary(kind="request") if summary is None else summary
-    nothing = f"{thresholds.nothing_for(summary.kind) // 1024:,} KB"
+    nothing = f"{thresholds.nothing_retained(summary) // 1024:,} KB"
     return text.format(thing=thing(summary), nothing=nothing)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import Final
 
-from ..formatting import counted
+from ..formatting import counted, human_size
 from ..reports import thresholds
 from ..values import Diff, Summary
 from .figure import Instrument
-from .phrases import has_notable_garbage, is_notable, thing
+from .phrases import covered_by_types, has_notable_garbage, is_notable, percent, thing
 
 _BUFFERS: Final = "(buffers)"
 _FREE_LISTS: Final = "(free lists)"
@@ -42,9 +42,68 @@ def _meter_notes(summary: Summary) -> Iterator[str]:
             f"{thing(summary)} ended, as tracemalloc and memray do when they stop. The retained "
             "bytes are not known, and the peak may have been higher."
         )
+    if summary.request_held:
+        yield (
+            "The retained bytes are not known: the request is still alive, and it was made before "
+            "the measuring began. What refers to it may belong to the program, or wait for "
+            "Python's collector. Under Django's WSGI and ASGI handlers, and in its synchronous "
+            "test client, the measuring begins before the request is made, and can tell."
+        )
+    yield from _not_remembered_note(summary)
+    yield from _not_analysed_note(summary)
+    yield from _near_peak_note(summary)
     yield from _first_request_note(summary)
     yield from _code_note(summary)
+    if summary.query_log_bytes:
+        yield (
+            f"DEBUG: Django's log of statements got {human_size(summary.query_log_bytes)}. The "
+            "next request empties it, and it is in no figure of this report."
+        )
     yield from _without_types_note(summary)
+
+
+def _not_remembered_note(summary: Summary) -> Iterator[str]:
+    peak, dropped, allocated = summary.peak, summary.not_remembered, summary.allocated
+    if peak is None or dropped is None or allocated is None or summary.is_remembered:
+        return
+    yield (
+        f"The meter's memory (METER_MEMORY) was full: {dropped.blocks:,} of {allocated.blocks:,} "
+        f"blocks were only counted. The peak is at least {human_size(peak.bytes)} and at most "
+        f"{human_size(peak.bytes + dropped.bytes)}. What is retained is not known. The figures of "
+        "the evaluations and the tables by type may lack the same blocks. A larger METER_MEMORY "
+        "has room for them."
+    )
+
+
+def _near_peak_note(summary: Summary) -> Iterator[str]:
+    near_peak, share = summary.near_peak, covered_by_types(summary)
+    if near_peak is None or summary.peak is None or share > thresholds.LITTLE:
+        return
+    yield (
+        f"No table by type is of a moment near the peak: the largest is of "
+        f"{human_size(near_peak.diff.total.size)}, {percent(share)} of the "
+        f"{human_size(summary.peak.bytes)}."
+    )
+
+
+_REASONS: Final = {
+    "size": (
+        "there were so many blocks, or references, that the other threads of the process would "
+        "have been halted for too long. memprofile run and measure() analyse any number"
+    ),
+    "memory": "the analysis would have taken more memory than METER_MEMORY allows",
+    "changes": "other threads freed some of the blocks each time that they ran meanwhile",
+}
+
+
+def _not_analysed_note(summary: Summary) -> Iterator[str]:
+    if summary.not_analysed and summary.alive is not None:
+        reason = _REASONS.get(summary.not_analysed, "the reason is not known to this release")
+        yield (
+            f"{human_size(summary.alive.bytes)} in {counted(summary.alive.blocks, 'block')} were "
+            "alive at the end. How much of it is retained and how much is garbage was not "
+            f"analysed: {reason}."
+        )
 
 
 def _census_notes(summary: Summary) -> Iterator[str]:
@@ -87,7 +146,7 @@ def _counted_notes(summary: Summary) -> Iterator[str]:
         "This request was counted, not metered: its rows and RSS are known, its bytes are not. The "
         "report was stored because the request loaded more rows, or the process grew more, than in "
         "any request of this route in the hour before. To measure the bytes, make the request "
-        "again with memprofile run, or raise SAMPLE_RATE."
+        f"again with memprofile run, or {_how_to_measure(summary)}."
     )
     if summary.in_flight:
         yield (
@@ -95,6 +154,12 @@ def _counted_notes(summary: Summary) -> Iterator[str]:
             "may have grown by their memory. The rows are this request's own."
         )
     yield from _first_request_note(summary)
+
+
+def _how_to_measure(summary: Summary) -> str:
+    if summary.engine == "python":
+        return "set INSTRUMENT to 'census': there is no compiled engine, and so no meter"
+    return "raise SAMPLE_RATE"
 
 
 def _first_request_note(summary: Summary) -> Iterator[str]:
@@ -116,7 +181,7 @@ def _without_types_note(summary: Summary) -> Iterator[str]:
     if summary.evaluations_without_types:
         yield (
             f"No table by type for {counted(summary.evaluations_without_types, 'evaluation')}: "
-            "measuring it would have exceeded MAX_OVERHEAD."
+            "measuring it would have exceeded MAX_OVERHEAD or METER_MEMORY."
         )
 
 
@@ -125,8 +190,7 @@ def _explanations(summary: Summary, names: Container[str]) -> Iterator[str]:
     if is_notable(summary, summary.retained) and summary.kind != "code":
         yield (
             f"Retained: an object outside this {what} refers to this memory, such as a list or a "
-            "cache of the program. With DEBUG, so does the connection's log of queries, which the "
-            "next request empties. A cache is filled once. Memory that grows with each request is "
+            "cache of the program. A cache is filled once. Memory that grows with each request is "
             "a leak."
         )
     if has_notable_garbage(summary):

@@ -7,28 +7,34 @@ from dataclasses import dataclass
 from itertools import chain, groupby
 from typing import Any, Final
 
+from django.utils.html import format_html
+
 from .. import formatting
 from ..formatting import capitalized, counted, human_size, signed_size
 from ..models import Report
-from ..reports.findings import Finding, RetainedAt, findings
-from ..values import Diff, Evaluation, Summary, TypeTotal
+from ..reports.findings import Finding, findings
+from ..values import LIVE, Diff, Evaluation, Summary, TypeTotal
 from . import evaluations
 from .figure import Instrument, ShownFigure
 from .figures import shown_figures
 from .notes import explanations, notes
-from .phrases import evaluation_phrase, related_phrase, repetition_hint, sentence
+from .phrases import evaluation_phrase, named_function, related_phrase, sentence
 from .tables import Table, tables
 
 TYPES_SHOWN: Final = 15
 """Rows of a table by type; further types are folded away."""
 
-_DEEPEST_LEVEL: Final = 6
-"""The style sheet indents nested evaluations to this level."""
-
 
 def title(report: Report, longest: int) -> str:
     """Return the method and route of a report, cut to ``longest`` characters."""
     return formatting.plain(str(report), longest) or "(no route)"
+
+
+def title_and_view(report: Report, longest: int) -> str:
+    """Return the title of a report, and its view as HTML below it."""
+    view = formatting.plain(report.view, longest)
+    below = format_html('<span class="memsize-view">{}</span>', view) if view else ""
+    return format_html("{} {}", title(report, longest), below)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +121,7 @@ class EvaluationRow:
         """Return the row of evaluations that differ in their figures only, and their findings."""
         first = same[0]
         times = sum(each.times for each in same)
+        found = tuple(dict.fromkeys(found))
         shown = max(same, key=lambda each: (each is largest, each.size_at_end or -1))
         return cls(
             rows=f"{sum(each.rows for each in same):,}",
@@ -122,17 +129,17 @@ class EvaluationRow:
             how=", ".join(filter(None, (first.kind, "iterator()" if first.streamed else ""))),
             related=related_phrase(first),
             place=str(first.site or ""),
-            function=first.site.function if first.site else "",
+            function=named_function(first),
             cells=tuple(figure.cell(same) for figure in evaluations.shown_figures(instrument)),
-            level=min(first.depth, _DEEPEST_LEVEL),
+            level=evaluations.level(first),
             times=times,
-            hint=repetition_hint(times),
+            hint=evaluations.hint(times, found),
             sql=first.sql,
             database=first.database,
             types=None if shown.diff is None else TypeTable.of(shown.diff),
             types_caption=f"On the heap after loading {evaluation_phrase(shown)}",
             is_largest=shown is largest,
-            findings=tuple(dict.fromkeys(found)),
+            findings=found,
         )
 
 
@@ -158,6 +165,7 @@ class ReportPage:
 
     facts: list[str]
     sentence: str
+    findings: tuple[Finding, ...]
     figures: list[ShownFigure]
     notes: list[str]
     headings: list[str]
@@ -172,13 +180,15 @@ class ReportPage:
         summary = report.summary()
         instrument = Instrument.of(summary)
         omitted = summary.evaluations_omitted
+        found = findings(summary, report.retained_by_others())
         return cls(
             facts=_facts(summary),
             sentence=sentence(summary),
+            findings=found.request,
             figures=shown_figures(summary),
             notes=notes(summary),
             headings=[figure.heading for figure in evaluations.shown_figures(instrument)],
-            evaluations=_evaluation_rows(summary, report.retained_by_others(), instrument),
+            evaluations=_evaluation_rows(summary, found.evaluations, instrument),
             omitted=f"{counted(omitted, 'smaller evaluation')} omitted" if omitted else "",
             tables=[TableSection.of(table) for table in tables(summary)],
             explanations=explanations(summary),
@@ -198,25 +208,27 @@ class ReportPage:
 def _facts(summary: Summary) -> list[str]:
     """Return what identifies a report beside its route and its time."""
     facts = (
+        ("view", summary.view),
         ("status", summary.status),
         ("release", summary.release),
         ("host", summary.host),
         ("process", summary.pid),
         ("thread", summary.thread),
+        ("source", "" if summary.source == LIVE else summary.source),
     )
     return [f"{name} {value}" for name, value in facts if value]
 
 
 def _evaluation_rows(
-    summary: Summary, others: Sequence[RetainedAt], instrument: Instrument
+    summary: Summary, found: Sequence[tuple[Finding, ...]], instrument: Instrument
 ) -> list[EvaluationRow]:
     # The table near the peak is that of the largest evaluation: it is unfolded once only.
     largest = summary.largest_evaluation if summary.near_peak is None else None
-    with_findings = zip(summary.evaluations, findings(summary, others), strict=True)
+    with_findings = zip(summary.evaluations, found, strict=True)
     rows = []
     for _, group in groupby(with_findings, lambda pair: _statement(pair[0])):
-        same, found = zip(*group, strict=True)
-        rows.append(EvaluationRow.of(same, largest, chain.from_iterable(found), instrument))
+        same, of_each = zip(*group, strict=True)
+        rows.append(EvaluationRow.of(same, largest, chain.from_iterable(of_each), instrument))
     return rows
 
 

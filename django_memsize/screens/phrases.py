@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..formatting import counted, human_size, signed_size
+from ..formatting import counted, human_size, lower_bound, signed_size
 from ..orm import methods
 from ..reports import thresholds
-from ..values import Amount, Evaluation, Summary
+from ..values import Amount, Evaluation, Reason, Summary
+
+REASONS: Final[dict[str, str]] = {
+    Reason.FIRST: "first requests of its route",
+    Reason.INTERVAL: "one of its route in each interval",
+    Reason.ROWS: "many rows",
+    Reason.RSS: "rising RSS",
+    Reason.RETAINED: "retained bytes",
+    Reason.RATE: "sampled",
+    Reason.CALLABLE: "chosen by SAMPLE",
+    Reason.TOKEN: "asked by a token",
+    Reason.COMMAND: "asked by a command",
+}
+"""Why a request was metered, by the word that a document has for it."""
 
 _KINDS_NAMED: Final = frozenset({"request", "block"})
 
@@ -19,7 +32,7 @@ def thing(summary: Summary) -> str:
 
 def is_notable(summary: Summary, amount: Amount | None) -> bool:
     """Return whether an amount is known and counts as something in a report of this kind."""
-    return amount is not None and amount.bytes >= thresholds.nothing_for(summary.kind)
+    return amount is not None and amount.bytes >= thresholds.nothing_retained(summary)
 
 
 def has_notable_garbage(summary: Summary) -> bool:
@@ -47,6 +60,12 @@ def evaluation_phrase(evaluation: Evaluation) -> str:
 def call_site_phrase(evaluation: Evaluation) -> str:
     """Return ``" at bank/views.py:41"``, or an empty text where the call site is not known."""
     return f" at {evaluation.site}" if evaluation.site else ""
+
+
+def named_function(evaluation: Evaluation) -> str:
+    """Return the function of the call site; empty if that is named with its view instead."""
+    site = evaluation.site
+    return site.function if site and not site.view else ""
 
 
 def repetition_hint(times: int) -> str:
@@ -77,7 +96,8 @@ def _streamed(evaluation: Evaluation) -> str:
 
 
 def _peak(summary: Summary, peak: Amount) -> str:
-    size = f"Peak {'at least ' if summary.incomplete else ''}{human_size(peak.bytes)}"
+    number = human_size(peak.bytes)
+    size = f"Peak {number if summary.is_peak_exact else lower_bound(number)}"
     largest = summary.largest_evaluation
     if largest is None:
         return f"{size}, no rows loaded"
@@ -85,12 +105,38 @@ def _peak(summary: Summary, peak: Amount) -> str:
     own_peak = largest.size_at_peak
     if own_peak is None or own_peak >= thresholds.MOST * peak.bytes:
         return f"{size} loading {phrase}"
+    others = _share_of_others(summary, peak)
+    if others >= thresholds.MOST:
+        return f"{size}, at least {percent(others)} of it not loaded by the ORM"
     return f"{size}; loading {phrase} had a peak of {human_size(own_peak)}"
+
+
+def _share_of_others(summary: Summary, peak: Amount) -> float:
+    """Return the share of a peak that all evaluations together cannot have made; 0 if unknown."""
+    sizes = [each.size_at_peak for each in summary.evaluations if not each.depth]
+    if summary.evaluations_omitted or None in sizes or not peak.bytes:
+        return 0.0
+    return max(0.0, 1 - sum(size or 0 for size in sizes) / peak.bytes)
+
+
+def percent(share: float) -> str:
+    """Return a share as whole percent, rounded down."""
+    return f"{int(100 * share)} %"
+
+
+def covered_by_types(summary: Summary) -> float:
+    """Return the share of the peak that the table near the peak covers; 1 if that is not known."""
+    if summary.near_peak is None or summary.peak is None or not summary.peak.bytes:
+        return 1.0
+    return summary.near_peak.diff.total.size / summary.peak.bytes
 
 
 def _remainder(summary: Summary) -> str:
     if summary.retained is None:
-        return "retained bytes are not known"
+        if summary.alive is None:
+            return "retained bytes are not known"
+        size = human_size(summary.alive.bytes)
+        return f"{size} alive at the end: how much of it is retained is not known"
     is_retained = is_notable(summary, summary.retained)
     retained = human_size(summary.retained.bytes) if is_retained else "nothing"
     if summary.garbage is None or not has_notable_garbage(summary):

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..formatting import human_size
+from ..reports.thresholds import LITTLE, MOST, NEAR
 from ..values import Amount, Diff, NearPeak, Summary
 from .figures import FREE_LISTS, GARBAGE, NET, REACHABLE, RETAINED
-from .phrases import has_notable_garbage, is_notable, thing
+from .phrases import covered_by_types, has_notable_garbage, is_notable, percent, thing
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +50,16 @@ def _tables(summary: Summary) -> Iterator[Table]:
 
 def _near_peak(summary: Summary, near_peak: NearPeak) -> Table:
     place = f" at {near_peak.site}" if near_peak.site else ""
-    size = human_size(near_peak.diff.total.size)
-    caption = (
-        f"{size} of this {thing(summary)} alive near its peak, after loading "
-        f"{near_peak.rows:,} {near_peak.model}{place}"
-    )
-    return Table("Near the peak", caption, near_peak.diff)
+    loaded = f", after loading {near_peak.rows:,} {near_peak.model}{place}"
+    after = loaded if near_peak.model else ""
+    size, share = human_size(near_peak.diff.total.size), covered_by_types(summary)
+    if share >= MOST or summary.peak is None:
+        caption = f"{size} of this {thing(summary)} alive near its peak{after}"
+        return Table("Near the peak", caption, near_peak.diff)
+    peak = human_size(summary.peak.bytes)
+    caption = f"{size} alive at once, {percent(share)} of the {peak} at the peak{after}"
+    title = "Near the peak" if share >= NEAR else "Below the peak"
+    return Table(title, caption, near_peak.diff, f"{size} by type" if share <= LITTLE else "")
 
 
 def _of_amount(title: str, meaning: str, amount: Amount, is_folded: bool) -> Table:

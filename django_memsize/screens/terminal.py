@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
 from .. import formatting
-from ..formatting import human_size
-from ..reports.findings import RetainedAt
+from ..reports.findings import Compared, findings
 from ..values import Diff, Summary, TypeTotal
-from .evaluations import evaluation_lines
-from .figure import UNKNOWN, Instrument
-from .figures import ROUTE_COLUMNS, ROWS, RUN_COLUMNS, shown_figures
+from .evaluations import evaluation_lines, finding_lines
+from .figure import Instrument
+from .figures import RUN_COLUMNS, shown_figures
 from .notes import explanations, notes
 from .phrases import evaluation_phrase, sentence
 from .tables import tables
 
 
-def report(summary: Summary, top: int, heading: str, others: Sequence[RetainedAt] = ()) -> str:
-    """Return a whole report: heading, sentence, figures, evaluations, tables, notes.
+def report(summary: Summary, top: int, heading: str, others: Sequence[Compared] = ()) -> str:
+    """Return a whole report: heading, sentence, findings, figures, evaluations, tables, notes.
 
     A table has ``top`` types. ``others`` is what other requests of the route retain, as
     ``findings()`` takes it.
     """
-    parts = [heading, sentence(summary), _figures_block(summary)]
+    found = finding_lines(findings(summary, others).request)
+    parts = [heading, sentence(summary), *found, _figures_block(summary)]
     if summary.evaluations:
         parts.append("Evaluations:\n" + _indented(evaluation_lines(summary, others)))
     shown = [(title, types.rows(top)) for title, types in _tables(summary)]
@@ -47,32 +46,6 @@ def runs_table(runs: Iterable[tuple[str, Summary]]) -> str:
     return formatting.table(
         ("run", *(figure.name for figure in columns)),
         ((heading, *(figure.cell(summary) for figure in columns)) for heading, summary in runs),
-    )
-
-
-def routes_table(routes: Iterable[Mapping[str, Any]]) -> str:
-    """Return routes, as ``Report.objects.by_route()`` returns them, as a table.
-
-    A column of sizes that no route has is left out, but not the last one.
-    """
-    routes = tuple(routes)
-    columns = [
-        (f"{statistic} {figure.name}".strip(), key)
-        for statistic, figure, key in ROUTE_COLUMNS
-        if key == ROUTE_COLUMNS[-1][-1] or any(route[key] is not None for route in routes)
-    ]
-    return formatting.table(
-        ("route", "reports", *(title for title, _ in columns), ROWS.name, "latest ID"),
-        (
-            (
-                f"{route['method']} {route['route']}".strip(),
-                f"{route['reports']:,}",
-                *(_size(route[key]) for _, key in columns),
-                f"{route['most_rows']:,}",
-                str(route["latest"]),
-            )
-            for route in routes
-        ),
     )
 
 
@@ -100,7 +73,3 @@ def _figures_block(summary: Summary) -> str:
 
 def _indented(lines: Iterable[str]) -> str:
     return "\n".join(f"  {line}" for line in lines)
-
-
-def _size(size: float | None) -> str:
-    return UNKNOWN if size is None else human_size(size)
