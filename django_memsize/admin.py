@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from django import forms
 from django.contrib import admin
@@ -12,8 +14,8 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
-from django.db import connections
-from django.db.models import Field, Model, QuerySet, Value
+from django.db import DatabaseError, connections
+from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -21,11 +23,13 @@ from django.utils.functional import cached_property
 from django.utils.http import urlencode
 from django.utils.timezone import is_aware, localtime
 
-from . import conf
 from .formatting import human_duration, human_size, signed_size
-from .models import Report
+from .models import Report, ReportQuerySet
+from .reports import database
+from .reports.harms import BYTES_OF_A_ROW
 from .screens import figures
-from .screens.pages import ReportPage, title
+from .screens.filters import AloneFilter, RecentValuesFilter
+from .screens.pages import ReportPage, title, title_and_view
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Report]
@@ -37,11 +41,8 @@ else:
 COUNT_LIMIT: Final = 10_000
 """Reports are counted, and pages offered, up to this number: a full count reads the whole table."""
 
-LIST_LIMIT: Final = 100_000
+LIST_LIMIT: Final = 10_000
 """The list has this many of the newest reports: most filters and orders read all of them."""
-
-FILTER_LIMIT: Final = 1_000
-"""A filter offers the values of this many of the newest reports, for the same reason."""
 
 _STYLES: Final = forms.Media(css={"all": ["django_memsize/report.css"]})
 
@@ -51,6 +52,7 @@ _LOOKUPS: Final = frozenset(
     {
         "alone",
         "first_request__exact",
+        "source__exact",
         "engine",
         "incomplete__exact",
         "instrument",
@@ -88,47 +90,6 @@ class BoundedPaginator(_Paginator):
         return self.object_list.order_by()[: COUNT_LIMIT + 1].count()
 
 
-class RecentValuesFilter(admin.AllValuesFieldListFilter):
-    """Offers the values of a field in the newest reports, and the one that is selected."""
-
-    def __init__(
-        self,
-        field: Field[Any, Any],
-        request: HttpRequest,
-        params: dict[str, list[str]],
-        model: type[Model],
-        model_admin: _Admin,
-        field_path: str,
-    ) -> None:
-        super().__init__(field, request, params, model, model_admin, field_path)
-        newest = model_admin.get_queryset(request).order_by("-pk")[:FILTER_LIMIT]
-        values = set(newest.values_list(field.name, flat=True))
-        self.lookup_choices = sorted(values.union(self.lookup_val or ()) - {""})  # type: ignore[assignment]
-
-    def has_output(self) -> bool:
-        """Return whether there is a choice."""
-        return len(self.lookup_choices) > 1 or self.lookup_val is not None
-
-
-class AloneFilter(admin.SimpleListFilter):
-    """Separates the reports of requests that ran alone: for these a census is exact, too."""
-
-    title = figures.IN_FLIGHT.name
-    parameter_name = "alone"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the two choices."""
-        return [("yes", "Ran alone"), ("no", "Ran with others")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the reports selected; all of them for an unknown value."""
-        if self.value() == "yes":
-            return queryset.filter(in_flight=0)
-        if self.value() == "no":
-            return queryset.filter(in_flight__gt=0)
-        return queryset
-
-
 class ReportChangeList(ChangeList):
     """Reads no documents, and rejects numbers and dates that a database cannot hold."""
 
@@ -138,7 +99,8 @@ class ReportChangeList(ChangeList):
             found = super().get_queryset(*args, **options)
         except (OverflowError, ValueError) as error:
             raise IncorrectLookupParameters(error) from error
-        return found.filter(pk__gt=self._last_unlisted).defer("document")
+        listed = cast("ReportQuerySet", found).started_since(self._start)
+        return listed.defer("document")
 
     def get_results(self, request: HttpRequest) -> None:
         """Read one page. The date hierarchy is left out where it would be slow or fail."""
@@ -160,12 +122,12 @@ class ReportChangeList(ChangeList):
     @cached_property
     def is_listed_whole(self) -> bool:
         """Whether the list has the oldest report."""
-        return not self.root_queryset.filter(pk__lte=self._last_unlisted).exists()
+        return self._start is None
 
     @cached_property
-    def _last_unlisted(self) -> int:
-        newest = self.root_queryset.order_by("-pk").values_list("pk", flat=True).first()
-        return (newest or 0) - LIST_LIMIT
+    def _start(self) -> datetime | None:
+        """When the oldest report of the list started; None if it is the oldest of all."""
+        return cast("ReportQuerySet", self.root_queryset).start_of_newest(LIST_LIMIT)
 
 
 @admin.register(Report)
@@ -190,14 +152,15 @@ class ReportAdmin(_Admin):
         ("method", RecentValuesFilter),
         AloneFilter,
         "first_request",
+        "source",
         "incomplete",
         ("instrument", RecentValuesFilter),
         ("engine", RecentValuesFilter),
         ("release", RecentValuesFilter),
     )
     date_hierarchy = "started_at"
-    search_fields = ("route",)
-    search_help_text = "Part of a route"
+    search_fields = ("route", "view")
+    search_help_text = "Part of a route or of the name of a view"
     ordering = ("-started_at",)
     list_per_page = 50
     show_full_result_count = False
@@ -212,8 +175,8 @@ class ReportAdmin(_Admin):
 
     @admin.display(description="Route", ordering="route")
     def route_and_method(self, report: Report) -> str:
-        """Return the method and the route."""
-        return title(report, _ROUTE_SHOWN)
+        """Return the method and the route, and the view below them."""
+        return title_and_view(report, _ROUTE_SHOWN)
 
     @admin.display(description="Started", ordering="started_at")
     def started_text(self, report: Report) -> str:
@@ -223,14 +186,18 @@ class ReportAdmin(_Admin):
 
     @admin.display(
         description=figures.PEAK.heading,
-        ordering=Coalesce("peak_bytes", "largest_evaluation_bytes", Value(0)),
+        ordering=Coalesce(
+            "peak_bytes", "largest_evaluation_bytes", F("rows") * Value(BYTES_OF_A_ROW)
+        ),
     )
     def peak(self, report: Report) -> str | None:
-        """Return the peak; of a report without one, the size of the largest evaluation."""
+        """Return the peak; of a report without one, the size of its largest evaluation or rows."""
         if report.peak_bytes is not None:
             return human_size(report.peak_bytes)
-        size = report.largest_evaluation_bytes
-        return None if size is None else f"{_unbroken(human_size(size))} evaluation"
+        size, of = report.largest_evaluation_bytes, "evaluation"
+        if size is None and report.rows:
+            size, of = report.rows * BYTES_OF_A_ROW, "by rows"
+        return None if size is None else f"{_unbroken(human_size(size))} {of}"
 
     @admin.display(
         description=figures.RETAINED.heading,
@@ -289,8 +256,10 @@ class ReportAdmin(_Admin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
         """Return the reports of the database that ``MEMSIZE`` names."""
-        config = conf.active()
-        return super().get_queryset(request).using(config.database if config else None)
+        alias = database.alias()
+        with suppress(DatabaseError):  # the page says what is wrong
+            database.prepare(alias)
+        return super().get_queryset(request).using(alias)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -328,14 +297,13 @@ class ReportAdmin(_Admin):
     ) -> HttpResponse:
         """Show the page of one report."""
         if obj is not None:
-            route = urlencode({"route": obj.route})
-            name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
-            changelist = reverse(f"admin:{name}", current_app=self.admin_site.name)
+            name = f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"
+            changelist = reverse(name, current_app=self.admin_site.name)
             context |= {
                 "title": f"Memory report {obj.pk}",
                 "subtitle": title(obj, 300),
                 "page": ReportPage.of(obj),
-                "same_route_url": f"{changelist}?{route}",
+                "same_route_url": f"{changelist}?{urlencode({'route': obj.route})}",
                 "media": _STYLES,
             }
         return super().render_change_form(request, context, add, change, form_url, obj)

@@ -16,9 +16,18 @@ class MemsizeConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks; a second call changes nothing."""
-        from .checks import check_instrument, check_middleware, check_python, check_settings
+        from .checks import (
+            check_callables,
+            check_database,
+            check_instrument,
+            check_middleware,
+            check_python,
+            check_settings,
+        )
 
         checks.register(check_settings)
+        checks.register(check_database)
         checks.register(check_instrument)
         checks.register(check_middleware)
         checks.register(check_python)
+        checks.register(check_callables)

@@ -9,81 +9,39 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any, Final
 
 from django.conf import settings
 from django.core.signals import setting_changed
 
+from .values.setting import Setting, setting
+from .values.validation import (
+    is_bool,
+    is_count,
+    is_dict_of_shares,
+    is_dotted_path,
+    is_limit,
+    is_list_of_str,
+    is_number,
+    is_share,
+    is_str,
+)
+
 NAME: Final = "MEMSIZE"
 
 
-def is_bool(value: object) -> bool:
-    """Return whether a value is True or False."""
-    return isinstance(value, bool)
-
-
-def is_share(value: object) -> bool:
-    """Return whether a value is a number from 0 to 1."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def is_count(value: object) -> bool:
-    """Return whether a value is a whole number of at least 1."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def is_str(value: object) -> bool:
-    """Return whether a value is a string."""
-    return isinstance(value, str)
-
-
-def is_list_of_str(value: object) -> bool:
-    """Return whether a value is a list or a tuple of strings."""
-    return isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
-
-
 def is_database_alias(value: object) -> bool:
-    """Return whether a value is an alias of ``DATABASES``."""
-    return isinstance(value, str) and value in settings.DATABASES
+    """Return whether a value is an alias of ``DATABASES``, or empty."""
+    return value == "" or (isinstance(value, str) and value in settings.DATABASES)
 
 
 def is_instrument(value: object) -> bool:
     """Return whether a value names an instrument, or leaves the choice to django-memsize."""
     return value in ("auto", "meter", "census")
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """The declaration of one key of ``MEMSIZE``."""
-
-    default: Any
-    check: Callable[[object], bool]
-    """Returns whether a value can be used."""
-    wanted: str
-    """Names the values that can be used, after "Set it to "."""
-    help: str
-    """Markdown for the table in README.md."""
-    debug_default: Any = None
-    """The default with ``DEBUG``, where it is another."""
-    convert: Callable[[Any], Any] | None = None
-    """Makes the value of the field from the value that was set."""
-
-    def default_in_force(self) -> Any:
-        """Return the default for the present value of ``DEBUG``."""
-        has_another = self.debug_default is not None and settings.DEBUG
-        return self.debug_default if has_another else self.default
-
-    def value(self, given: Any) -> Any:
-        """Return the value of the field for a value that was set."""
-        return given if self.convert is None else self.convert(given)
-
-
-def setting(**declaration: Any) -> Any:
-    """Return a dataclass field that declares a setting. The arguments are those of `Setting`."""
-    return field(metadata={"setting": Setting(**declaration)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +59,66 @@ class Config:
         debug_default=1.0,
         check=is_share,
         wanted="a number from 0 to 1",
-        help="share of requests measured. At 1.0 every request is measured, whatever the overhead; "
-        "the requests that are not measured are counted",
+        help="share of requests measured by chance, beside some of every route (`SAMPLE_FIRST`, "
+        "`SAMPLE_INTERVAL`). At 1.0 every request is measured, whatever the overhead; at 0 none "
+        "but those of `SAMPLE_RATES`, `SAMPLE` and a token. The others are counted",
+    )
+    sample_first: int = setting(
+        default=5,
+        check=is_number,
+        wanted="a whole number of at least 0",
+        help="requests of each route (URL pattern and method) that each process measures after the "
+        "very first one",
+    )
+    sample_interval: int | None = setting(
+        default=300,
+        check=is_limit,
+        wanted="a whole number of seconds, or None",
+        help="after these, seconds in which each process measures one request of each route; in a "
+        "fifth of that time one where many rows, a rising RSS or retained bytes are suspicious. "
+        "`None` or 0: none",
+    )
+    sample_rates: Mapping[str, float] = setting(
+        default=MappingProxyType({}),
+        convert=lambda given: MappingProxyType(dict(given)),
+        check=is_dict_of_shares,
+        wanted="a dict from patterns of routes to numbers from 0 to 1, such as {'/api/*': 0.1}",
+        help='`SAMPLE_RATE` by shell patterns of routes: `{"/api/*": 1.0, "/health/": 0}`. The '
+        "first that matches counts, and is within `MAX_OVERHEAD` unless `SAMPLE_RATE` is 1.0, too; "
+        "at 0 nothing of these routes is measured by itself",
+    )
+    sample: str = setting(
+        default="",
+        check=is_dotted_path,
+        wanted="the path of a callable, such as 'project.memory.sample'",
+        help="callable that is asked about each request: see "
+        "[Which requests are measured](#which-requests-are-measured)",
+    )
+    route: str = setting(
+        default="",
+        check=is_dotted_path,
+        wanted="the path of a callable, such as 'project.memory.name_route'",
+        help="callable that tells requests of one route apart: see "
+        "[Routes that answer for everything](#routes-that-answer-for-everything)",
+    )
+    program: tuple[str, ...] = setting(
+        default=(),
+        convert=tuple,
+        check=is_list_of_str,
+        wanted="a list of patterns of modules, such as ['pretalx', 'netbox.*']",
+        help='installed modules that are a part of the program: `["pretalx", "netbox.*"]`, each '
+        "with what is below it. Their lines are named as those of the program's own files are. The "
+        "packages of the URLconf, the settings, the WSGI or ASGI application and the model of "
+        "users are parts of it anyway",
     )
     instrument: str = setting(
         default="auto",
         check=is_instrument,
         wanted="'auto', 'meter' or 'census'",
         help='`"meter"`: the allocations of the request itself; `"census"`: a walk of the whole '
-        'heap before and after the request; `"auto"`: the meter where the compiled engine runs, '
-        "else the census",
+        'heap before and after the request; `"auto"`: the meter. Without the compiled engine there '
+        "is no meter: requests are only counted, and what a command or `measure()` measures is "
+        "measured by census",
     )
     evaluations: bool = setting(
         default=True,
@@ -134,24 +142,50 @@ class Config:
         "as one row",
     )
     database: str = setting(
-        default="default",
+        default="",
         check=is_database_alias,
         wanted="an alias of DATABASES",
-        help="alias of the database that stores the reports",
+        help='alias of the database that stores the reports; `""`: the default database, or, where '
+        "that is a file of SQLite, a file of their own beside it (`db.memsize.sqlite3`)",
     )
     retention: int = setting(
         default=1000,
         check=is_count,
         wanted="a whole number of at least 1",
-        help="number of reports stored at most; the oldest are deleted",
+        help="number of the newest reports that are kept. Older ones are deleted, but of each "
+        "route the three newest, and the three worst by retained bytes, by peak and by rows, are "
+        "kept longer, up to as many reports again",
+    )
+    retention_days: int | None = setting(
+        default=30,
+        check=is_limit,
+        wanted="a whole number of days, or None",
+        help="age at which reports are deleted; those that are kept longer, at four times this "
+        "age. `None` or 0: no limit",
+    )
+    rollup_days: int | None = setting(
+        default=400,
+        check=is_limit,
+        wanted="a whole number of days, or None",
+        help="age at which the figures of routes and processes, added up by minute, hour and day, "
+        "are deleted. `None` or 0: no limit",
     )
     max_overhead: float = setting(
         default=0.05,
         debug_default=0.9,
         check=is_share,
         wanted="a number from 0 to 1",
-        help="share of the CPU time of the process that measuring may take. Beyond it, requests "
-        "of the sample are skipped, and only the first evaluation of a request has a table by type",
+        help="share of the CPU time of the process that measuring may take, without what the meter "
+        "adds to each allocation. Beyond it, requests are only counted, and only the first "
+        "evaluation of a request has a table by type",
+    )
+    meter_memory: int = setting(
+        default=64,
+        check=is_count,
+        wanted="a whole number of at least 1",
+        help="memory in MB that the meter may take in a process for the blocks of all requests "
+        "under way: about 3,000,000 blocks in 64 MB. Blocks beyond it are only counted: the report "
+        "says so, its peak is a lower bound, and what is retained is not known",
     )
     release: str = setting(
         default="",
@@ -162,7 +196,8 @@ class Config:
 
     def excludes(self, path: str) -> bool:
         """Return whether requests of this path are not to be measured."""
-        return any(fnmatchcase(path, pattern) for pattern in self.exclude)
+        # Most have no pattern, and an empty generator is felt in a request that does nothing.
+        return bool(self.exclude) and any(fnmatchcase(path, pattern) for pattern in self.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +225,7 @@ def declared() -> dict[str, Setting]:
 
 def defaults() -> dict[str, Any]:
     """Return the default of each key, for the present value of ``DEBUG``."""
-    return {key: item.default_in_force() for key, item in declared().items()}
+    return {key: item.default_in_force(settings.DEBUG) for key, item in declared().items()}
 
 
 @functools.cache
@@ -256,7 +291,7 @@ def is_under_test() -> bool:
     """Return whether Django's test environment is set up in this process."""
     # setup_test_environment() of django/test/utils.py sets this attribute.
     test_utils = sys.modules.get("django.test.utils")
-    return hasattr(getattr(test_utils, "_TestState", None), "saved_data")
+    return test_utils is not None and hasattr(getattr(test_utils, "_TestState", None), "saved_data")
 
 
 class Overrides:

@@ -35,9 +35,30 @@ def human_duration(seconds: float) -> str:
     return f"{seconds * 1000:.2f} ms" if 0 < seconds < 0.0001 else f"{seconds * 1000:.1f} ms"
 
 
+def lower_bound(text: str) -> str:
+    """Return the text of a figure that may have been higher: ``"at least 4.1 MB"``."""
+    return f"at least {text}"
+
+
+def percentage(share: float) -> str:
+    """Return a share with three significant digits: ``"1%"``, ``"0.25%"``, ``"12.3%"``."""
+    return f"{share * 100:.3g}%"
+
+
 def counted(number: int, noun: str) -> str:
     """Return ``"1 row"`` or ``"3,090 rows"``. The plural of the noun must end in ``s``."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def migrate_command(alias: str) -> str:
+    """Return the command that makes the table of reports in a database."""
+    option = "" if alias == "default" else f" --database {alias}"
+    return f"manage.py migrate django_memsize{option}"
+
+
+def named_database(alias: str, file: object = None) -> str:
+    """Return what a user knows a database by: its alias, or the path of the reports' own file."""
+    return f"file {file}" if file else f"database {alias!r}"
 
 
 def capitalized(text: str) -> str:
@@ -55,15 +76,18 @@ def plain(text: str, longest: int) -> str:
     return cut if cut.isascii() and cut.isprintable() else "".join(map(_printable, cut))
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], prose: bool = False) -> str:
     """Return the rows below their header, right-aligned, without a newline at the end.
 
     ``|`` separates columns, a line of ``=`` the header from the rows. A column is two characters
-    wider than its widest cell.
+    wider than its widest cell. The last column is of sentences, and left-aligned, if ``prose``.
     """
     lines = [tuple(header), *map(tuple, rows)]
     widths = [max(map(len, column)) + 2 for column in zip(*lines, strict=True)]
     rule = tuple("=" * width for width in widths)
+    if prose:
+        widths[-1] = 0
+        rule = (*rule[:-1], "=" * len(header[-1]))
     return "\n".join(
         " | ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in (lines[0], rule, *lines[1:])

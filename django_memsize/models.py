@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from django.db import models
-from django.db.models import Avg, Count, F, Max
-from django.db.models.functions import Coalesce
 
-from .reports import findings, serialization
-from .reports.findings import RetainedAt
+from .reports import database, findings, serialization
+from .reports.findings import Compared
 from .values import Summary
+
+NEWEST: Final = 10_000
+"""Questions that add up over reports look at this many of the newest ones, to take no seconds."""
 
 _OTHERS: Final = 5
 """Other reports of its route and process that a report is compared with."""
+
+_NEAR: Final = 5_000
+"""Primary keys before and after that of a report among which these others are looked for."""
 
 
 class ReportQuerySet(models.QuerySet["Report"]):
@@ -23,31 +29,30 @@ class ReportQuerySet(models.QuerySet["Report"]):
         """Leave out the first request of each route in a process: it fills caches."""
         return self.filter(first_request=False)
 
-    def by_route(self) -> models.QuerySet[Any, Any]:
-        """Return one dict a route, with its figures in bytes and rows.
+    def start_of_newest(self, number: int) -> datetime | None:
+        """Return when the oldest of the ``number`` newest started; None if there are no others.
 
-        The route with the most retained bytes on average is first. A report of a census, which
-        cannot tell what is retained, counts with its net bytes.
+        Only the index of ``started_at`` is read: the rows themselves are large.
         """
-        return (
-            self.exclude(kind=Report.Kind.CODE)
-            .order_by()
-            .values("route", "method", "kind")
-            .annotate(
-                reports=Count("pk"),
-                average_retained_or_net_bytes=Avg(Coalesce("retained_bytes", "net_bytes")),
-                average_retained_bytes=Avg("retained_bytes"),
-                largest_retained_bytes=Max("retained_bytes"),
-                average_garbage_bytes=Avg("garbage_bytes"),
-                largest_peak_bytes=Max("peak_bytes"),
-                average_net_bytes=Avg("net_bytes"),
-                largest_net_bytes=Max("net_bytes"),
-                largest_evaluation_bytes=Max("largest_evaluation_bytes"),
-                most_rows=Max("rows"),
-                latest=Max("pk"),
-            )
-            .order_by(F("average_retained_or_net_bytes").desc(nulls_last=True), "route", "method")
-        )
+        starts = self.order_by("-started_at").values_list("started_at", flat=True)
+        last_and_next = list(starts[number - 1 : number + 1])
+        return last_and_next[0] if len(last_and_next) > 1 else None
+
+    def started_since(self, start: datetime | None) -> ReportQuerySet:
+        """Leave out the reports before this start; none for None."""
+        return self.all() if start is None else self.filter(started_at__gte=start)
+
+
+class _Manager(models.Manager[Any]):
+    """Reads the database that has the reports, whatever a router of the program says."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """Return all rows."""
+        return super().get_queryset().using(self._db or database.alias())
+
+
+class ReportManager(_Manager.from_queryset(ReportQuerySet)):  # type: ignore[misc]
+    """The manager of reports, with their questions."""
 
 
 class Report(models.Model):
@@ -64,14 +69,23 @@ class Report(models.Model):
         BLOCK = "block", "block"
         CODE = "code", "code"
 
+    class Source(models.TextChoices):
+        """What made the request."""
+
+        LIVE = "live", "live"
+        RUN = "run", "run"
+
     id = models.BigAutoField(primary_key=True)
+    uid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     kind = models.CharField(max_length=20, choices=Kind.choices)
     route = models.CharField(max_length=255)
     method = models.CharField(max_length=10, blank=True)
+    view = models.CharField(max_length=255, blank=True)
     started_at = models.DateTimeField(db_index=True)
     duration = models.FloatField()
     engine = models.CharField(max_length=20)
     instrument = models.CharField(max_length=20)
+    source = models.CharField(max_length=10, choices=Source.choices, default=Source.LIVE)
     release = models.CharField(max_length=100, blank=True)
     host = models.CharField(max_length=255, blank=True)
     pid = models.BigIntegerField(default=0)
@@ -87,9 +101,9 @@ class Report(models.Model):
     dropped = models.IntegerField(
         default=0, help_text="Reports that the process could not store since its previous report."
     )
-    document = models.JSONField(default=dict)
+    document = models.JSONField(default=dict, encoder=serialization.DocumentEncoder)
 
-    objects = ReportQuerySet.as_manager()
+    objects = ReportManager()
 
     class Meta:
         """The table."""
@@ -97,39 +111,118 @@ class Report(models.Model):
         app_label = "django_memsize"
         verbose_name = "memory report"
         indexes: ClassVar = [
-            models.Index(fields=["route", "retained_bytes"], name="memsize_route_retained")
+            models.Index(fields=["route", "started_at"], name="memsize_route_started")
         ]
 
     def __str__(self) -> str:
         return f"{self.method} {self.route}".strip()
 
+    def delete(
+        self, using: str | None = None, keep_parents: bool = False
+    ) -> tuple[int, dict[str, int]]:
+        """Delete the report where it was read, whatever a router of the program says."""
+        return super().delete(using or self._state.db, keep_parents)
+
     def summary(self) -> Summary:
         """Return the report's figures, as far as this release can read them. Raises nothing."""
         return serialization.summary_of(self.document)
 
-    def retained_by_others(self) -> list[RetainedAt]:
+    def retained_by_others(self) -> list[Compared]:
         """Return what the newest other requests of this route and process retain, five at most.
 
+        Only reports stored at about the same time are looked at, however many are stored.
         A cache is filled once in each process. PIDs are reused (a container's worker is often
-        PID 1), so a report of another release counts as another process. A report is left out if
-        it does not tell of all its evaluations: one that is missing would count as retaining
-        nothing. The database is asked once, and only if an evaluation of this report retains
-        something.
+        PID 1), so a report of another release counts as another process. The
+        database is asked once, and only if this report retains something.
         """
         if self.pk is None or not findings.needs_comparison(self.summary()):
             return []
-        columns = ("kind", "route", "method", "host", "pid", "release")
+        columns = ("kind", "route", "method", "source", "host", "pid", "release")
         same = {name: getattr(self, name) for name in columns}
         others = Report.objects.using(self._state.db).after_the_first()
-        others = others.filter(**same, incomplete=False).exclude(retained_bytes=None)
-        newest = others.exclude(pk=self.pk).order_by("-pk").values_list("document", flat=True)
-        found = map(_retained_at, newest[:_OTHERS])
-        return [retained for retained in found if retained is not None]
+        near = (self.pk - _NEAR, self.pk + _NEAR)
+        others = others.filter(**same, pk__range=near, incomplete=False)
+        others = others.exclude(retained_bytes=None)
+        newest = others.exclude(pk=self.pk).order_by("-pk").values_list("pk", "document")
+        found = [_compared(key, document) for key, document in newest[:_OTHERS]]
+        return [each for each in found if each is not None]
 
 
-def _retained_at(document: Any) -> RetainedAt | None:
-    """Return the evaluations that retain something; None if the document does not tell of all."""
+class Rollup(models.Model):
+    """The requests of one route, added up over a minute, an hour or a day.
+
+    There may be several rows of the same route and time: they add up. ``level`` is a
+    :class:`~django_memsize.values.Level`, ``start`` seconds of Unix time, and ``histograms`` the
+    document of a :class:`~django_memsize.values.RouteRollup`.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    level = models.SmallIntegerField()
+    start = models.BigIntegerField()
+    kind = models.CharField(max_length=20)
+    method = models.CharField(max_length=10, blank=True)
+    route = models.CharField(max_length=255)
+    release = models.CharField(max_length=100, blank=True)
+    requests = models.BigIntegerField(default=0)
+    first_requests = models.BigIntegerField(default=0)
+    metered = models.BigIntegerField(default=0)
+    histograms = models.TextField(default="{}")
+
+    objects = _Manager()
+
+    class Meta:
+        """The table."""
+
+        app_label = "django_memsize"
+        indexes: ClassVar = [
+            models.Index(fields=["level", "start", "route"], name="memsize_rollup_start")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.route}".strip()
+
+
+class ProcessRollup(models.Model):
+    """The samples of one process, added up over a minute, an hour or a day.
+
+    The figures are those of :class:`~django_memsize.values.ProcessRollup`. ``batch`` is in one
+    row of each transaction, and tells the writer whether one was committed whose answer was lost.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    level = models.SmallIntegerField()
+    start = models.BigIntegerField()
+    host = models.CharField(max_length=255, blank=True)
+    pid = models.BigIntegerField(default=0)
+    release = models.CharField(max_length=100, blank=True)
+    batch = models.UUIDField(null=True, unique=True, editable=False)
+    samples = models.BigIntegerField(default=0)
+    requests = models.BigIntegerField(default=0)
+    collected_objects = models.BigIntegerField(default=0)
+    full_collections = models.BigIntegerField(default=0)
+    lost_requests = models.BigIntegerField(default=0)
+    rss_sum = models.BigIntegerField(default=0)
+    rss_max = models.BigIntegerField(default=0)
+    python_blocks_sum = models.BigIntegerField(default=0)
+    python_blocks_max = models.BigIntegerField(default=0)
+    in_flight_max = models.BigIntegerField(default=0)
+    rss_min = models.BigIntegerField(default=0)
+
+    objects = _Manager()
+
+    class Meta:
+        """The table."""
+
+        app_label = "django_memsize"
+        indexes: ClassVar = [models.Index(fields=["level", "start"], name="memsize_process_start")]
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.pid}"
+
+
+def _compared(key: int, document: Any) -> Compared | None:
+    """Return what a document tells of another report; None if that is nothing."""
     summary = serialization.summary_of(document)
-    if not serialization.has_all_evaluations(document, summary):
+    if summary.retained is None or not serialization.has_all_evaluations(document, summary):
         return None
-    return findings.retained_at(summary) if findings.tells_all_retained(summary) else None
+    return findings.compared(key, summary)

@@ -291,6 +291,8 @@ def _sample(plan: _Plan) -> _Sample:
     finally:
         engine.switch_window(None)
         meter.discard()
+    if meter.not_analysed is not None:
+        raise IncomparableError("Other threads freed some of the rows while they were analysed.")
     if meter.incomplete or meter.retained is None or meter.peak is None:
         raise IncomparableError(
             "Incomplete: another tool removed the hooks on Python's allocators meanwhile. "

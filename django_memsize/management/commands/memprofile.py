@@ -7,8 +7,13 @@ from typing import Any, Final
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from django_memsize import conf
-from django_memsize.commands import find_subcommands
-from django_memsize.commands.arguments import inherit_options, positive_number
+from django_memsize.commands import find_subcommands, routes
+from django_memsize.commands.arguments import (
+    BEFORE,
+    add_to_both,
+    inherit_options,
+    positive_number,
+)
 from django_memsize.commands.output import Output, flush_stdout
 
 try:
@@ -22,7 +27,7 @@ WITHOUT_A_SUBCOMMAND: Final = "routes"
 class Command(RichCommand):
     """Hands on to a subcommand."""
 
-    help = "Memory of requests: routes that retained most, one report, one request measured now."
+    help = "Memory of requests: the worst routes, one report, one request measured now."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options that every subcommand has, and the subcommands."""
@@ -39,6 +44,8 @@ class Command(RichCommand):
             )
             inherit_options(parser, subparser)
             subcommand.add_arguments(subparser)
+        # Without a subcommand its options are those of this parser, which no other one inherits.
+        add_to_both(parser, subparsers.choices[WITHOUT_A_SUBCOMMAND], routes.add_options)
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run in a process of its own, and exit silently if nobody reads the output."""
@@ -49,7 +56,11 @@ class Command(RichCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the subcommand."""
-        subcommand = find_subcommands()[options["subcommand"] or WITHOUT_A_SUBCOMMAND]
+        name = options["subcommand"] or WITHOUT_A_SUBCOMMAND
+        if name != WITHOUT_A_SUBCOMMAND and options.get(BEFORE):
+            before = ", ".join(options[BEFORE])
+            raise CommandError(f"{before} before {name!r}: write it behind.", returncode=2)
+        subcommand = find_subcommands()[name]
         output = Output(self.stdout, self.stderr, options, getattr(self, "console", None))
         try:
             subcommand.run(options, output)
