@@ -6,6 +6,7 @@ import gc
 import io
 import platform
 import sys
+import tempfile
 from pathlib import Path
 
 # The package itself is the one that is installed: a checkout need not have a compiled engine.
@@ -13,6 +14,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "example_project"))
 
 import django
 from django.conf import settings
+
+FOLDER = tempfile.TemporaryDirectory()
 
 settings.configure(
     INSTALLED_APPS=[
@@ -22,9 +25,14 @@ settings.configure(
         "django.contrib.messages",
         "django.contrib.sessions",
         "bank",
+        "django_memsize",
     ],
     ALLOWED_HOSTS=["testserver"],
-    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+    DATABASES={
+        "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+        "reports": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{FOLDER.name}/reports"},
+    },
+    MEMSIZE={"DATABASE": "reports", "SAMPLE_RATE": 0},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     ROOT_URLCONF=__name__,
     TEMPLATES=[

@@ -8,13 +8,7 @@ starting and importing take. Prints multiples of the plain program; asserts noth
 instruction is counted whatever else the machine does, so these numbers hardly change.
 """
 
-import os
-import re
-import shutil
-import subprocess
-import sys
-
-VALGRIND = shutil.which("valgrind")
+from callgrind import instructions
 
 PROGRAMS = {
     "plain": "",
@@ -36,32 +30,12 @@ def work(times):
 
 def main():
     """Count, and print."""
-    if not VALGRIND:
-        sys.exit("valgrind is not installed.")
     plain = None
     for name, begin in PROGRAMS.items():
         source = begin + WORK
-        taken = instructions(source + "work(60)") - instructions(source + "work(30)")
+        taken = instructions("-c", source + "work(60)") - instructions("-c", source + "work(30)")
         plain = plain or taken
         print(f"{name:<20} {taken:>14,} instructions {taken / plain:>8.4f}")
-
-
-def instructions(source):
-    """Return how many a program takes."""
-    found = subprocess.run(  # noqa: S603 - our own program
-        [
-            VALGRIND,
-            *"--tool=callgrind --callgrind-out-file=/dev/null".split(),
-            sys.executable,
-            "-c",
-            source,
-        ],
-        env=os.environ | {"PYTHONHASHSEED": "0"},
-        capture_output=True,
-        check=True,
-        text=True,
-    )
-    return int(re.search(r"Collected : (\d+)", found.stderr)[1])
 
 
 if __name__ == "__main__":
