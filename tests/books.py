@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorDebugWrapper, CursorWrapper
 from django.db.models.query import QuerySet, RawQuerySet
 from django.db.models.sql.compiler import SQLUpdateCompiler
 
@@ -27,6 +27,7 @@ PATCHED = [
     (CursorWrapper, "fetchmany"),
     (CursorWrapper, "fetchall"),
     (CursorWrapper, "__iter__"),
+    (CursorDebugWrapper, "debug_sql"),
 ]
 BOOKS = "SELECT * FROM app_book ORDER BY id"
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def create_report(route="/accounts/", net_bytes=0, pk=None, dropped=0, **figures
             "name": route,
             "method": "GET",
             "status": 200,
+            "started_at": time.time(),
             "duration": 0.1,
             "engine": "python",
             "instrument": "census",
@@ -34,6 +36,11 @@ def create_report(route="/accounts/", net_bytes=0, pk=None, dropped=0, **figures
     report.pk, report.dropped = pk, dropped
     report.save(force_insert=True)
     return report
+
+
+def create_first_counted(route, rows):
+    """Store a report of a first request that was only counted."""
+    return create_report(route, net=None, instrument="counted", rows=rows, first_request=True)
 
 
 def exit_code(*words):

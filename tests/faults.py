@@ -12,7 +12,9 @@ import importlib
 import io
 import pkgutil
 import sys
+import tempfile
 import threading
+import time
 import types
 import warnings
 from collections import Counter
@@ -30,12 +32,13 @@ from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 
 import django_memsize
-from django_memsize import conf, engine, measure, process
+from django_memsize import conf, engine, measure
 from django_memsize.engine.fallback import census, meter, roots
-from django_memsize.measuring import deferred, evaluation_log
+from django_memsize.measuring import deferred, evaluation_log, routes, tokens
 from django_memsize.models import Report
-from django_memsize.orm import call_sites, patches
-from django_memsize.reports import outliers, recordings
+from django_memsize.orm import call_sites, patches, roles
+from django_memsize.reports import outliers, recordings, view_names, writer_thread
+from tests import threads
 from tests.app.models import Account, Author, Book, Card, Novel, Reader, Tag
 from tests.visits import EVERY_REQUEST, MEMSIZE, WITH_EVALUATIONS, create_accounts, without_memsize
 
@@ -238,7 +241,7 @@ class Page:
 
 
 AT_ONCE = ((deferred, "_LONGEST_WAIT", 0.0),)
-"""Looks for the referrers of a request that is alive without waiting for it to be gone."""
+"""Analyses the recording of a request that is alive without waiting for it to be gone."""
 
 COMMON = [
     Page("/plain/"),
@@ -253,8 +256,25 @@ COMMON = [
     Page("/plain/", {"EXCLUDE": ["/plain/"]}),
     Page("/rows/", {"SAMPLE_RATE": 0.0}, ((outliers, "ROWS", 10),)),
     Page("/plain/", {"SAMPLE_RATE": 0.999}),
+    Page("/plain/", {"SAMPLE_RATE": 1e-9, "SAMPLE_FIRST": 3}),
+    Page("/plain/", {"SAMPLE_RATE": 1e-9}, ((tokens, "_IN_ENVIRON", "PATH_INFO"),)),
+    Page(
+        "/rows/",
+        {"SAMPLE_RATE": 1e-9, "SAMPLE_RATES": {"/no/*": 1}, "SAMPLE": "tests.faults.sample"},
+        ((routes, "MANY_ROWS", 10),),
+    ),
+    Page("/rows/", {"ROUTE": "tests.faults.name_route"}),
     Page("/plain/", {"SAMPLE_RATE": 2}),
-    Page("/plain/", {"TOP_TYPES": 1, "DATABASE": "default", "RETENTION": 1, "RELEASE": "1.0"}),
+    Page(
+        "/plain/",
+        {
+            "TOP_TYPES": 1,
+            "DATABASE": "default",
+            "RETENTION": 1,
+            "RETENTION_DAYS": 30,
+            "RELEASE": "1.0",
+        },
+    ),
     Page("/dropped/"),
     Page("/plain/", patches=((conf, "is_under_test", bool),)),  # has a background thread
     Page("/plain/", patches=((Report._meta, "db_table", "no_such_table"),)),
@@ -282,6 +302,16 @@ def create_rows():
     for book in books:
         book.readers.add(reader)
         book.tags.create(name="tag")
+
+
+def sample(request):
+    """Stand for the callable of the settings."""
+    return None if request.header("X-Any") is None else 0.5
+
+
+def name_route(match):
+    """Stand for the other callable of the settings."""
+    return match.url_name or "name"
 
 
 def plain(request):
@@ -321,8 +351,11 @@ async def stream_async_of_values(request):
 
 def rows(request):
     """Load rows in each way that the patch on Django knows."""
+    alias = connection.ops.quote_name("text")
+    written = f"SELECT *, 'a' AS {alias} /* by hand */ FROM app_book one"
     books = Book.objects.order_by("pk")
     found = [
+        [book.title for book in Book.objects.raw(f"{written} ORDER BY id")],
         [(book.author.name, len(book.readers.all())) for book in books.prefetch_related("readers")],
         [book.author.best.title for book in books.select_related("author__best")],
         [book.author.name for book in books],
@@ -333,7 +366,6 @@ def rows(request):
         [tag.target.title for tag in Tag.objects.order_by("pk").prefetch_related("target")],
         [tag.target.title for tag in Tag.objects.order_by("pk")],
         [card.reader.name for card in Card.objects.select_related("reader")],
-        [book.title for book in Book.objects.raw("SELECT * FROM app_book ORDER BY id")],
         [book.title for book in Book.objects.raw("SELECT * FROM app_book ORDER BY id").iterator()],
         [book.title for book in books.iterator()],
         [book.author.name for book in books.select_related("author").iterator()],
@@ -373,7 +405,7 @@ def file(request):
 
 
 def cycle(request):
-    request.cycle = request  # alive until the collector runs: its referrers are looked for
+    request.cycle = request  # alive until the collector runs
     return HttpResponse(f"cycle {len(Account.objects.all())}")
 
 
@@ -464,7 +496,7 @@ def use_small_heap(monkeypatch):
         "Stream",
         "Window",
         "discard_windows",
-        "find_referrers",
+        "limit_meter",
         "meter_bytes",
         "switch_window",
     ):
@@ -474,6 +506,8 @@ def use_small_heap(monkeypatch):
 def lower_limits(monkeypatch):
     """Have few evaluations reach what is done for many, and wait shortly for objects to be gone."""
     monkeypatch.setattr(deferred, "_PAUSE", 0.001)
+    monkeypatch.setattr(deferred, "_IDLE", 0.001)
+    monkeypatch.setattr(writer_thread, "BETWEEN_BATCHES", 0.001)
     monkeypatch.setattr(evaluation_log, "EVALUATIONS_LOGGED", 12)
 
 
@@ -550,18 +584,32 @@ def forget():
             for value in vars(module).values():
                 if isinstance(value, functools._lru_cache_wrapper):
                     value.cache_clear()
-    call_sites._roles.clear()
+    roles.roles.clear()
     call_sites._call_sites.clear()
-    process.reset()
+    view_names._views.clear()
+    threads.end()
+    for file in Path(tempfile.gettempdir()).glob("django-memsize-*/*"):
+        file.unlink()
 
 
 def wait_for_threads(seconds=20):
     """Wait for the threads that analyse and store. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while not _writers_wait() and time.monotonic() < deadline:
+        time.sleep(0.001)
     while threads := [thread for thread in threading.enumerate() if thread.name == "memsize"]:
         for thread in threads:
             thread.join(seconds)
             if thread.is_alive():
                 raise TimeoutError(thread)
+
+
+def _writers_wait():
+    """Return whether each thread that stores waits for another report."""
+    frames = sys._current_frames()
+    writers = [thread for thread in threading.enumerate() if thread.name == "memsize-writer"]
+    waiting = [frames[thread.ident] for thread in writers if thread.ident in frames]
+    return all(frame.f_code.co_name == "_wait_for_first" for frame in waiting)
 
 
 def rows_of_a_request():

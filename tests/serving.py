@@ -1,4 +1,4 @@
-"""Servers of the tests' project, each a process, with a database of its own.
+"""Servers of a project, each a process, and their clients.
 
 Tests with servers take long, so they run only with ``MEMSIZE_LONG=1``, as in ``.ci/run``.
 """
@@ -10,159 +10,310 @@ import json
 import os
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-PATIENCE = 20
-"""Seconds to wait for a server."""
+from django_memsize.workers import state_file
+from tests.waiting import PATIENCE, wait_until
 
+ROOT = Path(__file__).parent.parent
 only_if_long = pytest.mark.skipif(
     os.environ.get("MEMSIZE_LONG") != "1", reason="takes long: set MEMSIZE_LONG=1"
 )
 
-APPLICATIONS = """
-from django.core.asgi import get_asgi_application
-from django.core.wsgi import get_wsgi_application
 
-asgi, wsgi = get_asgi_application(), get_wsgi_application()
-"""
+class Kind(NamedTuple):
+    """A server, and how it is run."""
 
-PREPARE = """
-import django
+    module: str
+    """What has to be installed."""
+    command: list[str]
+    """The arguments of Python, with the names of `Server` in braces."""
+    is_async: bool = False
+    exit_code: int = 0
+    """After SIGTERM."""
+    has_parent: bool = False
+    """Whether another process than the first one serves."""
+    runs_no_exit_functions: bool = False
+    """Whether Python's are not run after SIGTERM: what waits is told by the next process."""
 
-django.setup()
-from django.core.management import call_command
-from django.utils import timezone
-from tests.app.models import Account
 
-call_command("migrate", verbosity=0, run_syncdb=True)
-now = timezone.now()
-Account.objects.bulk_create(
-    Account(name=f"account {n}", created_at=now, updated_at=now) for n in range(50)
-)
-"""
+def _gunicorn(worker, *options):
+    return [
+        *("-m", "gunicorn", "--bind=fd://{fd}", f"--worker-class={worker}", "--workers={workers}"),
+        *("--no-control-socket", "--worker-tmp-dir={folder}", *options),
+    ]
 
-COMMANDS = {
-    "gunicorn": [
-        *("gunicorn", "--bind=fd://{fd}", "--worker-class=gthread", "--workers=1"),
-        *("--threads={threads}", "--no-control-socket", "--worker-tmp-dir={folder}"),
-        "applications:wsgi",
-    ],
-    "uvicorn": ["uvicorn", "--fd={fd}", "--no-access-log", "applications:asgi"],
+
+WSGI, ASGI = "tests.served.applications:wsgi", "tests.served.applications:asgi"
+
+KINDS = {
+    "gthread": Kind(
+        "gunicorn", [*_gunicorn("gthread", "--threads={threads}"), WSGI], has_parent=True
+    ),
+    "preload": Kind(
+        "gunicorn",
+        [*_gunicorn("gthread", "--threads={threads}", "--preload"), WSGI],
+        has_parent=True,
+    ),
+    "sync": Kind("gunicorn", [*_gunicorn("sync"), WSGI], has_parent=True),
+    "gevent": Kind("gevent", [*_gunicorn("gevent"), WSGI], has_parent=True),
+    "uvicorn": Kind(
+        "uvicorn",
+        ["-m", "uvicorn", "--fd={fd}", "--no-access-log", ASGI],
+        is_async=True,
+        exit_code=-signal.SIGTERM,
+        runs_no_exit_functions=True,
+    ),
+    "uvicorn-worker": Kind(
+        "uvicorn_worker",
+        [*_gunicorn("uvicorn_worker.UvicornWorker"), ASGI],
+        is_async=True,
+        has_parent=True,
+        runs_no_exit_functions=True,
+    ),
+    "hypercorn": Kind(
+        "hypercorn",
+        ["-m", "hypercorn", "--bind=fd://{fd}", "--workers={workers}", ASGI],
+        is_async=True,
+        has_parent=True,
+    ),
+    "daphne": Kind("daphne", ["-m", "daphne", "--fd={fd}", "--verbosity=0", ASGI], is_async=True),
+    "waitress": Kind(
+        "waitress",
+        ["-m", "tests.served.with_waitress", "{fd}", "{threads}"],
+        exit_code=-signal.SIGTERM,
+        runs_no_exit_functions=True,
+    ),
+    "runserver": Kind(
+        "django",
+        ["-m", "django", "runserver", "--noreload", "127.0.0.1:{port}"],
+        exit_code=-signal.SIGTERM,
+        runs_no_exit_functions=True,
+    ),
 }
+
+
+class Answer(NamedTuple):
+    """A response, without its date."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
 
 
 class Server:
     """A server of the tests' project on a port of its own, and its database."""
 
-    def __init__(self, name, folder, *, measured=True, threads=2):
-        self.name = name
-        self.database = folder / f"{name}-{measured}.sqlite3"
-        self.database.write_bytes((folder / "prepared.sqlite3").read_bytes())
-        self.log = folder / f"{name}-{measured}.log"
-        self.listening = socket.create_server(("127.0.0.1", 0))
-        fd = self.listening.fileno()
-        command = [part.format(fd=fd, folder=folder, threads=threads) for part in COMMANDS[name]]
-        with self.log.open("wb") as log:
+    def __init__(
+        self,
+        kind,
+        folder,
+        database,
+        *,
+        measured=True,
+        threads=2,
+        workers=1,
+        options=(),
+        **variables,
+    ):
+        self.kind = KINDS[kind]
+        require(self.kind.module)
+        self.database = database
+        self.log = folder / f"{kind}-{measured}-{time.monotonic_ns()}.log"
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.address = self.listening.getsockname()
+        fd, port = self.listening.fileno(), self.address[1]
+        values = {"fd": fd, "port": port, "folder": folder, "threads": threads, "workers": workers}
+        *first, last = (part.format(**values) for part in self.kind.command)
+        self.takes_port = "{port}" in self.kind.command[-1]
+        if self.takes_port:
+            self.listening.close()
+        self.command = [sys.executable, *first, *options, last]
+        self.folder = folder
+        self.variables = environment(folder, database, measured=measured) | variables
+        self.start()
+
+    def start(self):
+        """Start the server. One that was stopped gets the connections made since then."""
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", *command],
-                cwd=folder,
-                env=environment(folder, self.database, measured=measured),
-                pass_fds=[fd],
+                self.command,
+                cwd=self.folder,
+                env=self.variables,
+                pass_fds=[] if self.takes_port else [self.listening.fileno()],
                 stdout=log,
                 stderr=log,
             )
 
-    def get(self, url):
-        """Return the status, headers and body of a response, without its date."""
-        address, port = self.listening.getsockname()
-        with contextlib.closing(http.client.HTTPConnection(address, port, timeout=PATIENCE)) as to:
-            to.request("GET", url)
-            response = to.getresponse()
-            headers = [(name, value) for name, value in response.getheaders() if name != "Date"]
-            return response.status, [h for h in headers if h[0] != "date"], response.read()
+    def connect(self):
+        """Return a connection. One whose process has yet to listen is waited for."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return socket.create_connection(self.address, PATIENCE)
+            except ConnectionRefusedError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
 
-    def leave_half_way(self, url):
-        """Send a request, read the beginning of the response, and close the connection."""
-        with socket.create_connection(self.listening.getsockname(), PATIENCE) as to:
+    def get(self, url):
+        """Return the answer to a request of its own connection."""
+        with contextlib.closing(http.client.HTTPConnection(*self.address, PATIENCE)) as to:
+            to.sock = self.connect()
+            to.request("GET", url, headers={"Connection": "close"})
+            response = to.getresponse()
+            headers = [(n, v) for n, v in response.getheaders() if n.lower() != "date"]
+            return Answer(response.status, headers, response.read())
+
+    def ask(self, urls):
+        """Return the answers to requests that several clients send at once."""
+        return self.each(self.get, urls)
+
+    def each(self, function, urls, clients=4):
+        """Return what a function returns for each URL, in the threads of several clients."""
+        with ThreadPoolExecutor(clients) as pool:
+            return list(pool.map(function, urls))
+
+    @contextlib.contextmanager
+    def streaming(self, url):
+        """Send a request, and read the beginning of its response; close the connection at last."""
+        with self.connect() as to:
             to.sendall(f"GET {url} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             read = b""
             while b"...." not in read:
                 part = to.recv(1000)
                 assert part, read
                 read += part
-        return read
+            yield read
+
+    def leave_half_way(self, url):
+        """Send a request, read the beginning of the response, and close the connection."""
+        with self.streaming(url) as read:
+            return read
 
     def reports(self):
         """Return (route, status, spans in flight, PID) of each report, in their order."""
-        rows = self.columns("route", "document", "in_flight", "pid")
+        rows = self.database.reports("route", "document", "in_flight", "pid")
         return [
-            (route, json.loads(document)["status"], in_flight, pid)
+            (route, _loaded(document)["status"], in_flight, pid)
             for route, document, in_flight, pid in rows
         ]
 
     def columns(self, *names):
         """Return a tuple of these columns for each report, in their order."""
-        with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            return connection.execute(
-                f"SELECT {', '.join(names)} FROM django_memsize_report ORDER BY id"
-            ).fetchall()
+        return self.database.reports(*names)
 
     def wait_for(self, number):
         """Return the reports once there are so many: they are written after the response."""
-        deadline = time.monotonic() + PATIENCE
-        while len(self.reports()) < number and time.monotonic() < deadline:
-            time.sleep(0.02)
+        wait_until(lambda: len(self.database.reports("id")) >= number)
         return self.reports()
 
-    def stop(self):
-        """Terminate the server as an operator does, and return its exit code."""
-        self.process.send_signal(signal.SIGTERM)
+    def serving(self):
+        """Return the PID of the process that serves."""
+        return int(self.get("/pid/").body)
+
+    def send(self, number):
+        """Send a signal to the first process."""
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM):
+        """End the server as an operator does, and return its exit code."""
+        self.send(number)
         return self.process.wait(PATIENCE)
 
     def close(self):
-        """Kill the server if it still runs."""
+        """Kill the server if it still runs, with the processes that it made."""
         if self.process.poll() is None:
+            import psutil
+
+            children = psutil.Process(self.process.pid).children(recursive=True)
             self.process.kill()
             self.process.wait(PATIENCE)
+            for child in children:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
         self.listening.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _loaded(document):
+    return json.loads(document) if isinstance(document, (str, bytes)) else document
 
 
 def environment(folder, database, *, measured=True):
     """Return the environment of a process that runs the tests' project."""
     ours = {
-        "DJANGO_SETTINGS_MODULE": "served",
+        "DJANGO_SETTINGS_MODULE": "tests.served.settings",
         "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]),
-        "SERVED_DATABASE": str(database),
+        "SERVED_DATABASES": json.dumps(database.settings),
+        "SERVED_MEMSIZE": json.dumps(database.memsize),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(database.files),
     }
     inherited = ("PATH", "HOME", "LANG", "MEMSIZE_ENGINE")
     theirs = {name: os.environ[name] for name in inherited if name in os.environ}
     return theirs | ours | ({} if measured else {"WITHOUT_MEMSIZE": "1"})
 
 
-def prepare(folder, settings, urls):
-    """Write the modules that servers in this folder import, and the database they begin with."""
-    (folder / "served.py").write_text(settings)
-    (folder / "served_urls.py").write_text(urls)
-    (folder / "applications.py").write_text(APPLICATIONS)
+def run(program, folder, database, timeout=PATIENCE):
+    """Run a program of Python with the settings of the tests' project, until it ends well."""
     subprocess.run(
-        [sys.executable, "-c", PREPARE],
+        [sys.executable, "-c", program],
         cwd=folder,
-        env=environment(folder, folder / "prepared.sqlite3"),
+        env=environment(folder, database),
         check=True,
-        timeout=60,
+        timeout=timeout,
     )
 
 
+def manage(folder, database, *words, **variables):
+    """Run a command of Django in the tests' project, and return what it prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "django", *words],
+        cwd=folder,
+        env=environment(folder, database) | variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def workers_of(database):
+    """Return what the files of processes say, without a lock on them that a process would see."""
+    found = []
+    for path in Path(database.files).glob("django-memsize-*/*.worker"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(state_file._parse(path.read_bytes(), is_alive=True))
+    return [worker for worker in found if worker is not None]
+
+
+def made(database):
+    """Return how many reports the processes made that have a file."""
+    return sum(worker.numbers["made"] for worker in workers_of(database))
+
+
 def require(name):
-    """Skip the test where this server is not installed; fail it in CI."""
+    """Skip the test where this module is not installed; fail it in CI."""
     if importlib.util.find_spec(name) is None:
-        missing = f"{name} is not installed"
-        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+        missing(name)
+
+
+def missing(name):
+    """Skip the test, or fail it in CI, because something is not installed."""
+    reason = f"{name} is not installed"
+    pytest.fail(reason) if "CI" in os.environ else pytest.skip(reason)

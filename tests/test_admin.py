@@ -1,5 +1,6 @@
 import dataclasses
 import re
+import uuid
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 
@@ -13,6 +14,7 @@ from django_memsize import admin
 from django_memsize.models import Report
 from django_memsize.reports import recordings
 from django_memsize.reports.build import report_of
+from django_memsize.screens import filters
 from django_memsize.values import (
     Amount,
     CallSite,
@@ -74,6 +76,8 @@ METERED_EVALUATION = dataclasses.replace(
     retained=amount(2_500_000),
 )
 
+NEAR_PEAK = Diff.of([("tests.app.models.Account", TypeTotal(3090, 4_200_000))])
+
 METERED = dataclasses.replace(
     CENSUS,
     instrument="meter",
@@ -85,7 +89,7 @@ METERED = dataclasses.replace(
     retained=amount(2_500_000, ("tests.app.models.Account", TypeTotal(3090, 2_500_000))),
     garbage=amount(3_100, ("garbage.Type", TypeTotal(3, 3000))),
     free_lists=amount(100_000, ("free_lists.Type", TypeTotal(5, 100_000))),
-    near_peak=NearPeak(ACCOUNTS, "app.Account", 3090, EVALUATION.site),
+    near_peak=NearPeak(NEAR_PEAK, "app.Account", 3090, EVALUATION.site),
 )
 
 pytestmark = pytest.mark.django_db
@@ -266,13 +270,38 @@ def test_sizes_are_sorted_with_the_unknown_ones_as_nothing(admin_client, column,
     for route, size in (("/none/", None), ("/large/", 9000), ("/less/", -9000), ("/small/", 10)):
         unknown = dict.fromkeys(("peak_bytes", "largest_evaluation_bytes", "retained_bytes"))
         sizes = dict.fromkeys((peak, growth, "garbage_bytes"), size)
-        store(name=route, **{"net_bytes": None} | unknown | sizes)
+        store(name=route, rows=0, **{"net_bytes": None} | unknown | sizes)
 
     up = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": column})))
     down = re.findall(r"GET (/\w+/)", text_of(admin_client.get(LIST, {"o": -column})))
 
     assert up == ["/less/", "/none/", "/small/", "/large/"]
     assert down == up[::-1]
+
+
+def test_the_list_and_the_page_show_the_view(admin_client):
+    report = store(view="shop.views.OrderViewSet.list")
+
+    assert "GET /accounts/ shop.views.OrderViewSet.list 2026-" in text_of(admin_client.get(LIST))
+    assert "view shop.views.OrderViewSet.list" in text_of(admin_client.get(page_of(report)))
+
+
+def test_the_page_names_the_view_beside_the_line_of_a_library(admin_client):
+    site = CallSite("lib/fields.py", 9, "get", is_library=True, view="shop.views.History")
+    evaluation = Evaluation("app.Book", "values", 2, 0.001, site=site)
+    text = text_of(admin_client.get(page_of(store(evaluations=(evaluation,)))))
+
+    assert "app.Book values lib/fields.py:9 for shop.views.History not measured" in text
+
+
+def test_reports_are_found_by_a_part_of_the_view(admin_client):
+    store(name="/orders/", view="shop.views.OrderViewSet.list")
+    store(name="/accounts/", view="shop.views.accounts")
+
+    text = text_of(admin_client.get(LIST, {"q": "OrderView"}))
+
+    assert "GET /orders/" in text
+    assert "GET /accounts/" not in text
 
 
 def test_routes_are_found_by_a_part(admin_client):
@@ -297,6 +326,7 @@ def test_routes_are_found_by_a_part(admin_client):
         ({"instrument": "meter"}, {"instrument": "meter"}),
         ({"release": "2.0"}, {"release": "2.0"}),
         ({"route": "/found/"}, {}),
+        ({"source__exact": "run"}, {"source": "run"}),
         (
             {"started_at__year": "2019"},
             {"started_at": datetime(2019, 5, 5, tzinfo=UTC).timestamp()},
@@ -325,7 +355,7 @@ def test_reports_that_ran_alone_can_be_set_apart(admin_client):
 def test_a_filter_offers_the_values_of_the_newest_reports_and_the_one_chosen(
     admin_client, monkeypatch
 ):
-    monkeypatch.setattr(admin, "FILTER_LIMIT", 2)
+    monkeypatch.setattr(filters, "FILTER_LIMIT", 2)
     for release in ("1.0", "2.0", "3.0"):
         store(release=release)
 
@@ -394,24 +424,35 @@ def test_a_list_too_long_to_count_says_so_and_offers_nothing_that_reads_it_whole
 
 def test_the_list_is_of_the_newest_reports(admin_client, monkeypatch):
     monkeypatch.setattr(admin, "LIST_LIMIT", 2)
-    store(name="/first/")
-    store(name="/second/")
-    assert "/first/" in text_of(admin_client.get(LIST))
-    assert "not listed" not in text_of(admin_client.get(LIST))
+    days = [datetime(2026, 3, day, tzinfo=UTC).timestamp() for day in (1, 2, 3)]
+    store(name="/first/", started_at=days[1])
+    store(name="/second/", started_at=days[0])
+    assert "/second/" in text_of(admin_client.get(LIST))
+    assert "newest" not in text_of(admin_client.get(LIST))
 
-    oldest_has_the_latest_date = datetime(2030, 1, 1, tzinfo=UTC)
-    Report.objects.filter(route="/first/").update(started_at=oldest_has_the_latest_date)
-    store(name="/third/")
-    text = text_of(admin_client.get(LIST))
+    store(name="/third/", started_at=days[2])
+    text = text_of(admin_client.get(LIST, {"o": "1"}))
 
-    assert re.findall(r"GET (/\w+/)", text) == ["/third/", "/second/"]
-    assert "The oldest reports are not listed." in text
+    assert re.findall(r"GET (/\w+/)", text) == ["/first/", "/third/"]
+    assert "Only the newest reports are listed." in text
 
 
 def test_the_list_shows_the_figures_of_a_meter(admin_client, metered):
     text = text_of(admin_client.get(LIST))
 
     assert "12:30:15 4.1 MB 2.4 MB 3.0 KB 3,090 28.3 ms – – meter" in text  # noqa: RUF001
+
+
+def test_the_list_shows_what_the_rows_of_a_counted_request_may_take(admin_client):
+    for route, rows in (("/many/", 50_000), ("/few/", 10), ("/none/", 0)):
+        sizes = dict.fromkeys(("peak_bytes", "largest_evaluation_bytes", "net_bytes"))
+        store(name=route, instrument="counted", rows=rows, **sizes)
+    store(name="/metered/", peak_bytes=1024**2)
+
+    text = text_of(admin_client.get(LIST, {"o": -3}))
+
+    assert re.findall(r"GET (/\w+/)", text) == ["/many/", "/metered/", "/few/", "/none/"]
+    assert "38.1 MB by rows – – 50,000" in text  # noqa: RUF001
 
 
 # The page
@@ -511,7 +552,7 @@ def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
     text = text_of(response)
     assert "app.Author lazy, ×300, with 290 app.Book" in text  # noqa: RUF001
     assert "list&lt;/b&gt;.html:12, rendered by app/views.py:41 in accounts" in text
-    assert "The same statement ran 300 times" in text
+    assert "N+1: 300 statements, one for each app.Author." in text
     assert "<b>list" not in response.content.decode()
 
 
@@ -582,7 +623,7 @@ def test_a_finding_has_a_class_of_its_own(admin_client):
 def again(report, **values):
     """Store a report of another request of the same route and process."""
     report = Report.objects.get(pk=report.pk)
-    report.pk = None
+    report.pk, report.uid = None, uuid.uuid4()
     for name, value in values.items():
         setattr(report, name, value)
     report.save(force_insert=True)
@@ -595,6 +636,20 @@ def test_reports_of_the_route_and_process_that_all_retain_suggest_a_leak(admin_c
     text = text_of(admin_client.get(page_of(metered)))
 
     assert re.search(r" ms leak\? .*all 4 ", text)
+
+
+def test_what_a_request_retains_without_evaluations_is_judged_with_links_to_the_evidence(
+    admin_client,
+):
+    for _ in range(4):
+        report = store(METERED, evaluations=())
+    others = Report.objects.exclude(pk=report.pk).order_by("pk")
+
+    response = admin_client.get(page_of(report))
+
+    assert re.search(r" 2.4 MB retained\. leak\? 2.4 MB retained.*all 4 ", text_of(response))
+    for other in others:
+        assert f'<a href="{page_of(other)}">#{other.pk}</a>' in response.content.decode()
 
 
 def test_one_report_of_several_that_retains_suggests_a_cache(admin_client, metered):
@@ -630,7 +685,7 @@ def test_the_newest_five_reports_are_read_by_one_query_with_the_index(admin_clie
         sql = [one["sql"] for one in captured if "memsize_report" in one["sql"]]
         return sql, text_of(response)
 
-    (_,), _ = asked(bloated())
+    (_,), _ = asked(store(METERED, evaluations=(), retained=amount(100)))
     for _ in range(7):
         again(metered)
     (_, others), text = asked(metered)
@@ -640,7 +695,7 @@ def test_the_newest_five_reports_are_read_by_one_query_with_the_index(admin_clie
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN QUERY PLAN {others}")
-            assert "memsize_route_retained (route=?" in str(cursor.fetchall())
+            assert "memsize_route_started (route=?" in str(cursor.fetchall())
 
 
 def test_the_page_of_a_meter_has_a_table_for_all_that_remains(admin_client, metered):
@@ -654,7 +709,7 @@ def test_the_page_of_a_meter_has_a_table_for_all_that_remains(admin_client, mete
         ("Free lists", "97.7 KB by type"),
     ]
     text = text_of(response)
-    assert "Near the peak 458.9 KB of this request alive near its peak, after loading 3,090" in text
+    assert "Near the peak 4.0 MB of this request alive near its peak, after loading 3,090" in text
     assert "2.4 MB, reachable from outside the request after it ended" in text
     assert "garbage.Type 3 2.9 KB 100%" in text
     assert "free_lists.Type 5 97.7 KB 100%" in text
@@ -912,7 +967,7 @@ def test_reports_of_another_database_are_shown_and_deleted_there(admin_client, s
     settings.MEMSIZE = {"DATABASE": "other", "SAMPLE_RATE": 0.0}
     store(name="/here/")
     report = store(name="/there/")
-    Report.objects.filter(pk=report.pk).delete()
+    Report.objects.using("default").filter(pk=report.pk).delete()
     report.save(using="other", force_insert=True)
 
     text = text_of(admin_client.get(LIST))
@@ -921,4 +976,27 @@ def test_reports_of_another_database_are_shown_and_deleted_there(admin_client, s
     assert "/there/" in text_of(admin_client.get(page_of(report)))
     admin_client.post(deletion_of(report), {"post": "yes"})
     assert not Report.objects.using("other").exists()
-    assert Report.objects.count() == 1
+    assert Report.objects.using("default").count() == 1
+
+
+class ToTheDefaultDatabase:
+    """A router of a program, which knows nothing of reports."""
+
+    def db_for_read(self, model, **hints):
+        return "default"
+
+    def db_for_write(self, model, **hints):
+        return "default"
+
+
+@pytest.mark.django_db(databases=["default", "other"])
+def test_a_router_of_the_program_has_no_other_report_deleted(admin_client, settings):
+    settings.MEMSIZE = {"DATABASE": "other", "SAMPLE_RATE": 0.0}
+    settings.DATABASE_ROUTERS = [f"{__name__}.ToTheDefaultDatabase"]
+    report = store(name="/here/")
+    report.save(using="other", force_insert=True)
+
+    admin_client.post(deletion_of(report), {"post": "yes"})
+
+    assert not Report.objects.using("other").exists()
+    assert Report.objects.using("default").count() == 1

@@ -20,6 +20,7 @@ from django_memsize.models import Report
 from django_memsize.reports import recordings
 from tests import urls
 from tests.app import views
+from tests.asgi import scope_of, speak
 from tests.paths import PATHS
 from tests.visits import (
     EVERY_REQUEST,
@@ -336,44 +337,6 @@ async def test_requests_of_one_thread_that_overlap_say_so(measured, quick_census
 
 
 # Through Django's ASGI application
-
-
-def scope_of(url):
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "method": "GET",
-        "path": url,
-        "raw_path": url.encode(),
-        "query_string": b"",
-        "headers": [(b"host", b"testserver")],
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-        "server": ("testserver", 80),
-    }
-
-
-async def speak(scope, disconnect_after=None):
-    """Return the messages that the application sends; the client may leave after a few."""
-    sent = []
-    left = asyncio.Event()
-    received = iter([{"type": "http.request", "body": b"", "more_body": False}])
-
-    async def receive():
-        for message in received:
-            return message
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message):
-        sent.append(message)
-        if len(sent) == disconnect_after:
-            left.set()
-            await asyncio.sleep(0.01)
-
-    await asyncio.wait_for(ASGIHandler()(scope, receive, send), 20)
-    return sent
 
 
 def answers(settings, url, **how):

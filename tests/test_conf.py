@@ -18,8 +18,9 @@ def test_everything_has_a_default():
     assert config.sample_rate == 0.01
     assert config.max_overhead == 0.05
     assert config.retention == 1000
+    assert config.retention_days == 30
     assert config.enabled
-    assert config.database == "default"
+    assert config.database == ""
 
 
 def test_while_debugging_every_request_is_measured():
@@ -57,6 +58,17 @@ def test_a_list_of_patterns_becomes_a_tuple_that_nobody_can_change():
         assert conf.config().exclude == ("/static/*",)
 
 
+def test_shares_by_pattern_keep_their_order_and_nobody_can_change_them():
+    given = {"/b/*": 0.5, "/a/*": 1}
+    with override_settings(MEMSIZE={"SAMPLE_RATES": given}):
+        rates = conf.config().sample_rates
+        assert list(rates.items()) == [("/b/*", 0.5), ("/a/*", 1)]
+        given.clear()
+        assert len(rates) == 2
+        with pytest.raises(TypeError):
+            rates["/c/*"] = 1
+
+
 def test_a_setting_with_a_default_of_its_own_while_debugging_can_be_set_all_the_same():
     with override_settings(MEMSIZE={"SAMPLE_RATE": 0.5}, DEBUG=True):
         assert conf.config().sample_rate == 0.5
@@ -77,6 +89,12 @@ WRONG = [
     ("SAMPLE_RATE", "0.5"),
     ("SAMPLE_RATE", True),
     ("SAMPLE_RATE", float("nan")),
+    ("SAMPLE_FIRST", -1),
+    ("SAMPLE_FIRST", None),
+    ("SAMPLE_INTERVAL", 0.5),
+    ("SAMPLE_RATES", ["/api/*"]),
+    ("SAMPLE_RATES", {"/api/*": 2}),
+    ("SAMPLE", "sample"),
     ("INSTRUMENT", "pympler"),
     ("EVALUATIONS", 1),
     ("EXCLUDE", "/static/*"),
@@ -85,7 +103,12 @@ WRONG = [
     ("TOP_TYPES", 1.5),
     ("DATABASE", "nowhere"),
     ("RETENTION", -1),
+    ("RETENTION_DAYS", -1),
+    ("RETENTION_DAYS", 0.5),
+    ("RETENTION_DAYS", True),
     ("MAX_OVERHEAD", 2),
+    ("METER_MEMORY", 0),
+    ("METER_MEMORY", "64 MB"),
     ("RELEASE", 7),
 ]
 

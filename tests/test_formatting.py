@@ -87,3 +87,11 @@ def test_a_table_in_markdown():
     assert formatting.markdown_table(("a", "b"), [("1", "2"), ("3", "4")]) == (
         "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
     )
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.01, "1%"), (0.0025, "0.25%"), (0.07, "7%"), (0.1234, "12.3%"), (1, "100%"), (0.0, "0%")],
+)
+def test_a_share_is_a_percentage_of_three_digits(share, text):
+    assert formatting.percentage(share) == text

@@ -7,21 +7,32 @@ import io
 import logging
 import threading
 import weakref
+from collections import Counter
 
 import pytest
 from django.core.exceptions import SuspiciousOperation
+from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_started
 from django.db import connection
-from django.http import FileResponse, Http404, HttpResponse, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import include, path, re_path
 from django.views.decorators.http import etag
 
 from django_memsize import engine, measure, middleware
-from django_memsize.measuring import instruments, overhead, recording, spans
+from django_memsize.measuring import (
+    arrivals,
+    instruments,
+    overhead,
+    recording,
+    sampling,
+    spans,
+)
+from django_memsize.measuring.errors import ErrorBoundary
 from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
-from django_memsize.reports import recordings
+from django_memsize.reports import recordings, rollups
 from django_memsize.values import OURS, CallSite, TypeTotal
 from tests import urls
 from tests.app import views
@@ -90,6 +101,7 @@ def test_a_request_is_stored_with_each_type_it_loaded_counted_exactly(
 
     assert (first.first_request, report.first_request) == (True, False)
     assert (report.route, report.method, report.summary().status) == (url, "GET", 200)
+    assert report.view == f"tests.app.views.{function or 'accounts_in_template_response'}"
     assert (report.kind, report.rows, report.in_flight) == ("request", 3090, 0)
     assert not report.incomplete
     (evaluation,) = report.summary().evaluations
@@ -100,7 +112,8 @@ def test_a_request_is_stored_with_each_type_it_loaded_counted_exactly(
     )
     assert evaluation.sql.startswith("SELECT")
     if function is None:  # rendered by Django itself, when the view has long returned
-        assert evaluation.site == CallSite("", 0, "", *template)
+        view = "tests.app.views.accounts_in_template_response"
+        assert evaluation.site == CallSite("", 0, "", *template, is_library=True, view=view)
     else:
         line = getattr(views, function).__code__.co_firstlineno + 1
         assert evaluation.site == CallSite("tests/app/views.py", line, function, *template)
@@ -220,6 +233,46 @@ def test_the_user_is_not_looked_at(db, client, django_user_model, measured, quic
     assert stored().count() == 1
     assert "Vary" not in response.headers
     assert not [q for q in queries if "session" in q["sql"] or "auth_" in q["sql"]]
+
+
+SENT_BY_THE_CLIENT = ["GET", "POST", "COOKIES", "FILES", "META", "headers", "body", "path"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("sample_rate", [0, 1])
+def test_nothing_that_a_client_sends_is_looked_at_but_what_may_be_a_token(
+    settings, quick_census, sample_rate
+):
+    """So that no other header and no query triggers measuring, and none of them is stored."""
+    looked_at = []
+
+    def read(name):
+        return property(lambda request: looked_at.append(name) or {}, lambda request, value: None)
+
+    class Unread(HttpRequest):
+        method, path_info, resolver_match = "GET", "/nothing/", None
+        locals().update({name: read(name) for name in SENT_BY_THE_CLIENT})
+
+    class Environ(dict):
+        def __getitem__(self, key):
+            looked_at.append(key)
+            return super().__getitem__(key)
+
+        def get(self, key, default=None):
+            looked_at.append(key)
+            return super().get(key, default)
+
+    settings.MEMSIZE = EVERY_REQUEST | {"SAMPLE_RATE": sample_rate}
+    middleware = MemsizeMiddleware(lambda request: HttpResponse())
+    for begins_early in (True, False):
+        if begins_early:
+            request_started.send(None, environ=Environ(PATH_INFO="/nothing/"))
+            assert arrivals.latest() is not None
+        middleware(Unread()).close()
+
+    may_be_a_token = {"HTTP_X_MEMSIZE_TOKEN", "HTTP_COOKIE"}
+    assert set(looked_at) == {"PATH_INFO", "REQUEST_METHOD", "META"} | may_be_a_token
+    assert stored().count() == 2 * sample_rate
 
 
 def test_the_content_of_a_response_is_not_looked_at(measured, quick_census):
@@ -533,12 +586,12 @@ def test_nothing_is_measured_where_the_settings_say_so(client, settings, monkeyp
 @pytest.mark.django_db
 def test_a_share_of_the_requests_is_measured(client, settings, quick_census, monkeypatch):
     drawn = iter([0.1, 0.3, 0.24, 0.9, 0.0])
-    monkeypatch.setattr(middleware.random, "random", lambda: next(drawn))
-    settings.MEMSIZE = EVERY_REQUEST | {"SAMPLE_RATE": 0.25}
+    monkeypatch.setattr(sampling._Chance, "random", lambda _: next(drawn))
+    settings.MEMSIZE = EVERY_REQUEST | {"SAMPLE_RATE": 0.25, "SAMPLE_FIRST": 0}
     for _ in range(5):
         client.get("/nothing/")
 
-    assert stored().count() == 3
+    assert [report.summary().reason for report in stored().all()] == ["rate"] * 3
 
 
 @pytest.mark.django_db
@@ -689,7 +742,7 @@ def test_a_class_with_an_unusual_name_is_stored_under_a_safe_one(client, measure
 @pytest.mark.django_db
 def test_a_number_too_large_for_a_column_is_stored_as_the_largest(client, settings, monkeypatch):
     settings.MEMSIZE = EVERY_REQUEST
-    monkeypatch.setattr(recording, "instrument_named", lambda name: instruments.Census())
+    monkeypatch.setattr(recording, "instrument_named", lambda *_: instruments.Census())
     tables = iter([({}, {}, 0, 0), ({"huge": 2**70}, {"huge": 2**80}, 0, 0)])
     monkeypatch.setattr(engine, "census", lambda exclude: next(tables))
     assert client.get("/nothing/").status_code == 200
@@ -733,36 +786,41 @@ def seen(request):
     return response
 
 
-def visit_seen(client):
-    """Have one request reported. No reference to it is left, so none is searched for."""
-    response = client.get("/seen/")
-    assert response.content == b"seen"
-    response.json = None  # of the test client: refers to the response, which is a reference cycle
+def visit_seen(application):
+    """Have one request reported, without a test client: each of its requests leaves finalisers."""
+    environ = RequestFactory()._base_environ(PATH_INFO="/seen/")
+    response = application(environ, lambda *_: None)
+    assert b"".join(response) == b"seen"
+    response.close()
     del response
     recordings.analyse_now()
 
 
-def alive_of_ours():
+def alive():
+    """Return how many objects of each type are alive, without what waits for the writer."""
+    rollups.rollups.reset()
     gc.collect()
-    kinds = set(OURS)
-    return sum(type(found) in kinds for found in gc.get_objects())
+    return Counter(map(type, gc.get_objects()))
 
 
 @pytest.mark.django_db
 @pytest.mark.urls(__name__)
-@pytest.mark.parametrize(("census", "calls"), [("real", 3), ("quick", 40)])
-def test_nothing_piles_up(client, measured, request, census, calls):
+@pytest.mark.parametrize(("census", "first", "calls"), [("real", 2, 3), ("quick", 100, 40)])
+def test_nothing_piles_up(measured, request, census, first, calls):
     if census == "quick":
         request.getfixturevalue("quick_census")
-    for _ in range(2):
-        visit_seen(client)
-    before = alive_of_ours()
+    application = WSGIHandler()
+    for _ in range(first):  # SQLite keeps the last 128 statements, and each savepoint has its own
+        visit_seen(application)
+    before = alive()
     for _ in range(calls):
-        visit_seen(client)
-    after = alive_of_ours()
+        visit_seen(application)
+    more = alive() - before
 
-    assert Report.objects.count() == 2 + calls
-    assert after == before
+    assert Report.objects.count() == first + calls
+    assert not more.keys() & set(OURS)
+    if census == "quick":
+        assert {kind: number for kind, number in more.items() if number >= calls} == {}
     assert (len(requests_seen), len(responses_seen)) == (0, 0)
 
 
@@ -804,3 +862,66 @@ urlpatterns = [
         ),
     ),
 ]
+
+
+# What a closer raises
+
+
+def test_what_is_raised_while_a_report_is_stored_is_raised_once_the_response_is_closed(
+    client, measured, monkeypatch
+):
+    error = TimeoutError("of the handler of a signal")
+
+    def store(*_):
+        raise error
+
+    monkeypatch.setattr(recordings, "store", store)
+    monkeypatch.setattr(ErrorBoundary, "swallows", lambda *_: False)
+    with pytest.raises(TimeoutError) as caught:
+        client.get("/nothing/")
+    assert caught.value is error
+
+    monkeypatch.undo()
+    assert client.get("/nothing/").status_code == 200
+
+
+def test_it_is_raised_in_its_own_thread_alone():
+    raising = middleware._Raising(TimeoutError())
+    thread = threading.Thread(target=raising)
+    thread.start()
+    thread.join()
+    with pytest.raises(TimeoutError):
+        raising()
+
+
+def test_a_visit_that_is_over_has_no_finaliser(client, measured, monkeypatch):
+    finalised = []
+    monkeypatch.setattr(middleware._OpenVisit, "__del__", finalised.append)
+    with recordings.collecting() as reports:
+        client.get("/nothing/").json = None
+
+    assert len(reports) == 1
+    assert finalised == []
+
+
+# What a tool prints of our objects
+
+
+def test_in_the_middle_of_a_request_no_object_of_ours_has_a_long_repr(accounts, measured):
+    lengths = {}
+
+    def view(request):
+        rows = Account.objects.iterator()
+        next(rows)
+        for one in gc.get_objects():
+            if type(one) in OURS:
+                lengths[type(one).__name__] = max(
+                    len(repr(one)), lengths.get(type(one).__name__, 0)
+                )
+        return HttpResponse(str(len(list(rows))))
+
+    with recordings.collecting():
+        assert MemsizeMiddleware(view)(RequestFactory().get("/")).content == b"3089"
+
+    assert {"_ByKey", "EvaluationLog", "_OpenVisit", "Recording", "OwnTuple"} <= lengths.keys()
+    assert {name: length for name, length in lengths.items() if length >= 200} == {}

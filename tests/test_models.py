@@ -1,6 +1,7 @@
 import datetime
 import os
 import socket
+import uuid
 
 import pytest
 from django.core.management import call_command
@@ -44,8 +45,10 @@ def request(retained, /, **values):
         "retained": amount,
         "evaluations": (evaluation,),
     }
+    pk = values.pop("pk", None)
     stored = build.report_of(Summary(**known | values))
-    stored.save()
+    stored.pk = pk
+    stored.save(force_insert=True)
     return stored
 
 
@@ -60,7 +63,7 @@ def test_the_table_has_few_indexes():
     indexes = [index.fields for index in Report._meta.indexes]
     indexed = [field.name for field in Report._meta.fields if field.db_index]
 
-    assert indexes == [["route", "retained_bytes"]]
+    assert indexes == [["route", "started_at"]]
     assert indexed == ["started_at"]
 
 
@@ -81,43 +84,30 @@ def test_the_first_request_of_a_route_can_be_left_out():
     assert list(Report.objects.after_the_first()) == [later]
 
 
-def test_routes_are_summed_up_each_by_its_method():
-    report(net_bytes=100, rows=5)
-    latest = report(net_bytes=300, rows=7)
-    report(method="POST", net_bytes=50)
-
-    get, post = Report.objects.by_route()
-
-    assert (get["method"], get["reports"], get["average_net_bytes"]) == ("GET", 2, 200)
-    assert (get["largest_net_bytes"], get["most_rows"], get["latest"]) == (300, 7, latest.pk)
-    assert (post["method"], post["reports"]) == ("POST", 1)
+def started(number):
+    return datetime.datetime(2026, 1, number, tzinfo=datetime.UTC)
 
 
-def test_routes_have_what_a_meter_knows_apart_from_what_a_census_counted():
-    report(retained_bytes=100, garbage_bytes=40, peak_bytes=900)
-    report(retained_bytes=300, garbage_bytes=60, peak_bytes=700)
-    report(net_bytes=5000)
-    report(route="/counted/", net_bytes=60)
+def test_questions_may_look_at_the_newest_reports():
+    for number in (3, 1, 4, 2):
+        report(started_at=started(number), rows=number)
+    reports = Report.objects.all()
 
-    mixed, counted = Report.objects.by_route()
-
-    assert (mixed["average_retained_bytes"], mixed["largest_retained_bytes"]) == (200, 300)
-    assert (mixed["average_garbage_bytes"], mixed["largest_peak_bytes"]) == (50, 900)
-    assert (mixed["average_net_bytes"], mixed["largest_net_bytes"]) == (5000, 5000)
-    assert mixed["average_retained_or_net_bytes"] == (100 + 300 + 5000) / 3
-    assert counted["average_retained_or_net_bytes"] == counted["average_net_bytes"] == 60
-    assert (counted["average_retained_bytes"], counted["largest_peak_bytes"]) == (None, None)
+    for number, expected in ((1, [4]), (2, [3, 4]), (3, [2, 3, 4])):
+        start = reports.start_of_newest(number)
+        assert start == started(expected[0])
+        found = reports.started_since(start).order_by("started_at")
+        assert list(found.values_list("rows", flat=True)) == expected
+    assert reports.start_of_newest(4) is None
+    assert reports.started_since(None).count() == 4
 
 
-def test_routes_are_ordered_by_their_average_retained_bytes_and_those_without_come_last():
-    report(route="/small/", retained_bytes=1)
-    report(route="/unknown/", instrument="counted")
-    report(route="/large/", net_bytes=900)
-    report(route="code", kind="code", net_bytes=10**6)
+def test_reports_that_started_at_once_are_all_among_the_newest():
+    for _ in range(5):
+        report(started_at=started(1))
+    reports = Report.objects.all()
 
-    routes = [route["route"] for route in Report.objects.by_route()]
-
-    assert routes == ["/large/", "/small/", "/unknown/"]
+    assert reports.started_since(reports.start_of_newest(2)).count() == 5
 
 
 # One report
@@ -149,7 +139,8 @@ def test_a_report_is_compared_with_the_newest_others_of_its_route_and_process():
     stored = request(MB)
     request(0)
 
-    retaining = [frozenset({KEY}) == other for other in stored.retained_by_others()]
+    others = stored.retained_by_others()
+    retaining = [frozenset({KEY}) == other.evaluations for other in others]
 
     # The newest first, and five at most.
     assert retaining == [False, True, False, True, False]
@@ -167,15 +158,29 @@ def test_a_report_is_compared_with_the_newest_others_of_its_route_and_process():
         {"first_request": True},
         {"incomplete": True},
         {"retained": None},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_a_request_that_is_not_the_same_is_not_compared(values):
+    request(MB, **values)
+
+    assert request(MB).retained_by_others() == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
         {"evaluations_omitted": 1},
         {"evaluations": (Evaluation("bank.Account", "instances"),)},
     ],
     ids=lambda values: next(iter(values)),
 )
-def test_a_request_that_is_not_the_same_or_does_not_tell_all_is_not_compared(values):
+def test_the_evaluations_of_a_request_that_does_not_tell_all_are_not_compared(values):
     request(MB, **values)
 
-    assert request(MB).retained_by_others() == []
+    (other,) = request(MB).retained_by_others()
+
+    assert other.evaluations is None
 
 
 @pytest.mark.parametrize("evaluations", [..., None, 5, [{}], [{"model": "bank.Account"}]])
@@ -198,6 +203,14 @@ def test_a_request_whose_document_cannot_be_read_is_not_compared(document):
     assert request(MB).retained_by_others() == []
 
 
+def test_a_report_is_compared_with_those_that_were_stored_at_about_the_same_time():
+    for number in (1, 4999, 5000, 10_000, 15_000, 15_001):
+        request(MB, pk=number)
+    stored = Report.objects.get(pk=10_000)
+
+    assert len(stored.retained_by_others()) == 2
+
+
 def test_a_report_that_retains_nothing_asks_the_database_nothing(django_assert_num_queries):
     stored = request(0)
 
@@ -210,12 +223,13 @@ def test_a_comparison_is_one_query(django_assert_num_queries):
     stored = request(MB)
 
     with django_assert_num_queries(1):
-        assert stored.retained_by_others() == [frozenset({KEY})]
+        (other,) = stored.retained_by_others()
+    assert (other.key, other.evaluations) == (stored.pk - 1, frozenset({KEY}))
 
 
 def test_a_report_that_is_not_stored_is_compared_with_none():
     stored = request(MB)
-    stored.pk = None
+    stored.pk, stored.uid = None, uuid.uuid4()
 
     assert stored.retained_by_others() == []
 
@@ -224,7 +238,7 @@ def test_a_report_that_is_not_stored_is_compared_with_none():
 def test_a_report_is_compared_within_its_database():
     request(MB)
     other = request(MB)
-    other.pk = None
+    other.pk, other.uid = None, uuid.uuid4()
     other.started_at = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     other.save(using="other")
 

@@ -10,9 +10,12 @@ from django_memsize import measure, process
 from django_memsize.engine import Window
 from django_memsize.measuring import deferred, evaluation_totals, in_flight, overhead, spans
 from django_memsize.measuring.recording import Recording
+from django_memsize.middleware import MemsizeMiddleware
 from django_memsize.models import Report
 from django_memsize.reports import recordings, writer
+from django_memsize.reports.queue import Queued
 from django_memsize.values import OwnTuple
+from django_memsize.workers import tally as tallies
 from tests.visits import others_under_way
 
 # From Python 3.12 on, with other threads than the one that forks.
@@ -73,18 +76,31 @@ def test_a_child_process_resets_what_is_registered_and_its_parent_does_not(regis
 
 
 def test_all_state_of_the_process_is_registered():
+    assert MemsizeMiddleware  # its module imports the last of them
     registered = process._registered
     modules = {type(state).__module__.partition("django_memsize.")[2] for state in registered}
 
     assert modules == {
+        "measuring.arrivals",
         "measuring.deferred",
         "measuring.evaluation_totals",
         "measuring.in_flight",
+        "measuring.instruments",
         "measuring.overhead",
+        "measuring.rss",
+        "measuring.sampling",
         "measuring.spans",
         "orm.patches",
         "reports.recordings",
-        "reports.writer",
+        "reports.drops",
+        "reports.retention",
+        "reports.rollup_merging",
+        "reports.rollups",
+        "reports.route_names",
+        "reports.sql_names",
+        "reports.writer_thread",
+        "workers.tally",
+        "workers.worker",
     }
 
 
@@ -117,9 +133,9 @@ def test_a_child_process_begins_with_nothing_of_its_parent():
     def hold():
         with (
             evaluation_totals.adding.lock,
-            in_flight._now.gate,
             in_flight._now.lock,
-            writer._writer._lock,
+            tallies.tally._lock,
+            writer._writer._thread_lock,
             deferred._deferred.thread_lock,
         ):
             held.set()
@@ -127,9 +143,10 @@ def test_a_child_process_begins_with_nothing_of_its_parent():
 
     overhead.add(0.5)
     deferred.wait((), lambda _: None)
-    writer._writer.put(Report())
-    writer._writer._dropped = 3
-    recordings._seen.routes.add(OwnTuple(("GET", "/")))
+    tallies.tally.made(tallies.State.QUEUED)
+    tallies.tally.made(tallies.Cause.REFUSED, 3)
+    writer._writer.put(Queued(Report()))
+    recordings._seen.routes[OwnTuple(("GET", "/"))] = 0.0
     recordings._seen.outliers.add(OwnTuple(("GET", "/")), 4000, 0, 0.0)
     with measure("block"):
         thread = threading.Thread(target=hold)
@@ -150,8 +167,9 @@ def is_empty():
     assert overhead._process.cpu == 0.0
     assert not deferred._deferred.waiting
     assert not deferred._deferred.thread_lock.locked()
-    assert writer._writer.take() is None
-    assert writer._writer.take_dropped() == 0
+    assert not writer._writer.queue
+    assert not writer._writer.is_running
+    assert not any(tallies.tally.numbers().values())
     assert not recordings._seen.routes
     assert not recordings._seen.outliers._by_route
     recording = Recording("in the child")

@@ -1,16 +1,18 @@
 """Requests that are not chosen to be metered: rows are counted, and outliers are stored."""
 
+import time
+
 import pytest
 from django.db import connection
 from django.http import HttpResponse
 from django.test.utils import CaptureQueriesContext
-from django.urls import include, path
+from django.urls import ResolverMatch, include, path
 
-from django_memsize import conf, engine, measure
-from django_memsize.measuring import rss
+from django_memsize import conf, engine, measure, middleware
+from django_memsize.measuring import overhead, rss
 from django_memsize.measuring.spans import open_span
 from django_memsize.models import Report
-from django_memsize.reports import outliers, recordings
+from django_memsize.reports import outliers, recordings, requests
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, create_accounts, others_under_way
 
@@ -39,7 +41,14 @@ def growing(request):
 
 memory = [10**9]
 
+
+def matched_by_hand(request):
+    request.resolver_match = ResolverMatch(matched_by_hand, (), {})
+    return HttpResponse("matched")
+
+
 urlpatterns = [
+    path("matched-by-hand/", matched_by_hand),
     path("one-by-one/", one_by_one),
     path("by-cursor/", by_cursor),
     path("growing/", growing),
@@ -163,3 +172,113 @@ def test_a_request_inside_a_measured_block_is_a_part_of_the_block(client, settin
     (evaluation,) = recording.evaluations
     assert evaluation.diff["tests.app.models.Account"].count == 3090
     assert not Report.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["auto", "meter"])
+def test_without_a_meter_requests_are_counted_and_no_heap_is_walked(
+    client, settings, monkeypatch, name
+):
+    def walk(*given):
+        raise AssertionError("a walk by itself")
+
+    create_accounts(3090)
+    settings.MEMSIZE = EVERY_REQUEST | {"EVALUATIONS": True, "INSTRUMENT": name}
+    monkeypatch.setattr(engine, "Window", None)
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "census", walk)
+        client.get("/accounts/")
+        recordings.analyse_now()
+
+    report = Report.objects.get()
+    assert (report.instrument, report.rows, report.incomplete) == ("counted", 3090, False)
+
+
+@pytest.mark.parametrize("asks", ["the settings", "a command"])
+def test_without_a_meter_who_asks_for_a_census_gets_one(
+    client, settings, monkeypatch, quick_census, asks
+):
+    named = {"INSTRUMENT": "census" if asks == "the settings" else "auto"}
+    settings.MEMSIZE = EVERY_REQUEST | named
+    monkeypatch.setattr(engine, "Window", None)
+    if asks == "the settings":
+        client.get("/accounts/")
+        recordings.analyse_now()
+        (report,) = Report.objects.all()
+    else:
+        with recordings.collecting() as reports:
+            client.get("/accounts/")
+        (report,) = reports
+
+    assert report.instrument == "census"
+
+
+def test_a_request_that_is_only_counted_reads_the_clock_of_its_thread_four_times(
+    client, monkeypatch
+):
+    """Each reading is a system call: a pair at the arrival, and one at the end."""
+    client.get("/accounts/")
+    readings = []
+    monkeypatch.setattr(time, "thread_time", lambda: readings.append(1) or 0.0)
+
+    client.get("/accounts/")
+
+    assert len(readings) == 4
+
+
+@pytest.mark.parametrize("rate", [0, 1])
+def test_the_time_that_each_part_of_a_request_takes_is_overhead_once(
+    client, settings, monkeypatch, rate
+):
+    """A clock that goes on in functions of ours alone, by another time in each."""
+    now, spent = [0.0], []
+
+    def taking(module, name, seconds):
+        function = getattr(module, name)
+
+        def taking_time(*given):
+            now[0] += seconds
+            spent.append(seconds)
+            return function(*given)
+
+        monkeypatch.setattr(module, name, taking_time)
+
+    create_accounts(3090)
+    settings.MEMSIZE = UNSAMPLED | {"SAMPLE_RATE": rate}
+    client.get("/accounts/")
+    recordings.analyse_now()
+    monkeypatch.setattr(time, "thread_time", lambda: now[0])
+    monkeypatch.setattr(recordings, "_seen", recordings._Seen())
+    taking(conf, "is_quiet", 1.0)
+    taking(middleware, "facts_of", 16.0)
+    taking(recordings, "_is_reported", 256.0)
+    taking(recordings, "build", 4096.0)
+    overhead._process.reset()
+    client.get("/accounts/")
+    recordings.analyse_now()
+
+    assert {1.0, 16.0, 256.0, 4096.0} == set(spent)
+    # The engine, which looks at what is near the peak, has a clock of its own.
+    assert int(overhead._process.cpu) == sum(spent)
+
+
+@pytest.mark.parametrize("rate", [0, 1])
+def test_a_fault_in_naming_the_route_leaves_nothing_open(client, settings, monkeypatch, rate):
+    settings.MEMSIZE = UNSAMPLED | {"SAMPLE_RATE": rate}
+    opened, new = [], recordings.new_recording
+    monkeypatch.setattr(
+        recordings, "new_recording", lambda *given: opened.append(new(*given)) or opened[-1]
+    )
+    monkeypatch.setattr(requests, "_is_ours", int)  # raises TypeError
+
+    assert client.get("/accounts/").status_code == 200
+
+    assert [recording.closed for recording in opened] == [True]
+    assert others_under_way() == 0
+
+
+def test_a_match_without_a_route_is_not_resolved(client, settings):
+    settings.MEMSIZE = EVERY_REQUEST
+    with recordings.collecting() as reports:
+        client.get("/matched-by-hand/")
+
+    assert [report.route for report in reports] == ["(unresolved)"]

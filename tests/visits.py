@@ -4,12 +4,18 @@ import datetime
 
 from django.test import override_settings
 
+from django_memsize import engine
 from django_memsize.measuring import in_flight, spans
 from django_memsize.reports import recordings
 from tests.app.models import Account, Author, Book
 
 MEMSIZE = "django_memsize.middleware.MemsizeMiddleware"
-EVERY_REQUEST = {"SAMPLE_RATE": 1.0, "MAX_OVERHEAD": 1.0, "EVALUATIONS": False}
+EVERY_REQUEST = {
+    "SAMPLE_RATE": 1.0,
+    "MAX_OVERHEAD": 1.0,
+    "EVALUATIONS": False,
+    "INSTRUMENT": "census" if engine.Window is None else "auto",
+}
 WITH_EVALUATIONS = EVERY_REQUEST | {"EVALUATIONS": True}
 
 

@@ -1,0 +1,1 @@
+"""The project that servers of the tests serve: settings out of the environment, and its pages."""
