@@ -19,7 +19,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -74,6 +74,8 @@ def _default(setting: conf.Setting) -> str:
 
 def _quoted(value: object) -> str:
     """Return a value as Python, texts in the double quotes of the project's style."""
+    if isinstance(value, Mapping):
+        value = dict(value)
     return f'"{value}"' if isinstance(value, str) else repr(value)
 
 
