@@ -42,6 +42,8 @@ class Kind(NamedTuple):
     """Whether another process than the first one serves."""
     runs_no_exit_functions: bool = False
     """Whether Python's are not run after SIGTERM: what waits is told by the next process."""
+    resets_connections: bool = False
+    """Whether a process that ends resets connections that it accepted and has yet to read."""
 
 
 def _gunicorn(worker, *options):
@@ -77,6 +79,7 @@ KINDS = {
         is_async=True,
         has_parent=True,
         runs_no_exit_functions=True,
+        resets_connections=True,
     ),
     "hypercorn": Kind(
         "hypercorn",
@@ -164,7 +167,16 @@ class Server:
                 time.sleep(0.05)
 
     def get(self, url):
-        """Return the answer to a request of its own connection."""
+        """Return the answer to a request, sent again if a process that ends reset it unread."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._get(url)
+            except ConnectionResetError:
+                if not self.kind.resets_connections or time.monotonic() > deadline:
+                    raise
+
+    def _get(self, url):
         with contextlib.closing(http.client.HTTPConnection(*self.address, PATIENCE)) as to:
             to.sock = self.connect()
             to.request("GET", url, headers={"Connection": "close"})
