@@ -285,6 +285,18 @@ def test_after_an_hour_reports_are_examined_again(keep, monkeypatch):
     assert queries == [1, 5]
 
 
+def test_who_knows_the_newest_primary_key_makes_no_query(keep):
+    keep(1000)
+    store(new_report())
+    newest = Report.objects.latest("pk").pk
+    retention.prune("default", newest)
+
+    with CaptureQueriesContext(connection) as captured:
+        assert retention.prune("default", newest + 1) == 0
+
+    assert len(captured) == 0
+
+
 @pytest.mark.parametrize("days", [None, 0])
 def test_without_a_limit_of_age_old_reports_are_kept(keep, days):
     keep(1000, days=days)

@@ -1,7 +1,8 @@
 """Inserting reports: all of a batch, or each that can be."""
 
 import pytest
-from django.db import DataError, OperationalError
+from django.db import DataError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 
 from django_memsize.models import Report
 from django_memsize.reports import storage
@@ -68,6 +69,24 @@ def test_a_batch_is_inserted_at_once(django_assert_num_queries, insertions):
 
     assert insertions == [["a", "b"]]
     assert routes() == ["a", "b"]
+
+
+def test_the_newest_primary_key_is_returned_where_the_database_tells_it():
+    newest = storage.write(
+        [queued("a"), queued("b")], "default", Tally(), Outcome(), may_be_stored=False
+    )
+
+    tells = connection.features.can_return_rows_from_bulk_insert
+    assert newest == (Report.objects.latest("pk").pk if tells else None)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only there Django uses arrays")
+def test_a_batch_is_not_inserted_as_arrays():
+    with CaptureQueriesContext(connection) as captured:
+        write([queued("a"), queued("b")])
+
+    (insertion,) = [each["sql"] for each in captured if each["sql"].startswith("INSERT")]
+    assert "UNNEST" not in insertion
 
 
 @pytest.mark.parametrize("error", [DataError("bad"), OperationalError(1366, "bad"), ValueError()])

@@ -100,10 +100,14 @@ class Pruner:
         self._due_at = 0.0
         """Value of ``time.monotonic()`` at which the next examination begins."""
 
-    def prune(self, database: str) -> tuple[int, bool]:
-        """Examine a few chunks; return the number of deleted reports, and if nothing is left."""
+    def prune(self, database: str, newest: int | None = None) -> tuple[int, bool]:
+        """Examine a few chunks; return the number of deleted reports, and if nothing is left.
+
+        ``newest`` is the primary key of the newest report, if it is known.
+        """
         reports = Report.objects.using(database)
-        newest = reports.order_by("-pk").values_list("pk", flat=True).first()
+        if newest is None:
+            newest = reports.order_by("-pk").values_list("pk", flat=True).first()
         if newest is None:
             return 0, True
         if newest < self._examined:  # the table was emptied, and counts from 1 again
@@ -165,14 +169,14 @@ class _Pruners(dict[str, Pruner]):
 _pruners: Final = process.register(_Pruners())
 
 
-def prune(database: str) -> int:
+def prune(database: str, newest: int | None = None) -> int:
     """Delete reports that are no longer kept, as far as that is quick, and return their number.
 
-    To be called after reports were inserted, outside of any transaction. Most calls make one query
-    for the newest primary key. A call deletes some 2,000 reports at most; the next one goes on.
+    To be called after reports were inserted, outside of any transaction. ``newest`` is the primary
+    key of the last of them; without it a query asks for that. Most calls make no other. A call deletes some 2,000 reports at most; the next one goes on.
     Several processes may call it at once. Raises what the database raises.
     """
-    deleted, _ = _pruners.setdefault(database, Pruner()).prune(database)
+    deleted, _ = _pruners.setdefault(database, Pruner()).prune(database, newest)
     return deleted
 
 

@@ -14,6 +14,7 @@ from django.db import (
     NotSupportedError,
     models,
 )
+from django.db.models import Value
 
 from ..models import Report
 from ..workers.tally import Tally
@@ -26,6 +27,10 @@ _REFUSED_BY_MYSQL: Final = frozenset({1153, 1264, 1366, 1406})
 """Errors about the data, some of which mysqlclient raises as OperationalError: a packet too large,
 a number out of range, a character that the charset of the table lacks, a text too long."""
 
+_DOCUMENT: Final = Report._meta.get_field("document")
+# Django inserts several rows of plain values on PostgreSQL as arrays, in which psycopg escapes each
+# quote of a document in Python: that takes longer than all the rest. An expression is no plain
+# value (django/db/backends/postgresql/compiler.py).
 
 DROPPED: Final = "dropped"
 """The key of a document under which are the reports dropped before it, by cause."""
@@ -54,8 +59,10 @@ class Outcome(Protocol):
 
 def write(
     items: Sequence[Item], database: str, tally: Tally, outcome: Outcome, *, may_be_stored: bool
-) -> None:
+) -> int | None:
     """Insert reports in one transaction; if one of them is refused, each in a transaction.
+
+    Returns the primary key of the last report if all were inserted and the database tells it.
 
     With ``may_be_stored`` an earlier attempt may have succeeded without being answered: what the
     database has already is not inserted again. Raises what the database raises, unless the reason
@@ -65,16 +72,17 @@ def write(
         outcome.stored([item for item in items if item.uid in known])
         items = [item for item in items if item.uid not in known]
     if not items:
-        return
+        return None
     try:
-        _insert([item.report() for item in items], database, tally)
+        newest = _insert([item.report() for item in items], database, tally)
     except Exception as error:
         if not is_refusal(error):
             raise
         for item in items:
             _write_alone(item, database, tally, outcome)
-    else:
-        outcome.stored(items)
+        return None
+    outcome.stored(items)
+    return newest
 
 
 def _write_alone(item: Item, database: str, tally: Tally, outcome: Outcome) -> None:
@@ -94,8 +102,11 @@ def _write_alone(item: Item, database: str, tally: Tally, outcome: Outcome) -> N
         outcome.refused(item, refusal)
 
 
-def _insert(reports: list[Report], database: str, tally: Tally) -> None:
-    """Insert reports in one transaction. The first one tells the drops before it."""
+def _insert(reports: list[Report], database: str, tally: Tally) -> int | None:
+    """Insert reports in one transaction. The first one tells the drops before it.
+
+    Returns the primary key of the last one if the database tells it.
+    """
     drops = tally.untold()
     first = reports[0]
     first.dropped = sum(drops.values())
@@ -104,10 +115,14 @@ def _insert(reports: list[Report], database: str, tally: Tally) -> None:
         first.document = (document.document() if type(document) is Dumped else document) | {
             DROPPED: dict(drops)
         }
+    for report in reports:
+        report.document = Value(report.document, _DOCUMENT)
     with short_transaction(database):
         # save() would send signals to receivers of the program.
         Report.objects.using(database).bulk_create(reports)
     tally.tell(drops)
+    newest: int | None = reports[-1].pk
+    return newest
 
 
 def _stored_among(items: Sequence[Item], database: str, tally: Tally) -> set[UUID]:

@@ -200,7 +200,7 @@ class WriterThread:
         alias = database.alias()
         try:
             self._connect(alias)
-            storage.write(batch, alias, tally, self, may_be_stored=self._may_be_stored)
+            newest = storage.write(batch, alias, tally, self, may_be_stored=self._may_be_stored)
         except UNANSWERED as error:
             self._fail(alias, error)
             return False
@@ -212,7 +212,7 @@ class WriterThread:
             self._pause = 0.0
             self._used_at = time.monotonic()
             with _contained:
-                retention.prune(alias)
+                retention.prune(alias, newest)
             with _contained:
                 worker.update()
         return True
