@@ -79,6 +79,8 @@ def has_all_evaluations(document: Any, summary: Summary) -> bool:
 
 def stored_number(number: int) -> int:
     """Return the number, or the nearest number that a column of 64 bits holds."""
+    if -_LARGEST <= number <= _LARGEST:  # nearly each of the hundreds that a report has
+        return number
     return max(-_LARGEST, min(number, _LARGEST))
 
 
