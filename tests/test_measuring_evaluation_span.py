@@ -244,7 +244,7 @@ def test_a_census_pauses_the_collector_only_while_an_evaluation_is_measured(sett
 
 @pytest.mark.django_db
 def test_an_interrupt_while_an_instrument_is_opened_leaves_the_evaluation(monkeypatch, instrument):
-    def interrupted(self, outer):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     kind = instruments.Census if instrument == "census" else instruments.Meter

@@ -163,6 +163,53 @@ def test_what_is_allocated_in_windows_inside_counts():
     assert names(window.near_peak[0])[NAME] >= 10_000
 
 
+def test_no_moment_in_a_window_that_its_opener_looks_at_is_looked_at():
+    window, evaluation, nested = followed(), compiled.Window(), compiled.Window()
+    with inside(window):
+        evaluation.open(window, True)
+        with inside(evaluation):
+            made = make(10_000)
+            nested.open(evaluation)
+            with inside(nested):
+                make(30_000)
+            before = window.bytes_near_peak
+        made += make(100)
+    window.close()
+
+    assert before == 0
+    assert 10_000 <= names(window.near_peak[0])[NAME] <= 10_100
+
+
+def test_what_the_caller_has_looked_at_is_looked_at_where_it_is_far_more():
+    window = followed()
+    with inside(window):
+        window.looked_at(FIRST * 16)
+        made = make(FIRST * 8 // 200)
+        before = window.bytes_near_peak
+        made += make(FIRST * 40 // 100)
+    window.close()
+
+    assert before == 0
+    assert window.bytes_near_peak >= FIRST * 30
+
+
+@pytest.mark.parametrize("bytes_", ["many", None, 2**80])
+def test_what_the_caller_has_looked_at_is_a_number(bytes_):
+    with pytest.raises((TypeError, OverflowError)):
+        followed().looked_at(bytes_)
+
+
+def test_a_window_that_is_not_followed_is_not_followed_by_a_look():
+    window = compiled.Window()
+    window.open()
+    window.looked_at(1)
+    with inside(window):
+        make(20_000)
+    window.close()
+
+    assert window.near_peak is None
+
+
 def test_a_closed_window_is_not_followed():
     window = compiled.Window()
     window.open()

@@ -234,6 +234,7 @@ class EvaluationLog:
                 if alive > GROWTH * known and (is_far or self.may_break_down()):
                     log._size_near_peak = alive
                     types = meter.alive_by_type()
+                    meter.window.looked_at(alive)
                     log.near_peak = (
                         None
                         if types is None

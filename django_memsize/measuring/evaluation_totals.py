@@ -237,7 +237,7 @@ class EvaluationTotals:
 
     def open(self, meter: Meter, outer: Window | None) -> None:
         """Credit the evaluation's allocations to a window; it stays open for the next time."""
-        meter.open(outer)
+        meter.open(outer, is_looked_at=True)
         self._meter = meter
 
     def read_meter(self) -> None:

@@ -187,14 +187,18 @@ class Meter:
         """Whether the window missed allocations or frees."""
         return self.window is None or self.window.incomplete
 
-    def open(self, outer: Window | None) -> None:
-        """Open a window inside another one, or inside none."""
+    def open(self, outer: Window | None, is_looked_at: bool = False) -> None:
+        """Open a window inside another one, or inside none.
+
+        ``is_looked_at`` is whether the caller breaks down what is alive at the end of the span: the
+        engine then looks for no peak inside it.
+        """
         window = engine.Window()
         if outer is None:
             engine.limit_meter(self.limit)
             window.open()
         else:
-            window.open(outer)
+            window.open(outer, is_looked_at)
         self.window = window
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _Table: TypeAlias = tuple[dict[str, int], dict[str, int]]
 """Objects, and bytes, by the name of their type."""
 
-FIRST: Final = 256 * 1024
+FIRST: Final = 512 * 1024
 """Bytes alive from which the engine looks at what is near a peak. Less is not worth the time."""
 
 FREE_LISTS: Final = "(free lists)"

@@ -44,18 +44,23 @@ window_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-PyDoc_STRVAR(open_doc, "open(parent=None, /)\n--\n\n"
-                       "Open the window inside its parent, or inside the innermost open window of\n"
-                       "this context. Without either it is an outermost window.\n\n"
-                       "Raises RuntimeError if the window was opened before.");
+PyDoc_STRVAR(open_doc,
+             "open(parent=None, is_looked_at=False, /)\n--\n\n"
+             "Open the window inside its parent, or inside the innermost open window of\n"
+             "this context. Without either it is an outermost window.\n\n"
+             "With is_looked_at the caller looks at what is alive at the end of the window:\n"
+             "follow_peak() of the windows around it looks at no moment in it.\n\n"
+             "Raises RuntimeError if the window was opened before.");
 
 static PyObject *
 window_open(PyObject *self, PyObject *args)
 {
     PyObject *parent = NULL;
-    if (!PyArg_ParseTuple(args, "|O!:open", windows_handle_type, &parent)) {
+    int is_looked_at = 0;
+    if (!PyArg_ParseTuple(args, "|O!p:open", windows_handle_type, &parent, &is_looked_at)) {
         return NULL;
     }
+    window_of(self)->is_looked_at = is_looked_at;
     window *outer = parent ? window_of(parent) : lookup_window(PyThreadState_Get());
     return meter_open(window_of(self), outer) < 0 ? NULL : Py_NewRef(Py_None);
 }
@@ -178,12 +183,29 @@ window_follow_peak(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(looked_at_doc,
+             "looked_at(bytes, /)\n--\n\n"
+             "Tell that the caller has looked at so many bytes alive: follow_peak() looks again\n"
+             "where far more are alive.");
+
+static PyObject *
+window_looked_at(PyObject *self, PyObject *bytes)
+{
+    Py_ssize_t number = PyLong_AsSsize_t(bytes);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    peaks_looked_at(window_of(self), number);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef window_methods[] = {
     {"open", window_open, METH_VARARGS, open_doc},
     {"close", window_close, METH_NOARGS, close_doc},
     {"alive_by_type", window_alive_by_type, METH_NOARGS, alive_by_type_doc},
     {"analyse", window_analyse, METH_VARARGS, analyse_doc},
     {"follow_peak", window_follow_peak, METH_VARARGS, follow_peak_doc},
+    {"looked_at", window_looked_at, METH_O, looked_at_doc},
     {"discard", window_discard, METH_NOARGS, discard_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -111,6 +111,16 @@ peaks_follow(window *followed, PyObject *handle, Py_ssize_t first_bytes, Py_ssiz
 }
 
 void
+peaks_looked_at(window *followed, Py_ssize_t bytes)
+{
+    followed_peak *peak = &followed->followed;
+    if (peak->next_bytes < PY_SSIZE_T_MAX) {
+        peak->next_bytes = Py_MAX(peak->next_bytes, crediting_next_peak(bytes));
+        crediting_flush_totals();
+    }
+}
+
+void
 peaks_forget(window *followed)
 {
     PyObject *tables = followed->followed.tables;

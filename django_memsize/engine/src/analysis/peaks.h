@@ -17,6 +17,9 @@ void peaks_prepare(void);
 void peaks_follow(window *followed, PyObject *handle, Py_ssize_t first_bytes,
                   Py_ssize_t most_blocks);
 
+/* Note that the caller has looked at so many bytes of an outermost window. */
+void peaks_looked_at(window *followed, Py_ssize_t bytes);
+
 /* Forget what was found: the handle is being freed. */
 void peaks_forget(window *followed);
 

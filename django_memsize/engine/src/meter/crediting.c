@@ -20,6 +20,16 @@ add_pending(window *innermost, const pending_totals *pending)
     }
 }
 
+static bool
+is_looked_at(const window *innermost)
+{
+    const window *each = innermost;
+    while (each && !each->is_looked_at) {
+        each = each->parent;
+    }
+    return each;
+}
+
 static window *
 outermost_of(window *one)
 {
@@ -63,6 +73,10 @@ crediting_next_peak(Py_ssize_t bytes)
 void
 crediting_note_peak(void)
 {
+    if (is_looked_at(crediting.current)) {
+        crediting.pending.next_bytes = PY_SSIZE_T_MAX; /* until the totals are flushed */
+        return;
+    }
     window *outermost = outermost_of(crediting.current);
     Py_ssize_t next = crediting_next_peak(outermost->alive.bytes + crediting.pending.peak_bytes);
     outermost->followed.is_noted = true;
