@@ -506,6 +506,7 @@ def use_small_heap(monkeypatch):
 def lower_limits(monkeypatch):
     """Have few evaluations reach what is done for many, and wait shortly for objects to be gone."""
     monkeypatch.setattr(deferred, "_PAUSE", 0.001)
+    monkeypatch.setattr(deferred, "_LOOK", 0.001)
     monkeypatch.setattr(deferred, "_IDLE", 0.001)
     monkeypatch.setattr(writer_thread, "BETWEEN_BATCHES", 0.001)
     monkeypatch.setattr(evaluation_log, "EVALUATIONS_LOGGED", 12)

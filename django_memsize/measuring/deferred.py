@@ -24,8 +24,11 @@ _LONGEST_WAIT: Final = 0.25
 """Seconds after which a recording is analysed although its request is still alive."""
 
 _PAUSE: Final = 0.02
-"""Seconds from the end of a request to its analysis, and between two looks of the background
-thread."""
+"""Seconds from the end of a request to its analysis."""
+
+_LOOK: Final = 0.1
+"""Seconds between two looks of the background thread: for each it waits for its turn among the
+threads that serve requests, and so takes one of theirs."""
 
 _IDLE: Final = 10.0
 """Seconds without work after which the background thread ends. To start one for each request costs
@@ -173,7 +176,7 @@ def _run(thread_lock: threading.Lock) -> None:
             with _contained:
                 is_idle = not _deferred.waiting and not _is_woken()
                 if not is_idle:
-                    time.sleep(_PAUSE)
+                    time.sleep(_LOOK)
                     _analyse(_Waiting.is_due)
                 faults = 0
     finally:
