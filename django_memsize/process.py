@@ -7,7 +7,9 @@ at import, and is reset in the child.
 
 from __future__ import annotations
 
+import functools
 import os
+import socket
 from typing import Final, Protocol, TypeVar
 
 
@@ -33,6 +35,12 @@ def reset() -> None:
     """Reset everything that is registered."""
     for state in _registered:
         state.reset()
+
+
+@functools.cache
+def host() -> str:
+    """Return the name of this host. The system is asked once: other threads run meanwhile."""
+    return socket.gethostname()
 
 
 os.register_at_fork(after_in_child=reset)

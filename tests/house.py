@@ -129,7 +129,7 @@ ARROWS = {
         "reports.rollups reports.thresholds reports.writer values workers.tally"
     ),
     "reports.build": (
-        "conf measuring.overhead measuring.recording measuring.routes models "
+        "conf measuring.overhead measuring.recording measuring.routes models process "
         "reports.serialization reports.sql reports.view_names values"
     ),
     "reports.requests": (

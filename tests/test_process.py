@@ -1,7 +1,9 @@
 import ast
 import os
+import socket
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -33,6 +35,13 @@ class State:
 
     def reset(self):
         self.log.append(self)
+
+
+def test_the_system_is_asked_once_for_the_name_of_the_host(monkeypatch):
+    name = process.host()
+    monkeypatch.setattr(socket, "gethostname", Mock(side_effect=OSError("on purpose")))
+
+    assert process.host() == name
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from django.conf import settings
 from django.utils import timezone
 
-from .. import conf
+from .. import conf, process
 from ..measuring import overhead
 from ..measuring.recording import Recording
 from ..measuring.routes import key_of
@@ -109,7 +108,7 @@ def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) ->
         "view": facts.view_name,
         "status": facts.status,
         "source": source,
-        "host": socket.gethostname(),
+        "host": process.host(),
         "pid": os.getpid(),
         "release": config.release if config else "",
         "first_request": bool(recording.first_request),

@@ -173,8 +173,9 @@ def prune(database: str, newest: int | None = None) -> int:
     """Delete reports that are no longer kept, as far as that is quick, and return their number.
 
     To be called after reports were inserted, outside of any transaction. ``newest`` is the primary
-    key of the last of them; without it a query asks for that. Most calls make no other. A call deletes some 2,000 reports at most; the next one goes on.
-    Several processes may call it at once. Raises what the database raises.
+    key of the last of them; without it a query asks for that. Most calls make no other. A call
+    deletes some 2,000 reports at most; the next one goes on. Several processes may call it at once.
+    Raises what the database raises.
     """
     deleted, _ = _pruners.setdefault(database, Pruner()).prune(database, newest)
     return deleted

@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import os
 import random
-import socket
 import sys
 import threading
 from collections import deque
@@ -290,7 +289,7 @@ def full_collections_so_far() -> int:
 
 def process_key() -> ProcessKey:
     """Return what tells this process from others."""
-    return ProcessKey(plain(socket.gethostname(), 255), os.getpid(), _release())
+    return ProcessKey(plain(process.host(), 255), os.getpid(), _release())
 
 
 def _release() -> str:
