@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import sys
+import weakref
 
 import pytest
 from hypothesis import given, settings
@@ -210,6 +211,98 @@ def test_tuples_with_something_of_the_window_are_retained_whoever_runs_meanwhile
 
     assert names(retained)["tuple"] == len(kept) + len(long)
     assert names(retained)[named(Slotted)] == 300
+
+
+class Watched:
+    """Only tests make these. Each is in a cycle."""
+
+    def __init__(self):
+        self.me = self
+
+
+REGISTRIES = {
+    "weakref.finalize": lambda watched: weakref.finalize(watched, id, ["an argument"]),
+    "finalize, referred to": lambda watched: setattr(
+        watched, "end", weakref.finalize(watched, id, ["an argument"])
+    ),
+    "WeakSet": weakref.WeakSet().add,
+    "WeakValueDictionary": lambda watched, names=weakref.WeakValueDictionary(): (
+        names.__setitem__(id(watched), watched)
+    ),
+    "WeakKeyDictionary": lambda watched, names=weakref.WeakKeyDictionary(): (
+        names.__setitem__(watched, None)
+    ),
+}
+
+
+WAITING = (
+    *("weakref.finalize", "weakref.finalize._Info", "weakref.ReferenceType", "weakref.KeyedRef"),
+    "list",
+)
+"""The types of what is registered; the lists are the arguments of finalisers."""
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["garbage", "retained"])
+@pytest.mark.parametrize("register", REGISTRIES.values(), ids=REGISTRIES)
+def test_what_waits_for_an_object_is_retained_with_it(register, keeps):
+    kept = []
+
+    def make():
+        for _ in range(50):
+            watched = Watched()
+            register(watched)
+            if keeps:
+                kept.append(watched)
+
+    make()
+    gc.collect()
+    with metered() as window:
+        make()
+    retained, garbage, _ = window.analyse()
+
+    assert names(retained).get(named(Watched), 0) == (50 if keeps else 0)
+    assert names(garbage).get(named(Watched), 0) == (0 if keeps else 50)
+    others = names(garbage if keeps else retained)
+    assert {name: others[name] for name in WAITING if name in others} == {}
+
+
+def test_what_waits_for_an_older_object_is_retained():
+    older, kept = Watched(), []
+    with metered() as window:
+        for _ in range(20):
+            weakref.finalize(older, id, Probe())
+        chain = Watched()
+        weakref.finalize(chain, id, Probe())
+        kept.append(chain)
+        del chain
+    retained, _, _ = window.analyse()
+
+    assert names(retained)["weakref.finalize._Info"] == 21
+    assert names(retained)[named(Probe)] == 21
+
+
+def test_what_waits_for_what_a_finaliser_has_is_retained_with_it():
+    older = Watched()
+    with metered() as window:
+        first = Watched()
+        weakref.finalize(first, id, Probe())
+        weakref.finalize(older, id, first)
+        del first
+    retained, _, _ = window.analyse()
+
+    assert names(retained)[named(Watched)] == 1
+    assert names(retained)[named(Probe)] == 1
+
+
+def test_a_finaliser_that_has_run_is_retained_by_who_has_it():
+    kept = []
+    with metered() as window:
+        for _ in range(30):
+            kept.append(weakref.finalize(Watched(), len, ()))
+            kept[-1].detach()
+    retained, _, _ = window.analyse()
+
+    assert names(retained)["weakref.finalize"] == 30
 
 
 def test_names_in_the_cache_of_attributes_are_not_retained():

@@ -1,6 +1,7 @@
 #include "window.h"
 
 #include "analysis/analysis.h"
+#include "analysis/finalizers.h"
 #include "analysis/peaks.h"
 #include "meter/crediting.h"
 #include "meter/lookup.h"
@@ -354,7 +355,8 @@ window_add_to(PyObject *module)
 {
     peaks_prepare();
     PyObject *type = PyType_FromModuleAndSpec(module, &window_spec, NULL);
-    int failed = !type || PyModule_AddType(module, (PyTypeObject *)type) < 0
+    int failed = finalizers_prepare() < 0 || !type
+                 || PyModule_AddType(module, (PyTypeObject *)type) < 0
                  || meter_prepare((PyTypeObject *)type) < 0;
     Py_XDECREF(type);
     return failed ? -1 : 0;

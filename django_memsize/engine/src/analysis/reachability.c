@@ -1,33 +1,9 @@
 #include "analysis/reachability.h"
 
-#include "analysis/external.h"
-#include "analysis/references.h"
+#include "analysis/finalizers.h"
+#include "analysis/trial.h"
 #include "analysis/taken.h"
-#include "array.h"
-#include "census/tally.h"
 #include "meter/crediting.h"
-
-/* The first reads of most objects are between these offsets. */
-#define HEAD_FROM (-32)
-#define HEAD_TO 16
-
-/* References wait for a few others, while the processor fetches what is known of their objects:
-   first the head of the chain, half-way the allocation. */
-#define REFERENTS_AHEAD 16
-
-typedef struct {
-    allocations *all;
-    PyObject *waiting[REFERENTS_AHEAD]; /* or NULL */
-    unsigned next_waiting;
-    tally types; /* what is known of types; counts nothing */
-    external_set external;
-    object_array pending;         /* to be followed */
-    references_progress progress; /* of the object that is followed */
-    Py_ssize_t work_left;         /* references that may be followed; below 0: given up */
-    size_t most_bytes;            /* that external objects may take; 0 is no limit */
-    bool has_failed;              /* no memory */
-    bool is_too_large;            /* the external objects */
-} trial;
 
 /* The limit of allocations is one of references as well: so many for each. An external object takes
    as long as some references. */
@@ -36,47 +12,6 @@ typedef struct {
 
 /* Bytes of the table of external objects for each, at most: it doubles when a quarter is used. */
 #define EXTERNAL_BYTES_EACH (8 * sizeof(external_object))
-
-static void
-follow_object_later(trial *under_way, PyObject *object)
-{
-    MEMSIZE_PREFETCH((char *)object + HEAD_FROM);
-    MEMSIZE_PREFETCH((char *)object + HEAD_TO);
-    under_way->has_failed |= !array_append(&under_way->pending, object);
-}
-
-/* Add a referent, or NULL, to those that wait; return the one that waited longest, or NULL. */
-MEMSIZE_INLINE PyObject *
-exchange_waiting(trial *under_way, PyObject *referent)
-{
-    const allocations *all = under_way->all;
-    unsigned turn = under_way->next_waiting++;
-    PyObject **place = under_way->waiting + turn % REFERENTS_AHEAD;
-    PyObject *half_way = under_way->waiting[(turn + REFERENTS_AHEAD / 2) % REFERENTS_AHEAD];
-    PyObject *next = *place;
-    *place = referent;
-    allocations_prefetch_chain(&all->objects, referent);
-    allocations_prefetch_first(all, &all->objects, half_way);
-    return next;
-}
-
-/* Whether there are too many references. The visits of the current object end then. */
-MEMSIZE_INLINE bool
-is_given_up(const trial *under_way)
-{
-    return under_way->work_left < 0;
-}
-
-/* Note a referent that is visited. Returns the referent to be handled now, or NULL. One that may be
-   in the window waits for its turn; any other is returned at once. */
-MEMSIZE_INLINE PyObject *
-note_visited(trial *under_way, PyObject *referent)
-{
-    references_note(&under_way->progress, referent);
-    under_way->work_left--;
-    return allocations_enclose(under_way->all, referent) ? exchange_waiting(under_way, referent)
-                                                         : referent;
-}
 
 static void
 count_new_external(trial *under_way)
@@ -103,7 +38,7 @@ subtract_ref(trial *under_way, PyObject *referent)
             count_new_external(under_way);
         }
         if (external_is_accounted(external) && !external->is_presumed) {
-            follow_object_later(under_way, referent);
+            trial_follow_later(under_way, referent);
         }
     }
 }
@@ -111,11 +46,11 @@ subtract_ref(trial *under_way, PyObject *referent)
 static int
 visit_subtract_ref(PyObject *visited, void *arg)
 {
-    PyObject *referent = note_visited(arg, visited);
+    PyObject *referent = trial_note_visited(arg, visited);
     if (referent) {
         subtract_ref(arg, referent);
     }
-    return is_given_up(arg);
+    return trial_is_given_up(arg);
 }
 
 static void
@@ -124,7 +59,7 @@ retain(trial *under_way, allocation *own)
     if (!own->is_retained) {
         own->is_retained = true;
         if (allocation_type(under_way->all, own)->may_refer) {
-            follow_object_later(under_way, allocation_object(own));
+            trial_follow_later(under_way, allocation_object(own));
         }
     }
 }
@@ -134,7 +69,7 @@ retain_external(trial *under_way, external_object *external)
 {
     if (!external->is_retained) {
         external->is_retained = true;
-        follow_object_later(under_way, external->object);
+        trial_follow_later(under_way, external->object);
     }
 }
 
@@ -155,72 +90,11 @@ retain_referent(trial *under_way, PyObject *referent)
 static int
 visit_retain(PyObject *visited, void *arg)
 {
-    PyObject *referent = note_visited(arg, visited);
+    PyObject *referent = trial_note_visited(arg, visited);
     if (referent) {
         retain_referent(arg, referent);
     }
-    return is_given_up(arg);
-}
-
-/* -1 with an exception, or if it is given up. */
-static int
-follow_object(trial *under_way, PyObject *object, visitproc visit)
-{
-    const tally_row *row = tally_row_of(&under_way->types, Py_TYPE(object));
-    if (!row) {
-        return -1;
-    }
-    references_visit(&row->kind, object, visit, under_way, &under_way->progress);
-    return is_given_up(under_way) ? -1 : 0;
-}
-
-/* Take the first of the last few pending objects: it was fetched by now. */
-static PyObject *
-take_pending(object_array *pending)
-{
-    size_t at = pending->count - Py_MIN(pending->count, ALLOCATIONS_AHEAD);
-    PyObject *taken = pending->items[at];
-    pending->items[at] = pending->items[--pending->count];
-    return taken;
-}
-
-/* Follow all pending objects. -1 as above, as all that follow others. */
-static int
-follow_all_pending(trial *under_way, visitproc visit)
-{
-    while (under_way->pending.count) {
-        if (follow_object(under_way, take_pending(&under_way->pending), visit) < 0) {
-            return -1;
-        }
-    }
-    if (under_way->has_failed) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return 0;
-}
-
-typedef void (*referent_function)(trial *under_way, PyObject *referent);
-
-/* Follow until nothing is pending or waiting. */
-static int
-finish_trial(trial *under_way, visitproc visit, referent_function with_referent)
-{
-    bool is_over;
-    do {
-        if (follow_all_pending(under_way, visit) < 0) {
-            return -1;
-        }
-        is_over = true;
-        for (size_t at = 0; at < REFERENTS_AHEAD; at++) {
-            PyObject *referent = exchange_waiting(under_way, NULL);
-            if (referent) {
-                is_over = false;
-                with_referent(under_way, referent);
-            }
-        }
-    } while (!is_over);
-    return 0;
+    return trial_is_given_up(arg);
 }
 
 /* Account for the list's reference to an object, which is presumed to be held by the window. An
@@ -241,7 +115,7 @@ presume(trial *under_way, PyObject *listed)
     external->accounted++;
     if (!external->is_presumed) {
         external->is_presumed = true;
-        follow_object_later(under_way, listed);
+        trial_follow_later(under_way, listed);
     }
 }
 
@@ -266,12 +140,12 @@ subtract_refs(trial *under_way, PyObject *external)
         }
         const allocation *one = all->items + at;
         if (may_refer(all, one)
-            && follow_object(under_way, allocation_object(one), visit_subtract_ref) < 0)
+            && trial_follow(under_way, allocation_object(one), visit_subtract_ref) < 0)
         {
             return -1;
         }
     }
-    return finish_trial(under_way, visit_subtract_ref, subtract_ref);
+    return trial_finish(under_way, visit_subtract_ref, subtract_ref);
 }
 
 /* The entry of an object on the external list, if the presumption was wrong; otherwise NULL. */
@@ -282,9 +156,28 @@ wrongly_presumed(const trial *under_way, PyObject *listed)
     return external && external->is_presumed && !external_is_accounted(external) ? external : NULL;
 }
 
+/* Retain what waits for the end of an object that is retained, or not of the window. The first one
+   found of these. Returns whether there was one. */
+static bool
+retain_registered(trial *under_way)
+{
+    object_array *registered = &under_way->registered;
+    for (size_t at = 0; at < registered->count; at++) {
+        PyObject *object = registered->items[at];
+        PyObject *referent = finalizers_referent(object);
+        const allocation *own = referent ? allocations_find_object(under_way->all, referent) : NULL;
+        if (!own || own->is_retained) {
+            registered->items[at] = registered->items[--registered->count];
+            retain(under_way, allocations_find_object(under_way->all, object));
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Retain what is held from outside, and all that it refers to. */
 static int
-retain_reachable(trial *under_way, PyObject *external)
+retain_roots(trial *under_way, PyObject *external)
 {
     allocations *all = under_way->all;
     int failed = 0;
@@ -292,17 +185,32 @@ retain_reachable(trial *under_way, PyObject *external)
         external_object *held = wrongly_presumed(under_way, PyList_GET_ITEM(external, at));
         if (held) {
             retain_external(under_way, held);
-            failed = follow_all_pending(under_way, visit_retain);
+            failed = trial_follow_pending(under_way, visit_retain);
         }
     }
     for (size_t at = 0; !failed && at < all->count; at++) {
         allocation *one = all->items + at;
         if (one->state == ALLOCATION_OBJECT && one->gc_refs > 0) {
             retain(under_way, one);
-            failed = follow_all_pending(under_way, visit_retain);
+            failed = trial_follow_pending(under_way, visit_retain);
         }
     }
-    return failed ? -1 : finish_trial(under_way, visit_retain, retain_referent);
+    return failed ? -1 : trial_finish(under_way, visit_retain, retain_referent);
+}
+
+/* The same, and what waits for the end of any of it. */
+static int
+retain_reachable(trial *under_way, PyObject *external)
+{
+    if (!finalizers_account(under_way->all, &under_way->registered)) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    int failed = retain_roots(under_way, external);
+    while (!failed && retain_registered(under_way)) {
+        failed = trial_finish(under_way, visit_retain, retain_referent);
+    }
+    return failed;
 }
 
 /* Whether an object on the external list was retained, be it of the window or not. */
@@ -318,14 +226,6 @@ is_any_retained(const trial *under_way, PyObject *listed)
         }
     }
     return false;
-}
-
-static void
-trial_clear(trial *under_way)
-{
-    external_clear(&under_way->external);
-    tally_clear(&under_way->types);
-    array_clear(&under_way->pending);
 }
 
 /* Read the reference counts of all objects again. Objects that are on a free list by now are no
@@ -373,7 +273,7 @@ reachability_find(allocations *all, const reachability_question *question, steps
     };
     int failed
         = subtract_refs(&under_way, external) < 0 ? -1 : retain_reachable(&under_way, external);
-    if (is_given_up(&under_way) && !PyErr_Occurred()) {
+    if (trial_is_given_up(&under_way) && !PyErr_Occurred()) {
         steps_give_up(with, under_way.is_too_large ? STEPS_TOO_LARGE : STEPS_TOO_LONG);
         failed = 0;
     }
