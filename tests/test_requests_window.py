@@ -7,7 +7,7 @@ import logging
 from contextlib import contextmanager
 
 import pytest
-from asgiref.sync import async_to_sync, iscoroutinefunction, sync_to_async
+from asgiref.sync import async_to_sync, iscoroutinefunction
 from django.contrib import messages
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
@@ -176,7 +176,7 @@ def by_async_client(path):
             [part async for part in response]
         response.close()
         response.json = None
-        await sync_to_async(int)()  # the thread that ran the view lets go of it for the next call
+        await asgi.let_go()
 
     asyncio.run(visit())
 
