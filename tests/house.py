@@ -124,9 +124,9 @@ ARROWS = {
     "models": "reports.database reports.findings reports.serialization values",
     "reports.recordings": (
         "conf measuring.deferred measuring.errors measuring.in_flight measuring.instruments "
-        "measuring.overhead measuring.recording measuring.spans models orm.patches "
-        "process reports.build reports.drops reports.immediate reports.outliers "
-        "reports.rollups reports.thresholds reports.writer values workers.tally"
+        "measuring.overhead measuring.recording measuring.spans models "
+        "orm.patches process reports.build reports.drops reports.following reports.immediate "
+        "reports.outliers reports.rollups reports.thresholds reports.writer values workers.tally"
     ),
     "reports.build": (
         "conf measuring.overhead measuring.recording measuring.routes models process "
@@ -186,14 +186,22 @@ ARROWS = {
         "conf models process reports.chunks reports.connection reports.exemplars values"
     ),
     "reports.exemplars": "models",
-    "reports.findings": "formatting reports.n_plus_one reports.thresholds values",
+    "reports.findings": (
+        "formatting reports.fates reports.leaks reports.n_plus_one reports.thresholds values"
+    ),
+    "reports.leaks": "formatting reports.fates reports.thresholds values",
+    "reports.fates": "formatting reports.thresholds values",
+    "reports.following": (
+        "measuring.errors measuring.instruments measuring.recording measuring.survivors "
+        "reports.rollups values"
+    ),
     "reports.outliers": "measuring.routes values",
     "reports.serialization": "formatting values",
     "reports.sql": "reports.sql_names values",
     "reports.sql_names": "process values",
     "reports": "",
     "reports.n_plus_one": "reports.thresholds values",
-    "reports.thresholds": "values",
+    "reports.thresholds": "measuring.instruments measuring.survivors values",
     "reports.untraced": "",
     "workers.worker": (
         "conf engine measuring.overhead measuring.sampling process values workers.state_file "
@@ -245,6 +253,7 @@ ARROWS = {
         "process values"
     ),
     "measuring.routes": "formatting values",
+    "measuring.survivors": "measuring.instruments process values",
     "measuring.shapes": "values",
     "measuring.tokens": "",
     "measuring.overhead": "process values",
@@ -256,12 +265,13 @@ ARROWS = {
     "process": "",
     "values": (
         "values.evaluation values.histogram values.ownership values.rollup values.sized "
-        "values.summary values.type_tables values.ways"
+        "values.summary values.survival values.type_tables values.ways"
     ),
     "values.histogram": "values.ownership",
     "values.impact": "values.rollup",
     "values.rollup": "values.histogram values.ownership",
-    "values.summary": "values.evaluation values.ownership values.type_tables",
+    "values.summary": "values.evaluation values.ownership values.survival values.type_tables",
+    "values.survival": "values.ownership values.type_tables",
     "values.evaluation": "values.ownership values.type_tables",
     "values.sized": "values.ownership",
     "values.type_tables": "formatting values.ownership",

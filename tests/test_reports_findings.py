@@ -8,10 +8,20 @@ from django_memsize.reports.thresholds import (
     MUCH,
     N_PLUS_ONE,
     NOTHING_FOR_A_REQUEST,
+    NOTHING_SURVIVES,
     RETAINED_BY_A_STATEMENT,
     ROWS_AT_ONCE,
 )
-from django_memsize.values import SQL_STORED, Amount, CallSite, Diff, Evaluation, Summary
+from django_memsize.values import (
+    SQL_STORED,
+    Amount,
+    CallSite,
+    Diff,
+    Evaluation,
+    OwnTuple,
+    Summary,
+    Survival,
+)
 
 KB, MB = 1024, 1024**2
 SITE = CallSite("bank/views.py", 41, "accounts")
@@ -237,6 +247,7 @@ def test_a_request_tells_all_it_retains_if_no_evaluation_is_missing(summary, tel
         ("leak", "leak?"),
         ("leak-or-cache", "leak or cache?"),
         ("n-plus-one", "N+1:"),
+        ("replaced", "replaced:"),
     ],
 )
 def test_the_label_of_a_finding_has_a_question_mark_unless_figures_prove_it(name, label):
@@ -332,6 +343,65 @@ def test_a_request_that_retains_nothing_or_is_not_judged_has_no_finding(values):
     assert not findings.needs_comparison(keeping(SIZE, **values)) or values == {
         "first_request": True
     }
+
+
+REPLACED = OwnTuple((Survival(1, 2 * MB, 0, 1),))
+SURVIVING = OwnTuple(Survival(20, 2 * MB, 2 * MB) for _ in range(3))
+LITTLE = OwnTuple(
+    Survival(later, 2 * MB, 10 * KB, 1, Diff({"str": 9}, {"str": 10 * KB}))
+    for later in (22, 21, 20)
+)
+
+
+def test_what_became_of_retained_bytes_decides_for_the_request_and_its_evaluations():
+    for known, name in ((REPLACED, "replaced"), (SURVIVING, "leak")):
+        retaining = keeping(2 * MB, evaluation(2 * MB, 2 * MB), survival=known)
+        assert names(
+            evaluation(2 * MB, 2 * MB),
+            others=others_of(*[retaining] * 2),
+            retained=Amount(1, 2 * MB),
+        ) == [[name]]
+        (found,) = of_request(keeping(2 * MB), *others_of(*[keeping(2 * MB, survival=known)] * 2))
+        assert found.name == name
+
+
+def test_the_report_of_the_latest_request_knows_most():
+    first = keeping(2 * MB, survival=SURVIVING, started_at=1.0)
+    latest = keeping(2 * MB, survival=REPLACED, started_at=2.0)
+    unknown = keeping(2 * MB, started_at=3.0)
+
+    for summary, *others in ((first, latest, unknown), (latest, first, unknown)):
+        (found,) = of_request(summary, *others_of(*others))
+        assert found.name == "replaced"
+
+
+def test_a_part_that_survives_is_a_leak_beside_what_is_replaced():
+    found = of_request(keeping(2 * MB, survival=LITTLE))
+
+    assert [each.name for each in found] == ["replaced", "leak"]
+    assert found[1].sentence == (
+        "10.0 KB of 2.0 MB retained, still alive after 20 later requests, in 3 of 3 requests "
+        "followed: 9 str."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "survival", "is_told"),
+    [
+        ({}, LITTLE, True),
+        ({}, LITTLE[:2], False),
+        ({}, [*LITTLE[:2], Survival(30, 2 * MB, NOTHING_SURVIVES, 1)], True),
+        ({}, [*LITTLE[:2], Survival(30, 2 * MB, NOTHING_SURVIVES - 1, 1)], False),
+        ({}, [*LITTLE, Survival(20, 2 * MB, 0, 1)], False),
+        ({"first_request": True}, LITTLE, False),
+        ({"kind": "block"}, LITTLE, False),
+        ({"statements": 20}, LITTLE, False),
+        ({"retained": Amount(1, 10 * KB)}, LITTLE, True),
+    ],
+)
+def test_a_small_leak_needs_three_requests_that_all_agree(values, survival, is_told):
+    found = of_request(keeping(2 * MB, survival=OwnTuple(survival), **values))
+    assert ("leak" in [each.name for each in found]) is is_told
 
 
 def test_a_request_is_compared_whoever_retains_something():

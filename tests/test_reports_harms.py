@@ -130,6 +130,20 @@ def test_the_range_of_two_is_from_the_least_to_the_most():
     assert found.high == 400 * KB + 10 * 300 * KB
 
 
+@pytest.mark.parametrize(
+    ("survived", "share"), [([], 1), ([MB, MB], 1), ([MB, 0], 0.5), ([0, 0], 0), ([99, 99], 0)]
+)
+def test_only_the_share_that_outlives_later_requests_grows(survived, share):
+    """The rest takes the place of what earlier requests retained."""
+    figures = {"retained": [MB] * 10, "retained_later": [MB] * 5}
+    known = {"followed": [MB] * len(survived), "survived": survived}
+    whole = impact(Harm.RETAINED, route(**figures))
+    found = impact(Harm.RETAINED, route(**figures, **known))
+
+    assert (found is None) is (share == 0)
+    assert found is None or found.bytes == round(share * whole.bytes)
+
+
 def test_what_counts_as_nothing_is_no_leak_however_many_requests_there_are():
     retained = [12 * KB] * 20
 

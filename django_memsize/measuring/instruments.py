@@ -18,6 +18,11 @@ from .near_peak import types_alive
 if TYPE_CHECKING:
     from ..engine.compiled import Window
 
+LEAST_FOLLOWED: Final = 4 * 1024
+MOST_FOLLOWED: Final = 50_000
+"""Retained bytes from which, and blocks up to which, they are followed: 1 MB of the meter's memory,
+and a turn of the engine to begin."""
+
 Watched: TypeAlias = tuple[weakref.ref[Any], ...]
 """The objects of the program whose end is the end of a recording: a request and its response."""
 
@@ -66,8 +71,11 @@ class _WithoutWindow:
 
     __slots__ = ()
 
-    def analyse(self, older: Watched = (), shares_free_lists: bool = False) -> None:
+    def analyse(
+        self, older: Watched = (), shares_free_lists: bool = False, follows: bool = False
+    ) -> Window | None:
         """Do nothing: only a meter can tell retained objects from garbage."""
+        return None
 
 
 @ours
@@ -229,39 +237,47 @@ class Meter:
             return None
         return types_alive(*tables)
 
-    def analyse(self, older: Watched = (), shares_free_lists: bool = False) -> None:
+    def analyse(
+        self, older: Watched = (), shares_free_lists: bool = False, follows: bool = False
+    ) -> Window | None:
         """Divide what is alive into retained objects, garbage and free lists.
 
         ``older`` are objects that were there before the window, or that such objects may hold. They
         are presumed to be garbage if only the window's objects, and what these alone hold, refer
         to them. ``shares_free_lists`` is whether other requests ran meanwhile, whose threads may
         have taken freed objects of this one from CPython's free lists.
+
+        With ``follows``, returns a window of what is retained, whose ``alive`` tells what is not
+        freed since, until it is discarded. Returns None if that is too little or too much, or not
+        known.
         """
         window = self.window
         if window is None:
-            return
+            return None
         self.not_remembered = Amount(*window.not_remembered)
         if self.not_remembered.blocks:
             self.alive = Amount(*window.alive)
             self.discard()
-            return
+            return None
         # No empty list in place of None: it could come from a free list that the window filled.
         external = None
         if older:
             external = _External()
             # No name refers to an object of the list: that would be a reference from outside.
             external.extend(map(weakref.ref.__call__, older))
-        tables = window.analyse(external, self.most_analysed, shares_free_lists)
+        survivors = engine.Window() if follows else None
+        limits = LEAST_FOLLOWED, MOST_FOLLOWED
+        tables = window.analyse(external, self.most_analysed, shares_free_lists, survivors, *limits)
         if external is not None:
             external.clear()
         self.not_remembered = Amount(*window.not_remembered)
         if self.not_remembered.blocks:  # by now: as above
             self.alive = Amount(*window.alive)
-            return
+            return None
         if isinstance(tables, str):
             self.not_analysed = tables
             self.alive = Amount(*window.alive)
-            return
+            return None
         retained, garbage, free_lists = (Diff(*table) for table in tables)
         blocks, size = window.alive
         self.alive = Amount(blocks, size)
@@ -273,6 +289,12 @@ class Meter:
             garbage,
         )
         self.diff = retained
+        if survivors is None or not survivors.allocated[0]:
+            return None
+        if self.incomplete or self.is_doubtful or survivors.incomplete:
+            survivors.discard()
+            return None
+        return survivors
 
     def discard(self) -> None:
         """Close the window; if it is an outermost one, have the engine forget its blocks."""

@@ -315,22 +315,23 @@ class Recording:
                 self.log.update_near_peak_by_engine()
             self.incomplete = self.incomplete or self._instrument.incomplete
 
-    def analyse(self, older: Watched = ()) -> None:
+    def analyse(self, older: Watched = (), follows: bool = False) -> Window | None:
         """Find out what is left of the recording once its request is over. Closes it first.
 
-        ``older`` are a request and its response, if the request is older than the recording. A
-        second call does nothing.
+        ``older`` are a request and its response, if the request is older than the recording. With
+        ``follows``, returns a window of what is retained (`Meter`). A second call does nothing.
         """
         self.close()
         if self.analysed:
-            return
+            return None
         self.analysed = True
         with OverheadTimer(self._overhead):
             others = 0 if self._in_flight is None else self._in_flight.others()
-            self._instrument.analyse(older, shares_free_lists=others > 0)
+            survivors = self._instrument.analyse(older, others > 0, follows)
         self.incomplete = self.incomplete or self._instrument.incomplete
         if self.retained is not None:
             self.log.analyse()
+        return survivors
 
     def discard(self) -> None:
         """End without figures: the end of the span was not seen, or nobody asks for them."""

@@ -177,6 +177,12 @@ class Route:
         if self.owed <= 0 and self._interval < math.inf:
             self.due_at = min(self.due_at, self._metered_at + self._interval / MORE_OFTEN)
 
+    def report_soon(self, now: float) -> None:
+        """Have the next request metered: what its report can tell of earlier ones is new."""
+        self.suspect(Reason.RETAINED, now)
+        if self._interval < math.inf:
+            self.due_at = min(self.due_at, now)
+
     def _wait(self, now: float) -> None:
         self._metered_at = now
         if self.owed > 0:

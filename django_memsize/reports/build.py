@@ -27,6 +27,7 @@ from ..values import (
     NearPeak,
     OwnTuple,
     Summary,
+    Survival,
     bytes_of,
     ours,
 )
@@ -94,9 +95,21 @@ class RequestFacts:
         return key_of(self.method, self.route)
 
 
-def build(recording: Recording, facts: RequestFacts, source: str = LIVE) -> Report:
-    """Return the report of a closed recording, not stored yet."""
-    return report_of(summary_of(recording, facts, source))
+def build(
+    recording: Recording,
+    facts: RequestFacts,
+    source: str = LIVE,
+    survival: Iterable[Survival] = (),
+) -> Report:
+    """Return the report of a closed recording, not stored yet.
+
+    ``survival`` is what became of earlier ones of the route.
+    """
+    summary = summary_of(recording, facts, source)
+    stored = OwnTuple(
+        dataclasses.replace(each, types=_top(each.types, EVALUATION_TYPES)) for each in survival
+    )
+    return report_of(dataclasses.replace(summary, survival=stored) if stored else summary)
 
 
 def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) -> Summary:

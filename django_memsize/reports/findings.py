@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from ..formatting import counted, human_size
-from ..values import SQL_STORED, Diff, Evaluation, Summary, bytes_of
+from ..values import SQL_STORED, Evaluation, Summary, Survival, bytes_of
+from . import fates, leaks
+from .fates import Fate, Followed
 from .n_plus_one import loops
 from .thresholds import (
     MOST,
@@ -18,6 +20,7 @@ from .thresholds import (
     ROWS_AT_ONCE,
     by_statements,
     nothing_retained,
+    nothing_survives,
 )
 
 EvaluationKey: TypeAlias = tuple[str, str, str]
@@ -27,20 +30,16 @@ RetainedAt: TypeAlias = frozenset[EvaluationKey]
 """The evaluations of one request that retain something."""
 
 _BLOAT: Final = "bloat"
-_CACHE: Final = "cache"
-_LEAK: Final = "leak"
-_LEAK_OR_CACHE: Final = "leak-or-cache"
 _N_PLUS_ONE: Final = "n-plus-one"
 
-_LABELS: Final = {_LEAK_OR_CACHE: "leak or cache?", _N_PLUS_ONE: "N+1:"}
+_LABELS: Final = {
+    leaks.LEAK_OR_CACHE: "leak or cache?",
+    leaks.REPLACED: "replaced:",
+    _N_PLUS_ONE: "N+1:",
+}
 
 _QUERY: Final = "django.db.models.sql.query.Query"
 """Each queryset has one of its own, whatever its class."""
-
-_WITHOUT_OWNER: Final = frozenset({"(buffers)"})
-
-_TYPES_NAMED: Final = 3
-_LEAST_SHARE_NAMED: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +77,15 @@ class Compared:
     """What another request retains. ``key`` is the primary key of its report.
 
     ``evaluations`` are those that retain something; None if its report does not tell of all.
-    ``is_retaining`` is whether it retains something beside these, whoever made it.
+    ``is_retaining`` is whether it retains something beside these, whoever made it. ``survival`` is
+    what its report knows of earlier requests, ``started_at`` when it started.
     """
 
     key: int
     evaluations: RetainedAt | None
     is_retaining: bool
+    survival: tuple[Survival, ...] = ()
+    started_at: float = 0.0
 
 
 def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
@@ -93,9 +95,10 @@ def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
     they can tell a leak from a cache.
     """
     of_loops = loops(summary.evaluations)
-    of_memory = _of_memory(summary, others)
+    followed = _followed(summary, others)
+    of_memory = _of_memory(summary, others, followed)
     return Findings(
-        _of_request(summary, others),
+        _of_request(summary, others, followed),
         tuple(
             (*_of_loop(said), *(each for each in found if said is None or each.name != _BLOAT))
             for said, found in zip(of_loops, of_memory, strict=True)
@@ -106,14 +109,24 @@ def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
 def compared(key: int, summary: Summary) -> Compared:
     """Return what a report tells of another one of its route."""
     evaluations = retained_at(summary) if tells_all_retained(summary) else None
-    return Compared(key, evaluations, _retained_beside(summary) is not None)
+    is_retaining = _retained_beside(summary) is not None
+    return Compared(key, evaluations, is_retaining, summary.survival, summary.started_at)
 
 
 def needs_comparison(summary: Summary) -> bool:
     """Return whether a request retains something, so that other requests would say more."""
     return _is_judged(summary) and (
-        bool(retained_at(summary)) or _retained_beside(summary) is not None
+        bool(retained_at(summary))
+        or _retained_beside(summary) is not None
+        or bool(summary.survival)
     )
+
+
+def _followed(summary: Summary, others: Sequence[Compared]) -> Followed:
+    """Return what is known of what requests of the route retained, by the latest report."""
+    known = [(each.started_at, each.survival) for each in others]
+    known.append((summary.started_at, summary.survival))
+    return Followed.of(fates.latest(known), fates.is_run(summary))
 
 
 def retained_at(summary: Summary) -> RetainedAt:
@@ -142,17 +155,42 @@ def _of_loop(said: str | None) -> tuple[Finding, ...]:
     return (Finding(_N_PLUS_ONE, said),) if said else ()
 
 
-def _of_request(summary: Summary, others: Sequence[Compared]) -> tuple[Finding, ...]:
+def _of_request(
+    summary: Summary, others: Sequence[Compared], followed: Followed
+) -> tuple[Finding, ...]:
     """Return the findings of what a request retains beside what its evaluations retain."""
-    beside = _retained_beside(summary) if _is_judged(summary) else None
     retained = summary.retained
     # A first request fills caches, as its note says.
-    if beside is None or retained is None or summary.first_request:
+    if retained is None or summary.first_request or not _is_judged(summary):
         return ()
+    of_remainder = _of_remainder(summary, followed)
+    beside = _retained_beside(summary)
+    if beside is None:
+        return of_remainder
     by_evaluations = "" if beside == retained.bytes else " beside what its evaluations retain"
-    types = _largest_types(retained.types)
+    types = leaks.largest_types(retained.types)
     size = f"{human_size(beside)} retained{by_evaluations}"
-    return (_leak_or_cache(size, types, [(each.key, each.is_retaining) for each in others]),)
+    in_others = [(each.key, each.is_retaining) for each in others]
+    fate = followed.fate(beside, retained.bytes)
+    return (_retaining(size, types, in_others, fate, followed), *of_remainder)
+
+
+def _of_remainder(summary: Summary, followed: Followed) -> tuple[Finding, ...]:
+    """Return a leak that is a small part of what a request retains, or is little.
+
+    Comparing cannot tell it: most of what each request retains is replaced, or it counts as
+    nothing. But in each request that was followed a part outlives the later ones.
+    """
+    whole = 0 if summary.retained is None else summary.retained.bytes
+    told, nothing = followed.told, nothing_survives(summary)
+    if len(told) < REPORTS_TO_COMPARE or any(each.alive < nothing for each in told):
+        return ()
+    is_little = whole < nothing_retained(summary)
+    if followed.fate(whole, whole) is Fate.SURVIVES and not is_little:
+        return ()  # said of the whole
+    latest = told[-1]
+    types = "" if latest.types is None else leaks.largest_types(latest.types)
+    return (Finding(leaks.LEAK, leaks.remainder(latest, types, followed)),)
 
 
 def _retained_beside(summary: Summary) -> int | None:
@@ -171,19 +209,9 @@ def _retained_beside(summary: Summary) -> int | None:
     return beside if beside >= nothing_retained(summary) else None
 
 
-def _largest_types(types: Diff) -> str:
-    """Return ``": 1 list, 3,000 str"``, the types that take most of what is retained."""
-    total = types.total.size
-    ranked = [
-        (name, each)
-        for name, each in types.ranked()[:_TYPES_NAMED]
-        if name not in _WITHOUT_OWNER and each.size >= _LEAST_SHARE_NAMED * total
-    ]
-    named = ", ".join(f"{each.count:,} {name}" for name, each in ranked)
-    return f": {named}" if named else ""
-
-
-def _of_memory(summary: Summary, others: Sequence[Compared]) -> list[tuple[Finding, ...]]:
+def _of_memory(
+    summary: Summary, others: Sequence[Compared], followed: Followed
+) -> list[tuple[Finding, ...]]:
     """Return the findings of each evaluation about its bytes, or its rows if they were counted."""
     evaluations = summary.evaluations
     if summary.is_counted:
@@ -195,7 +223,9 @@ def _of_memory(summary: Summary, others: Sequence[Compared]) -> list[tuple[Findi
     for index, (alive, retained) in enumerate(_own_sizes(evaluations)):
         key = _key(evaluations[index])
         in_others = [(report, key in retaining) for report, retaining in known]
-        found.append(_findings(evaluations, index, alive, retained, in_others))
+        whole = retained if summary.retained is None else summary.retained.bytes
+        fate = followed.fate(retained or 0, whole or 0)
+        found.append(_findings(evaluations, index, alive, retained, in_others, fate, followed))
     return found
 
 
@@ -250,10 +280,13 @@ def _findings(
     alive: int | None,
     retained: int | None,
     in_others: Iterable[tuple[int, bool]],
+    fate: Fate,
+    followed: Followed,
 ) -> tuple[Finding, ...]:
     """Return the findings of one evaluation, from its own bytes without those inside it.
 
-    ``in_others`` has, for each other report, whether the same evaluation retains something there.
+    ``in_others`` has, for each other report, whether the same evaluation retains something there,
+    and ``fate`` what became of it.
     """
     if alive is None or retained is None:
         return ()
@@ -264,7 +297,8 @@ def _findings(
     bloat = [_bloat(evaluation, not_retained, _prefetches(evaluations, index))] if is_bloat else []
     leak = []
     if _retains(evaluation, retained):
-        leak = [_leak_or_cache(f"{human_size(retained)} retained", "", in_others)]
+        size = f"{human_size(retained)} retained"
+        leak = [_retaining(size, "", in_others, fate, followed)]
     return (*bloat, *leak)
 
 
@@ -294,26 +328,10 @@ def _bloat(evaluation: Evaluation, not_retained: int, prefetches: bool) -> Findi
     return Finding(_BLOAT, f"{size}. Load fewer {what}, if the request does not need them.")
 
 
-def _leak_or_cache(size: str, types: str, in_others: Iterable[tuple[int, bool]]) -> Finding:
+def _retaining(
+    size: str, types: str, in_others: Iterable[tuple[int, bool]], fate: Fate, followed: Followed
+) -> Finding:
+    """Return the finding of retained bytes."""
     in_others = tuple(in_others)
-    if not in_others:
-        return Finding(
-            _LEAK_OR_CACHE,
-            f"{size}{types}. A leak retains as much in each request, a cache in one. Compare "
-            "two more requests of the same process: memprofile run --repeat 3.",
-        )
-    number, retaining = len(in_others) + 1, sum(is_retaining for _, is_retaining in in_others) + 1
-    keys = tuple(sorted(key for key, _ in in_others))
-    with_others = ", ".join(f"#{key}" for key in keys)
-    reports = f"{number} requests compared (this and {with_others})"
-    if number >= REPORTS_TO_COMPARE and retaining == number:
-        sentence = (
-            f"{size}, as in all {reports}{types}. A cache that is still filling, or whose entries "
-            "are replaced each time, looks the same."
-        )
-        return Finding(_LEAK, sentence, keys)
-    if number >= REPORTS_TO_COMPARE and retaining == 1:
-        sentence = f"{size}, in 1 of {reports}{types}. Probably a cache that was filled."
-        return Finding(_CACHE, sentence, keys)
-    sentence = f"{size}, in {retaining} of {reports}{types}. A leak goes on, a cache ends."
-    return Finding(_LEAK_OR_CACHE, sentence, keys)
+    name, sentence = leaks.judge(size, types, in_others, fate, followed)
+    return Finding(name, sentence, tuple(sorted(key for key, _ in in_others)))

@@ -91,18 +91,22 @@ def _retained(rollup: RouteRollup, known: Known, workers: Workers) -> Impact | N
     most; and where only the first few were metered, from what these retain alone to their mean. A
     mean that may as well be nothing counts as nothing: only the metered requests are left.
     All of it is no more than what the process accumulated in at least ten minutes: a cache whose
-    entries replace others retains as much in each request, and does not grow.
+    entries replace others retains as much in each request, and does not grow. Where requests were
+    followed, only the share that survived counts.
     """
     metered, later = rollup[names.RETAINED], rollup[names.RETAINED_LATER]
+    share = _surviving(rollup)
     requests = rollup.requests - rollup.first_requests
     others = max(0, requests - metered.count)
     if not metered.count:
         return None
     low, mean, high = _interval(later) if later.count else _of_the_first_few(metered)
-    most = max(workers.busiest.accumulated, metered.sum)
-    sizes = [min(most, (metered.sum + others * each) * workers.share) for each in (low, mean, high)]
-    if max(metered.mean or 0, mean, high) < NOTHING_FOR_A_REQUEST:
+    if share * max(metered.mean or 0, mean, high) < NOTHING_FOR_A_REQUEST:
         return None
+    low, mean, high = share * low, share * mean, share * high
+    surviving = share * metered.sum
+    most = max(workers.busiest.accumulated, surviving)
+    sizes = [min(most, (surviving + others * each) * workers.share) for each in (low, mean, high)]
     least, size, greatest = map(workers.within, sizes)
     in_worker = requests * workers.share
     return Impact(
@@ -110,6 +114,12 @@ def _retained(rollup: RouteRollup, known: Known, workers: Workers) -> Impact | N
         *(size, least, greatest, mean, in_worker, metered.count),
         report=known.retained_report,
     )
+
+
+def _surviving(rollup: RouteRollup) -> float:
+    """Return the share of retained bytes that outlives later requests; 1 if it is not known."""
+    retained = rollup[names.FOLLOWED].sum
+    return rollup[names.SURVIVED].sum / retained if retained else 1.0
 
 
 def _interval(later: Histogram) -> tuple[float, float, float]:

@@ -23,7 +23,7 @@ from ..models import Report
 from ..orm import patches
 from ..values import LIVE, RUN, OwnTuple, Reason, ours
 from ..workers.tally import Cause, State, tally
-from . import immediate, writer
+from . import following, immediate, writer
 from .build import RequestFacts, build
 from .drops import drop
 from .outliers import Outliers
@@ -152,6 +152,7 @@ def collecting() -> Iterator[Collected]:
         yield collected
     finally:
         deferred.analyse_now(collected)
+        following.forget(RUN)
         _collected.reset(token)
 
 
@@ -195,11 +196,11 @@ class _Pending:
             tally.move(State.WAITING, Cause.LOST)
             return None
         with _contained, in_span(None):
-            self._recording.analyse(self._older)
-            _is_first_request(self._recording, self._facts.key)  # if that was not asked before
-            _note_retained(self._recording)
             source = LIVE if self._collected is None else RUN
-            report = build(self._recording, self._facts, source)
+            _is_first_request(self._recording, self._facts.key)  # if that was not asked before
+            survival = following.analyse(self._recording, self._facts.key, source, self._older)
+            _note_retained(self._recording)
+            report = build(self._recording, self._facts, source, survival)
             self._roll_up(report)
             remaining.add_to(self._recording)
         if report is None:
@@ -252,6 +253,7 @@ def _on_setting_changed(*, setting: str, enter: bool, **_: Any) -> None:
             for store_waiting in deferred.take_all():
                 store_waiting()
             rollups.reset()
+            following.forget(LIVE)
 
 
 setting_changed.connect(_on_setting_changed, dispatch_uid="django_memsize.recordings")
@@ -285,6 +287,8 @@ def _is_reported(recording: Recording, facts: RequestFacts, is_handed_over: bool
         # Else all requests of a route that there is no more room for would count as first.
         recording.first_request = _began_before_any_was_over(recording, route)
     is_first = _is_first_request(recording, route)
+    if recording.kind == "request":
+        following.note_request(recording, route, RUN if is_handed_over else LIVE)
     if not is_handed_over and recording.kind == "request":
         _roll_up(recording, route, rows, None if recording.rss_after is None else growth)
     if not recording.is_counted:

@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any, Final, TypeAlias
@@ -20,7 +21,16 @@ from ..formatting import plain
 from ..measuring import rss
 from ..measuring.in_flight import number_in_flight
 from ..measuring.recording import Recording, collected_so_far
-from ..values import OwnTuple, ProcessKey, ProcessRollup, Reason, RouteKey, RouteRollup, ours
+from ..values import (
+    OwnTuple,
+    ProcessKey,
+    ProcessRollup,
+    Reason,
+    RouteKey,
+    RouteRollup,
+    Survival,
+    ours,
+)
 from ..values import rollup as names
 from ..values.rollup import Level
 from .rollup_periods import RoutePeriods, Row, Sample, SamplePeriods
@@ -45,6 +55,10 @@ _Metered: TypeAlias = OwnTuple[Any]
 """Kind, method and route, start, duration, whether it is the first request, reason, and the bytes:
 peak, allocated, retained, garbage."""
 
+_Followed: TypeAlias = OwnTuple[Any]
+"""Method and route, when what became of its retained bytes was known, these bytes, and how many of
+them were alive then."""
+
 
 @ours
 class _Events(deque[_Event]):
@@ -53,6 +67,11 @@ class _Events(deque[_Event]):
 
 @ours
 class _MeteredEvents(deque[_Metered]):
+    __slots__ = ()
+
+
+@ours
+class _SurvivalEvents(deque[_Followed]):
     __slots__ = ()
 
 
@@ -75,6 +94,7 @@ class Rollups:
         "_requests",
         "_rss_before",
         "_samples",
+        "_survival",
         "lost",
     )
 
@@ -85,6 +105,7 @@ class Rollups:
         """Begin as a new process does."""
         self._events = _Events()
         self._metered = _MeteredEvents()
+        self._survival = _SurvivalEvents()
         self._lock = threading.Lock()
         self._periods = RoutePeriods()
         self._samples = SamplePeriods()
@@ -144,6 +165,10 @@ class Rollups:
             )
         )
 
+    def add_survival(self, key: OwnTuple[str], survival: Survival) -> None:
+        """Count what became of what a request retained, in the minute in which that is known."""
+        self._survival.append(OwnTuple((key, time.time(), survival.retained, survival.alive)))
+
     def _try_to_add_up(self) -> None:
         """Add up some requests, unless another thread does so: the writer may be waiting."""
         if self._lock.acquire(blocking=False):
@@ -162,7 +187,9 @@ class Rollups:
     @property
     def is_empty(self) -> bool:
         """Whether the database has everything."""
-        return not (self._events or self._metered or self._periods or self._samples)
+        return not (
+            self._events or self._metered or self._survival or self._periods or self._samples
+        )
 
     def requests_left(self) -> int:
         """Return how many requests were not taken."""
@@ -233,6 +260,8 @@ class Rollups:
             self._add_events((self._events.popleft() for _ in range(number)), release)
         while self._metered:
             self._add_metered(self._metered.popleft(), release)
+        while self._survival:
+            self._add_survival(self._survival.popleft(), release)
         self.lost += self._periods.make_room()
 
     def _add_events(self, events: Iterator[_Event], release: str) -> None:
@@ -280,6 +309,12 @@ class Rollups:
         rollup.add(names.GARBAGE, garbage)
         if reason is not Reason.FIRST:
             rollup.add(names.RETAINED_LATER, retained)
+
+    def _add_survival(self, event: _Followed, release: str) -> None:
+        (method, route), moment, retained, alive = event
+        rollup = self._periods.rollup(RouteKey("request", method, route, release), moment)
+        rollup.add(names.FOLLOWED, retained)
+        rollup.add(names.SURVIVED, min(alive, retained))
 
 
 def full_collections_so_far() -> int:

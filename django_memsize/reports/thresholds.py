@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..measuring import instruments, survivors
 from ..values import Summary
 
 NOTHING_FOR_A_REQUEST: Final = 16 * 1024
@@ -50,6 +51,16 @@ too, at least: 1,900 on Python 3.11."""
 REPORTS_TO_COMPARE: Final = 3
 """Reports that have to agree before a finding tells a leak from a cache."""
 
+ENOUGH_LATER: Final = survivors.ENOUGH_LATER
+"""Later requests that retained bytes have to outlive before a finding calls them a leak."""
+
+LATER_IN_A_RUN: Final = REPORTS_TO_COMPARE - 1
+"""The same of what ``memprofile run --repeat`` makes: nobody waits for more requests then."""
+
+NOTHING_SURVIVES: Final = instruments.LEAST_FOLLOWED
+"""Fewer bytes of a request that outlive later ones count as nothing, beside what its statements
+retain. It is less than `NOTHING_FOR_A_REQUEST`, because the request and its response are gone."""
+
 MOST: Final = 0.75
 """Share of a peak from which one evaluation is said to have made it."""
 
@@ -82,10 +93,18 @@ def nothing_for(kind: str, statements: int = 0, text: int = 0) -> int:
 
 def nothing_retained(summary: Summary) -> int:
     """Return the bytes below which what a report retains counts as nothing."""
+    return nothing_for(summary.kind, *_statements(summary))
+
+
+def nothing_survives(summary: Summary) -> int:
+    """Return the bytes below which what outlives later requests counts as nothing."""
+    return NOTHING_SURVIVES + by_statements(*_statements(summary))
+
+
+def _statements(summary: Summary) -> tuple[int, int]:
+    """Return how many statements a request ran, and the length of their different texts."""
     evaluations = summary.evaluations
-    statements = summary.statements + summary.evaluations_omitted
-    return nothing_for(
-        summary.kind,
-        statements + sum(each.times for each in evaluations),
+    return (
+        summary.statements + summary.evaluations_omitted + sum(each.times for each in evaluations),
         sum(len(each.sql) for each in evaluations),
     )

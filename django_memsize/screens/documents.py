@@ -22,9 +22,9 @@ _ADDED: Final = {
     "findings": (
         "[finding]",
         (
-            "`name` (`leak`, `cache`, `leak-or-cache`, `bloat`, `n-plus-one`), `sentence`, "
-            "`evaluation`, an index into `evaluations` or null for the whole request, and "
-            "`compared`, the ids of the reports compared"
+            "`name` (`leak`, `replaced`, `cache`, `leak-or-cache`, `bloat`, `n-plus-one`), "
+            "`sentence`, `evaluation`, an index into `evaluations` or null for the whole request, "
+            "and `compared`, the ids of the reports compared"
         ),
     ),
     "notes": ("[str]", "what to know about the figures of this report"),
@@ -71,6 +71,6 @@ def _name_of(hint: Any) -> str:
     text = hint.__name__ if isinstance(hint, type) else str(hint)
     text = text.replace("django_memsize.values.", "").replace("tuple[", "[").replace(", ...", "")
     text = text.replace(" | None", " or null")
-    for module in ("type_tables.", "evaluation."):
+    for module in ("type_tables.", "evaluation.", "survival."):
         text = text.replace(module, "")
     return text

@@ -37,6 +37,8 @@ _KINDS: Final = {
     names.RETAINED: _Kind(RETAINED.name, BYTES),
     names.RETAINED_LATER: _Kind(RETAINED.name, BYTES),
     names.GARBAGE: _Kind(GARBAGE.name, BYTES),
+    names.FOLLOWED: _Kind(RETAINED.name, BYTES),
+    names.SURVIVED: _Kind(RETAINED.name, BYTES),
 }
 
 COLUMNS: Final = (

@@ -18,6 +18,7 @@ from .ownership import OURS, Counts, OwnTuple, ours
 from .rollup import ProcessKey, ProcessRollup, RouteKey, RouteRollup
 from .sized import Sized
 from .summary import COUNTED, LIVE, RUN, Reason, Summary
+from .survival import Survival
 from .type_tables import ROWS_SHOWN, Amount, Diff, Snapshot, TypeTotal, bytes_of
 from .ways import Alternatives, OmittedWay, Way
 
@@ -50,6 +51,7 @@ __all__ = [
     "Sized",
     "Snapshot",
     "Summary",
+    "Survival",
     "TypeTotal",
     "Way",
     "bytes_of",

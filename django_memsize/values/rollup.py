@@ -165,8 +165,14 @@ RETAINED_LATER: Final = "retained_later"
 """What is retained by requests that were not metered as the first few of their route: a cache is
 filled by then."""
 
+FOLLOWED: Final = "followed"
+"""What was retained by the requests whose retained bytes were followed (`values.survival`)."""
+SURVIVED: Final = "survived"
+"""How much of that was alive in the end."""
+
 FIGURES: Final = (
     *(DURATION, ROWS, STATEMENTS, RSS_CHANGE, PEAK, ALLOCATED, RETAINED, GARBAGE, RETAINED_LATER),
+    *(FOLLOWED, SURVIVED),
 )
 """The figures of a request that are added up. From the peak on, only metered requests have them.
 

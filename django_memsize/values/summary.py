@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from .evaluation import LONGEST_VIEW, Evaluation, NearPeak
 from .ownership import ours
+from .survival import Survival
 from .type_tables import Amount, Diff
 
 COUNTED: Final = "counted"
@@ -134,6 +135,12 @@ class Summary:
         None,
         "why what is alive was not divided into retained, garbage and free lists: `size`, `memory` "
         "(of the analysis) or `changes` (made by other threads meanwhile)",
+    )
+    survival: tuple[Survival, ...] = described(
+        (),
+        "what became of the `retained` bytes of earlier requests of the route in this process: how "
+        "many are still `alive` after so many `later` requests; the last that were freed were "
+        "freed `within` so many. `types` are those of what is alive",
     )
     query_log_bytes: int | None = described(
         None, "what Django's log of statements got, with `DEBUG`: in no other figure of a meter"

@@ -111,7 +111,8 @@ window_alive_by_type(PyObject *self, PyObject *Py_UNUSED(none))
 }
 
 PyDoc_STRVAR(analyse_doc,
-             "analyse(external=None, most_blocks=0, shares_free_lists=False, /)\n--\n\n"
+             "analyse(external=None, most_blocks=0, shares_free_lists=False, survivors=None,\n"
+             "        least_bytes=0, most_survivors=0, /)\n--\n\n"
              "Return what was allocated in the window and is not freed, as three pairs of dicts\n"
              "(type name -> objects, type name -> bytes): what is retained, what is garbage, and\n"
              "what CPython keeps on free lists. Then discard an outermost window.\n\n"
@@ -120,20 +121,45 @@ PyDoc_STRVAR(analyse_doc,
              "external_is_held then tells whether one of them was found retained.\n\n"
              "With shares_free_lists a tuple that is held from outside, and has nothing of the\n"
              "window, is taken for one that another thread took from a free list.\n\n"
+             "survivors is a Window that was never opened. If an outermost window retains at\n"
+             "least least_bytes in at most most_survivors blocks (0 is no limit), its retained\n"
+             "blocks become those of survivors, whose `alive` tells what is not freed since,\n"
+             "until it is discarded. It is incomplete if that is not known.\n\n"
              "Where it is not analysed, the reason as text: 'size' if more than most_blocks are\n"
              "alive and most_blocks is not 0, or they have more than 16 times as many references,\n"
              "because other threads would wait too long; else as alive_by_type() does.\n\n"
              "The dicts are empty if the window was discarded before, or its hooks were removed.\n"
-             "Raises RuntimeError if the window is open, or was never opened.");
+             "Raises RuntimeError if the window is open, or was never opened; or survivors was.");
+
+/* The window for survivors, or NULL, maybe with an exception. */
+static window *
+survivors_window(PyObject *handle)
+{
+    if (!handle || handle == Py_None) {
+        return NULL;
+    }
+    if (!Py_IS_TYPE(handle, windows_handle_type)) {
+        PyErr_SetString(PyExc_TypeError, "expected a Window for survivors, or None");
+        return NULL;
+    }
+    window *into = window_of(handle);
+    if (into->was_opened) {
+        PyErr_SetString(PyExc_RuntimeError, "survivors need a window that was never opened");
+        return NULL;
+    }
+    return into;
+}
 
 static PyObject *
 window_analyse(PyObject *self, PyObject *args)
 {
     window *analysed = window_of(self);
-    PyObject *external = NULL;
-    Py_ssize_t most_blocks = 0;
+    PyObject *external = NULL, *survivors = NULL;
+    Py_ssize_t most_blocks = 0, least_bytes = 0, most_survivors = 0;
     int shares_free_lists = 0;
-    if (!PyArg_ParseTuple(args, "|Onp:analyse", &external, &most_blocks, &shares_free_lists)) {
+    if (!PyArg_ParseTuple(args, "|OnpOnn:analyse", &external, &most_blocks, &shares_free_lists,
+                          &survivors, &least_bytes, &most_survivors))
+    {
         return NULL;
     }
     if (external == Py_None) {
@@ -147,6 +173,10 @@ window_analyse(PyObject *self, PyObject *args)
         PyErr_SetString(PyExc_RuntimeError, "only a closed window can be analysed");
         return NULL;
     }
+    window *into = survivors_window(survivors);
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
     /* It holds the last names that were looked up as attributes, up to 4,096. Some were made in the
        window, and other names will take their places: nothing else tells this from a leak. Clearing
        it costs the next look-up of each name a search, and runs no code. */
@@ -157,6 +187,7 @@ window_analyse(PyObject *self, PyObject *args)
         .external = external,
         .most_blocks = (size_t)most_blocks,
         .shares_free_lists = shares_free_lists,
+        .survivors = {into, least_bytes, (size_t)most_survivors},
     };
     PyObject *tables = analysis_retained(analysed, &question);
     if (!analysed->parent) {
@@ -234,6 +265,9 @@ window_peak(PyObject *self, void *Py_UNUSED(closure))
 static PyObject *
 window_alive(PyObject *self, void *Py_UNUSED(closure))
 {
+    if (window_of(self)->has_survivors) {
+        (void)meter_check(); /* no window may have been opened or closed for long */
+    }
     return total_as_tuple(&window_of(self)->alive);
 }
 
@@ -241,6 +275,12 @@ static PyObject *
 window_retained(PyObject *self, void *Py_UNUSED(closure))
 {
     return total_as_tuple(&window_of(self)->retained);
+}
+
+static PyObject *
+window_resized(PyObject *self, void *Py_UNUSED(closure))
+{
+    return total_as_tuple(&window_of(self)->resized);
 }
 
 static PyObject *
@@ -304,6 +344,10 @@ static PyGetSetDef window_members[] = {
     {"retained", window_retained, NULL,
      PyDoc_STR("Blocks and bytes that the last analysis found retained: of the window itself, or\n"
                "of a window around it."),
+     NULL},
+    {"resized", window_resized, NULL,
+     PyDoc_STR("Blocks and bytes of survivors that realloc() made no smaller, such as the items\n"
+               "of a list that grows: freed, and there in another block."),
      NULL},
     {"not_remembered", window_not_remembered, NULL,
      PyDoc_STR("Blocks and bytes that had no room in the memory of the meter. They are in\n"

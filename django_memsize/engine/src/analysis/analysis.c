@@ -210,6 +210,9 @@ analyse_once(window *analysed, const reachability_question *question, const char
     if (!find_all(&all, question, &under_way)) {
         tuple = make_tables(&all, question ? TABLES_OF_RETAINED : TABLES_OF_ALIVE, &under_way);
     }
+    if (tuple && question) {
+        survivors_keep(&all, &question->survivors, &under_way);
+    }
     allocations_clear(&all);
     steps_end(&under_way);
     /* Discarded meanwhile: what is not known any more is not nothing. */

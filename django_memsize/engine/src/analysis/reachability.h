@@ -6,12 +6,13 @@
 #ifndef MEMSIZE_REACHABILITY_H
 #define MEMSIZE_REACHABILITY_H
 
-#include "analysis/allocations.h"
+#include "analysis/survivors.h"
 
 typedef struct {
     PyObject *external;     /* a list of external objects, or NULL for none */
     size_t most_blocks;     /* that may be alive; 0 is no limit */
     bool shares_free_lists; /* other threads may have taken what the window's had freed */
+    survivors_question survivors;
 } reachability_question;
 
 /* Set ``is_retained`` of each object. Objects must be indexed. The GIL is held throughout, because

@@ -88,17 +88,32 @@ steps_give_up(steps *given_up, const char *reason)
     steps_spoil(given_up);
 }
 
+static void
+give_back(steps *under_way)
+{
+    resume_program(under_way);
+    turns_give_back(under_way->work);
+    under_way->work = 0;
+    pause_program(under_way);
+    under_way->was_given_back = true;
+}
+
+bool
+steps_give_back_at_end(steps *under_way)
+{
+    const window *analysed = under_way->analysed;
+    size_t destroyed = analysed->destroyed;
+    give_back(under_way);
+    return !windows_is_forgotten(analysed) && analysed->destroyed == destroyed;
+}
+
 bool
 steps_give_back(steps *under_way)
 {
     if (under_way->is_stale) {
         return false;
     }
-    resume_program(under_way);
-    turns_give_back(under_way->work);
-    under_way->work = 0;
-    pause_program(under_way);
-    under_way->was_given_back = true;
+    give_back(under_way);
     if (!is_valid(under_way)) {
         steps_spoil(under_way);
     }

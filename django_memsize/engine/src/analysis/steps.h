@@ -53,6 +53,10 @@ void steps_give_up(steps *given_up, const char *reason);
 /* Give the GIL back. False if the state is stale afterwards. */
 bool steps_give_back(steps *under_way);
 
+/* Give the GIL back where no object is looked at any more: blocks may be freed meanwhile. False if
+   the window was discarded, or one in it was destroyed, whose number another may have now. */
+bool steps_give_back_at_end(steps *under_way);
+
 /* Count blocks that were handled, and give the GIL back if the step has handled enough. False if
    the state is stale. */
 MEMSIZE_INLINE bool

@@ -1,11 +1,15 @@
 #include "meter/hooks.h"
 
+#include "meter/keeping.h"
 #include "meter/lookup.h"
 
 /* A smaller allocation is not a class. */
 #define CLASS_BYTES ((size_t)sizeof(PyHeapTypeObject))
 
 typedef struct installation installation;
+
+/* What a hook does. Only the hooks of the latest installation do anything. */
+typedef enum { HOOK_INACTIVE, HOOK_SEES_FREES, HOOK_CREDITS } hook_state;
 
 /* The hook of one domain. */
 typedef struct {
@@ -14,7 +18,7 @@ typedef struct {
     size_t lookups;
     uint64_t origin, resized_origin; /* NURSERY_ORIGIN() of what it allocates and reallocates */
     PyMemAllocatorDomain domain;
-    bool is_active; /* only the hooks of the latest installation are */
+    hook_state state;
 } hook;
 
 /* The hooks of one installation. Never freed, as hooks on top of them may go on calling them. */
@@ -28,11 +32,11 @@ static installation *active, *first_unused, *latest;
 static PyInterpreterState *metered;
 static bool saw_class;
 
-/* Whether a hook is active. Notes that an inactive one was called. */
+/* Whether a hook does at least so much. Notes that an inactive one was called. */
 MEMSIZE_INLINE bool
-is_active(const hook *called)
+is_active(const hook *called, hook_state least)
 {
-    if (MEMSIZE_UNLIKELY(!called->is_active)) {
+    if (MEMSIZE_UNLIKELY(called->state < least)) {
         called->installed_by->was_called = true;
         return false;
     }
@@ -44,9 +48,10 @@ MEMSIZE_INLINE bool
 is_free_seen(const hook *called)
 {
 #if CPYTHON_SHARES_OBJECTS
-    return is_active(called); /* another interpreter may free it */
+    return is_active(called, HOOK_SEES_FREES); /* another interpreter may free it */
 #else
-    const PyThreadState *thread = is_active(called) ? PyThreadState_GetUnchecked() : NULL;
+    const PyThreadState *thread
+        = is_active(called, HOOK_SEES_FREES) ? PyThreadState_GetUnchecked() : NULL;
     return thread && cpython_interpreter(thread) == metered;
 #endif
 }
@@ -82,7 +87,8 @@ credit_notable(const void *address, size_t size, uint64_t origin)
 MEMSIZE_INLINE void
 credit_alloc(hook *called, const void *address, size_t size, uint64_t origin)
 {
-    const PyThreadState *thread = is_active(called) ? PyThreadState_GetUnchecked() : NULL;
+    const PyThreadState *thread
+        = is_active(called, HOOK_CREDITS) ? PyThreadState_GetUnchecked() : NULL;
     if (MEMSIZE_UNLIKELY(!thread || !address)) {
         return;
     }
@@ -140,17 +146,34 @@ hooked_realloc(void *context, void *old, size_t size)
     hook *called = hook_of(context);
     void *address = called->next.realloc(called->next.ctx, old, size);
     if (old && address && is_free_seen(called)) {
+        if (MEMSIZE_UNLIKELY(crediting.survivors)) {
+            keeping_note_resize((uintptr_t)old, size);
+        }
         record_free((uintptr_t)old);
     }
     credit_alloc(called, address, size, called->resized_origin);
     return address;
 }
 
+/* Subtract a freed block while all blocks are survivors, and so in the table. What can be told of
+   nearly every free comes first. */
+MEMSIZE_INLINE void
+see_free(const hook *called, const void *address)
+{
+    bool may_be_survivor = address && blocks_may_contain(&crediting.blocks, (uintptr_t)address);
+    if (MEMSIZE_UNLIKELY(may_be_survivor) && is_free_seen(called)) {
+        crediting_queue_free((uintptr_t)address);
+    }
+}
+
 static void
 hooked_free(void *context, void *address)
 {
     const hook *called = hook_of(context);
-    if (address && is_free_seen(called)) {
+    if (called->state == HOOK_SEES_FREES) {
+        see_free(called, address);
+    }
+    else if (address && is_free_seen(called)) {
         record_free((uintptr_t)address);
     }
     called->next.free(called->next.ctx, address);
@@ -237,6 +260,22 @@ take_unused(void)
     return taken;
 }
 
+static void
+set_state(installation *changed, hook_state state)
+{
+    changed->mem.state = changed->object.state = state;
+}
+
+void
+hooks_set_crediting(bool credits)
+{
+    hook_state state = credits ? HOOK_CREDITS : HOOK_SEES_FREES;
+    if (active && active->mem.state != state) {
+        set_state(active, state);
+        saw_class |= credits; /* classes may have been made while no hook saw it */
+    }
+}
+
 bool
 hooks_install(void)
 {
@@ -248,9 +287,8 @@ hooks_install(void)
     }
     prepare_hook(&made->mem, PYMEM_DOMAIN_MEM, made);
     prepare_hook(&made->object, PYMEM_DOMAIN_OBJ, made);
-    made->mem.is_active = made->object.is_active = true;
     latest = active = made;
-    saw_class = true; /* classes may have been made while no hook saw it */
+    hooks_set_crediting(true);
     put_on_top(&made->mem);
     put_on_top(&made->object);
     return true;
@@ -264,7 +302,7 @@ hooks_remove(void)
         return;
     }
     active = NULL;
-    removed->mem.is_active = removed->object.is_active = false;
+    set_state(removed, HOOK_INACTIVE);
     bool is_mem_on_top = hook_on_top(PYMEM_DOMAIN_MEM) == &removed->mem;
     bool is_object_on_top = hook_on_top(PYMEM_DOMAIN_OBJ) == &removed->object;
     if (is_mem_on_top) {
@@ -286,8 +324,11 @@ hooks_work(void)
         return false;
     }
     size_t mem_before = active->mem.lookups, object_before = active->object.lookups;
+    hook_state state = active->mem.state;
     lookup_pause();
+    set_state(active, HOOK_CREDITS); /* only then it counts look-ups */
     try_allocators();
+    set_state(active, state);
     lookup_resume();
     return active->mem.lookups != mem_before && active->object.lookups != object_before;
 }

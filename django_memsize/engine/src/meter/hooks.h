@@ -1,5 +1,6 @@
 /* The hooks on CPython's allocators, in the domains "mem" and "object". They are installed only
-   while a window is open or not discarded, and pass every call on.
+   while a window is open or not discarded, and pass every call on. While all windows have survivors
+   (survivors.h), nothing can be credited: then the hooks look at frees only.
 
    Another tool may install hooks on top of these, and remove these with its own. So they are
    removed only where they are on top; elsewhere they stay for good, inactive. */
@@ -17,6 +18,9 @@ bool hooks_install(void);
 /* Remove the hooks, or make them inactive. */
 void hooks_remove(void);
 
+/* Have the installed hooks credit allocations, as they do from the beginning, or see frees only. */
+void hooks_set_crediting(bool credits);
+
 /* Whether the hooks are installed and called: an allocation is tried. */
 bool hooks_work(void);
 
@@ -26,7 +30,7 @@ bool hooks_work(void);
 size_t hooks_lookups(void);
 
 /* Whether there may be new classes: since the last call, a block as large as a class was allocated,
-   or the hooks were installed. */
+   or the hooks were installed, or began to credit allocations. */
 bool hooks_saw_class(void);
 
 #endif

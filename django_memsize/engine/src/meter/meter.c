@@ -2,10 +2,11 @@
 
 #include "meter/free_lists.h"
 #include "meter/hooks.h"
+#include "meter/keeping.h"
 #include "meter/lookup.h"
 #include "turns.h"
 
-static size_t outermost_in_use; /* outermost windows that were opened and not discarded */
+static size_t outermost_in_use; /* outermost windows that were opened or kept, and not discarded */
 
 int
 meter_prepare(PyTypeObject *handle_type)
@@ -36,10 +37,11 @@ meter_discard_all(void)
     hooks_remove();
     lookup_reset();
     crediting_discard_all();
-    outermost_in_use = 0;
+    outermost_in_use = crediting.survivors = 0;
     for (window *each = windows_latest_outermost(), *older; each; each = older) {
         older = each->older;
         if (!each->is_discarded) {
+            each->is_incomplete |= each->has_survivors; /* what is alive is not nothing */
             close_discarded(each);
         }
     }
@@ -77,6 +79,7 @@ meter_open(window *opened, window *parent)
     windows_insert(opened, parent);
     if (!parent) {
         outermost_in_use++;
+        hooks_set_crediting(true);
         lookup_pause();
         free_lists_drain(&opened->drained);
         lookup_resume();
@@ -84,6 +87,15 @@ meter_open(window *opened, window *parent)
     opened->is_open = true;
     lookup_invalidate();
     return 0;
+}
+
+void
+meter_keep(window *kept)
+{
+    kept->was_opened = kept->has_survivors = true;
+    windows_insert(kept, NULL);
+    outermost_in_use++;
+    crediting.survivors++;
 }
 
 void
@@ -132,7 +144,12 @@ meter_discard(window *outermost, bool may_give_back)
         return;
     }
     outermost_in_use--;
+    crediting.survivors -= outermost->has_survivors;
     close_discarded(outermost);
+    if (outermost_in_use == crediting.survivors) {
+        hooks_set_crediting(false);
+        keeping_compact();
+    }
 }
 
 void

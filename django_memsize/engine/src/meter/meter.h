@@ -13,6 +13,9 @@ int meter_prepare(PyTypeObject *handle_type);
    an outermost window: the first of these installs the hooks. -1 with an exception. */
 int meter_open(window *opened, window *parent);
 
+/* Make a window that was never opened an outermost one that is closed, for survivors. */
+void meter_keep(window *kept);
+
 /* Close a window and those in it: nothing is credited to them any more. Frees are still seen. Does
    nothing to a window that is closed. */
 void meter_close(window *closed);

@@ -1,0 +1,112 @@
+"""What became of retained bytes, judged from the requests that were followed, and put in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ..formatting import counted, human_size
+from ..values import RUN, Summary, Survival
+from .thresholds import ENOUGH_LATER, LATER_IN_A_RUN, MOST
+
+
+class Fate(Enum):
+    """What becomes of bytes that requests of a route retain."""
+
+    UNKNOWN = auto()
+    """None of them was followed."""
+    OPEN = auto()
+    """They are still alive, and too few later requests are over to say more."""
+    SURVIVES = auto()
+    """Most of them outlive enough later requests, in each of those followed."""
+    REPLACED = auto()
+    """Later requests free most of them, in each of those followed."""
+    FREED_LATER = auto()
+    """Some of them are freed, or those of some requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The requests of a route whose retained bytes were followed, as far as they tell something.
+
+    ``told`` are those that do; ``open`` those of which most is alive after too few later requests.
+    """
+
+    told: tuple[Survival, ...] = ()
+    open: tuple[Survival, ...] = ()
+
+    @classmethod
+    def of(cls, known: Iterable[Survival], is_run: bool) -> Followed:
+        """Return what is known in a report.
+
+        Whoever runs a request decides how often it is run, so few later ones are enough there. But
+        what has not seen as many as it took to free the others tells nothing.
+        """
+        known = [each for each in known if each.retained > 0 and each.later]
+        freed = [each for each in known if is_mostly_freed(each)]
+        enough = max(
+            LATER_IN_A_RUN if is_run else ENOUGH_LATER, *(each.within for each in freed), 0
+        )
+        told = [each for each in known if each.later >= enough or is_mostly_freed(each)]
+        waiting = [each for each in known if each.later < enough and not is_mostly_freed(each)]
+        return cls(tuple(told), tuple(waiting))
+
+    def fate(self, part: int, whole: int) -> Fate:
+        """Return what becomes of a ``part`` of the ``whole`` that requests retain, in bytes.
+
+        Only the whole is followed, so what is known of a part lies between two bounds.
+        """
+        if not self.told:
+            return Fate.OPEN if self.open else Fate.UNKNOWN
+        beside = max(0, whole - part)
+        shares = [each.alive / each.retained for each in self.told]
+        if all(share * whole <= (1 - MOST) * part for share in shares):
+            return Fate.REPLACED
+        if all(share * whole - beside >= MOST * part for share in shares):
+            return Fate.SURVIVES
+        return Fate.FREED_LATER
+
+    @property
+    def freed(self) -> str:
+        """``"3.0 MB of 3.0 MB freed within 1 later request, in 3 of 3 requests followed"``."""
+        retained = sum(each.retained for each in self.told)
+        size = f"{human_size(sum(each.freed for each in self.told))} of {human_size(retained)}"
+        within = counted(max(each.within for each in self.told), "later request")
+        return f"{size} freed within {within}, {_requests(self.told)}"
+
+    @property
+    def alive(self) -> str:
+        """``"still alive after 20 later requests, in 3 of 3 requests followed"``."""
+        return _alive(self.told)
+
+    @property
+    def still_open(self) -> str:
+        """The same of those that tell nothing yet."""
+        return _alive(self.open)
+
+
+def is_mostly_freed(survival: Survival) -> bool:
+    """Return whether most of what a request retained was freed."""
+    return survival.alive <= (1 - MOST) * survival.retained
+
+
+def latest(summaries: Iterable[tuple[float, Sequence[Survival]]]) -> Sequence[Survival]:
+    """Return what the latest report knows, given when each one's request started."""
+    known = [(started, survival) for started, survival in summaries if survival]
+    return max(known, key=lambda pair: pair[0])[1] if known else ()
+
+
+def is_run(summary: Summary) -> bool:
+    """Return whether ``memprofile run`` made the request."""
+    return summary.source == RUN
+
+
+def _alive(followed: Sequence[Survival]) -> str:
+    later = min(each.later for each in followed)
+    return f"still alive after {counted(later, 'later request')}, {_requests(followed)}"
+
+
+def _requests(followed: Sequence[Survival]) -> str:
+    number = len(followed)
+    return f"in {number} of {counted(number, 'request')} followed"

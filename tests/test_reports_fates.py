@@ -1,0 +1,88 @@
+import pytest
+
+from django_memsize.reports import fates
+from django_memsize.reports.fates import Fate, Followed
+from django_memsize.reports.thresholds import ENOUGH_LATER, LATER_IN_A_RUN, MOST
+from django_memsize.values import LIVE, RUN, Summary, Survival
+
+MB = 1024**2
+
+
+def survival(alive, later=ENOUGH_LATER, within=0, retained=MB):
+    return Survival(later, retained, alive, within)
+
+
+def fate(*known, part=MB, whole=MB, is_run=False):
+    return Followed.of(known, is_run).fate(part, whole)
+
+
+@pytest.mark.parametrize(
+    ("known", "found"),
+    [
+        ([], Fate.UNKNOWN),
+        ([survival(MB, 0)], Fate.UNKNOWN),
+        ([survival(MB, ENOUGH_LATER - 1)], Fate.OPEN),
+        ([survival(MB, ENOUGH_LATER)], Fate.SURVIVES),
+        ([survival(MB), survival(round(MOST * MB))], Fate.SURVIVES),
+        ([survival(MB), survival(round(MOST * MB) - 1)], Fate.FREED_LATER),
+        ([survival(0, 1, 1)], Fate.REPLACED),
+        ([survival(round((1 - MOST) * MB), 1, 1)], Fate.REPLACED),
+        ([survival(round((1 - MOST) * MB) + 1, 1, 1)], Fate.OPEN),
+        ([survival(0, 1, 1), survival(MB)], Fate.FREED_LATER),
+    ],
+)
+def test_enough_later_requests_tell_what_survives_and_one_tells_what_is_replaced(known, found):
+    assert fate(*known) is found
+
+
+def test_what_has_not_seen_as_many_requests_as_it_took_to_free_others_tells_nothing():
+    others = [survival(0, 30, 30)] * 2
+
+    assert fate(*others, survival(MB, 29)) is Fate.REPLACED
+    assert fate(*others, survival(MB, 30)) is Fate.FREED_LATER
+    assert fate(survival(0, 3, 3), survival(MB, 2), is_run=True) is Fate.REPLACED
+
+
+def test_in_a_run_few_later_requests_are_enough():
+    assert fate(survival(MB, LATER_IN_A_RUN), is_run=True) is Fate.SURVIVES
+    assert fate(survival(MB, LATER_IN_A_RUN - 1), is_run=True) is Fate.OPEN
+
+
+@pytest.mark.parametrize(
+    ("alive", "part", "found"),
+    [
+        (1.0, 0.1, Fate.SURVIVES),
+        (0.0, 0.1, Fate.REPLACED),
+        (0.5, 0.5, Fate.FREED_LATER),
+        (0.1, 0.9, Fate.REPLACED),
+        (0.1, 0.1, Fate.FREED_LATER),  # what is alive may be this part, or none of it
+        (0.98, 0.1, Fate.SURVIVES),
+        (0.9, 0.1, Fate.FREED_LATER),
+    ],
+)
+def test_of_a_part_it_is_known_what_of_the_whole_allows(alive, part, found):
+    assert fate(survival(round(alive * MB)), part=round(part * MB)) is found
+
+
+def test_the_words_have_the_figures():
+    followed = Followed.of([survival(1024, 3, 2), survival(0, 2, 1), survival(MB, 1)], False)
+
+    assert followed.freed == (
+        "2.0 MB of 2.0 MB freed within 2 later requests, in 2 of 2 requests followed"
+    )
+    assert followed.still_open == ("still alive after 1 later request, in 1 of 1 request followed")
+    assert Followed.of([survival(MB, 25), survival(MB, 31)], False).alive == (
+        "still alive after 25 later requests, in 2 of 2 requests followed"
+    )
+
+
+def test_the_latest_report_that_knows_something_counts():
+    old, new = (survival(MB),), (survival(0),)
+
+    assert fates.latest([(1.0, old), (3.0, ()), (2.0, new)]) == new
+    assert fates.latest([(1.0, ())]) == ()
+
+
+def test_a_run_is_told_by_its_source():
+    assert fates.is_run(Summary(source=RUN))
+    assert not fates.is_run(Summary(source=LIVE))
