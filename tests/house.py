@@ -193,7 +193,7 @@ ARROWS = {
     "reports.fates": "formatting reports.thresholds values",
     "reports.following": (
         "measuring.errors measuring.instruments measuring.recording measuring.survivors "
-        "reports.rollups values"
+        "reports.fates reports.rollups values"
     ),
     "reports.outliers": "measuring.routes values",
     "reports.serialization": "formatting values",
@@ -201,7 +201,7 @@ ARROWS = {
     "reports.sql_names": "process values",
     "reports": "",
     "reports.n_plus_one": "reports.thresholds values",
-    "reports.thresholds": "measuring.instruments measuring.survivors values",
+    "reports.thresholds": "measuring.survivors values",
     "reports.untraced": "",
     "workers.worker": (
         "conf engine measuring.overhead measuring.sampling process values workers.state_file "

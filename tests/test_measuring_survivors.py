@@ -16,7 +16,7 @@ class Window:
     """Stands in for a window of survivors: what is alive of it is set."""
 
     def __init__(self, size=SIZE):
-        self.retained = self.alive = (10, size)
+        self.retained = self.allocated = self.alive = (10, size)
         self.resized = (0, 0)
         self.incomplete = self.is_discarded = False
 
@@ -99,6 +99,16 @@ def test_a_buffer_that_grew_is_alive(survivors, clock):
     window.alive, window.resized = (1, 20_000), (1, 80_000)
     end(survivors, clock)
     assert survivors.known(KEY) == (Survival(1, SIZE, SIZE),)
+
+
+def test_where_every_nth_block_is_followed_it_stands_for_all(survivors, clock):
+    window = Window()
+    window.allocated = window.alive = (1, SIZE // 10)
+    survivors.follow(KEY, window, None)
+    end(survivors, clock)
+    window.alive = (1, SIZE // 40)
+    end(survivors, clock)
+    assert survivors.known(KEY) == (Survival(2, SIZE, SIZE // 4, 2),)
 
 
 def test_once_nothing_is_alive_nothing_more_is_to_be_learnt(survivors, clock):

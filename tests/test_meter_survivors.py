@@ -115,7 +115,7 @@ def test_nothing_is_credited_any_more(kept):
     with inside(survivors):
         more += [bytes(SIZE) for _ in range(100)]
     assert len(more) == 200
-    assert survivors.allocated == survivors.alive == window.retained
+    assert survivors.allocated == survivors.alive == survivors.retained == window.retained
     survivors.discard()
 
 
@@ -175,22 +175,31 @@ def test_a_window_inside_another_one_is_not_followed(kept):
     outer.discard()
 
 
-@pytest.mark.parametrize(
-    ("least_bytes", "most_blocks", "follows"),
-    [
-        (NUMBER * BLOCK, NUMBER, True),
-        (NUMBER * BLOCK + 1, 0, False),
-        (0, NUMBER - 1, False),
-        (0, 0, True),
-    ],
-)
-def test_too_little_and_too_much_is_not_followed(kept, least_bytes, most_blocks, follows):
+@pytest.mark.parametrize(("least_bytes", "follows"), [(BLOCK, True), (NUMBER * BLOCK * 2, False)])
+def test_too_little_is_not_followed(kept, least_bytes, follows):
     with metered() as window:
         fill(kept)
-    survivors = followed(window, least_bytes, most_blocks)
+    survivors = followed(window, least_bytes)
 
-    assert (survivors.alive[0] == NUMBER) is follows
+    assert survivors.alive == (window.retained if follows else (0, 0))
     assert compiled.hooks_installed() is follows
+    survivors.discard()
+
+
+@pytest.mark.parametrize(
+    ("most_blocks", "nth"), [(0, 1), (2 * NUMBER, 1), (NUMBER - 1, 2), (101, 12)]
+)
+def test_of_too_much_every_nth_block_is_followed(kept, most_blocks, nth):
+    with metered() as window:
+        fill(kept)
+    survivors = followed(window, 0, most_blocks)
+
+    blocks, size = survivors.alive
+    assert survivors.allocated == (blocks, size)
+    assert blocks == -(-window.retained[0] // nth)
+    kept[:] = [None] * NUMBER
+    assert survivors.alive[0] in FEW
+    assert size - survivors.alive[1] == (blocks - survivors.alive[0]) * BLOCK
     survivors.discard()
 
 

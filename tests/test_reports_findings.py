@@ -376,12 +376,14 @@ def test_the_report_of_the_latest_request_knows_most():
 
 
 def test_a_part_that_survives_is_a_leak_beside_what_is_replaced():
-    found = of_request(keeping(2 * MB, survival=LITTLE))
+    summary = keeping(2 * MB, survival=LITTLE)
+    found = of_request(summary, *others_of(summary, summary))
 
     assert [each.name for each in found] == ["replaced", "leak"]
+    assert found[1].compared == (12, 13)
     assert found[1].sentence == (
         "10.0 KB of 2.0 MB retained, still alive after 20 later requests, in 3 of 3 requests "
-        "followed: 9 str."
+        "followed: 9 str. A cache that is still filling looks the same."
     )
 
 
@@ -400,8 +402,17 @@ def test_a_part_that_survives_is_a_leak_beside_what_is_replaced():
     ],
 )
 def test_a_small_leak_needs_three_requests_that_all_agree(values, survival, is_told):
-    found = of_request(keeping(2 * MB, survival=OwnTuple(survival), **values))
-    assert ("leak" in [each.name for each in found]) is is_told
+    summary = keeping(2 * MB, survival=OwnTuple(survival), **values)
+    others = others_of(*[keeping(2 * MB)] * 2)
+
+    assert ("leak" in [each.name for each in of_request(summary, *others)]) is is_told
+    assert "leak" not in [each.name for each in of_request(summary, *others[:1])]
+
+
+def test_what_some_requests_do_not_retain_is_a_cache_whatever_survives():
+    filled = keeping(10 * KB, survival=LITTLE)
+    assert of_request(filled, *others_of(filled, keeping(0))) == ()
+    assert of_request(keeping(0, survival=LITTLE), *others_of(filled, filled)) == ()
 
 
 def test_a_request_is_compared_whoever_retains_something():

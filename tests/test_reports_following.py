@@ -6,6 +6,7 @@ from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.survivors import survivors
 from django_memsize.reports import following
 from django_memsize.reports.rollups import rollups
+from django_memsize.reports.thresholds import ENOUGH_LATER
 from django_memsize.values import LIVE, RUN, OwnTuple, Survival
 from django_memsize.values import rollup as names
 
@@ -19,9 +20,12 @@ def _nothing_else():
     rollups.reset()
 
 
-@pytest.mark.parametrize(("source", "number"), [(LIVE, 1), (RUN, 0)])
-def test_what_was_followed_of_traffic_is_rolled_up(monkeypatch, source, number):
-    concluded = [(OwnTuple((source, *ROUTE)), Survival(20, 1000, 300))]
+@pytest.mark.parametrize(
+    ("source", "later", "number"), [(LIVE, ENOUGH_LATER, 1), (RUN, ENOUGH_LATER, 0), (LIVE, 3, 0)]
+)
+def test_what_was_followed_of_traffic_is_rolled_up(monkeypatch, source, later, number):
+    """Unless that ended before it could tell anything."""
+    concluded = [(OwnTuple((source, *ROUTE)), Survival(later, 1000, 300))]
     monkeypatch.setattr(type(survivors), "note_request", lambda *_: concluded)
     monkeypatch.setattr(type(survivors), "is_following", True)
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from ..engine.compiled import Window
 
 LEAST_FOLLOWED: Final = 4 * 1024
-MOST_FOLLOWED: Final = 50_000
-"""Retained bytes from which, and blocks up to which, they are followed: 1 MB of the meter's memory,
-and a turn of the engine to begin."""
+MOST_FOLLOWED: Final = 20_000
+"""Retained bytes from which they are followed, and the most blocks: of more, every nth. So many
+take half a megabyte of the meter's memory."""
 
 Watched: TypeAlias = tuple[weakref.ref[Any], ...]
 """The objects of the program whose end is the end of a recording: a request and its response."""

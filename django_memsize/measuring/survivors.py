@@ -58,6 +58,7 @@ class _Followed:
         "_alive",
         "_ends_at",
         "_later",
+        "_scale",
         "_types",
         "_window",
         "_within",
@@ -70,6 +71,7 @@ class _Followed:
         self._window = window
         self.route = route
         self._alive = self.retained = window.retained[1]
+        self._scale = self.retained / max(window.allocated[1], 1)  # every nth block is followed
         self._later = self._within = 0
         self._types: Diff | None = None
         self._ends_at = time.process_time() + _MOST_CPU
@@ -93,7 +95,7 @@ class _Followed:
     def note_request(self) -> None:
         """Take the end of a later request."""
         self._later += 1
-        alive = self._window.alive[1] + self._window.resized[1]
+        alive = round(self._scale * (self._window.alive[1] + self._window.resized[1]))
         if alive < self._alive:
             self._alive, self._within, self._types = alive, self._later, None
 

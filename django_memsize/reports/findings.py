@@ -78,7 +78,8 @@ class Compared:
 
     ``evaluations`` are those that retain something; None if its report does not tell of all.
     ``is_retaining`` is whether it retains something beside these, whoever made it. ``survival`` is
-    what its report knows of earlier requests, ``started_at`` when it started.
+    what its report knows of earlier requests, ``started_at`` when it started, and ``retained`` what
+    it retains in all, in bytes.
     """
 
     key: int
@@ -86,6 +87,7 @@ class Compared:
     is_retaining: bool
     survival: tuple[Survival, ...] = ()
     started_at: float = 0.0
+    retained: int = 0
 
 
 def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
@@ -110,7 +112,8 @@ def compared(key: int, summary: Summary) -> Compared:
     """Return what a report tells of another one of its route."""
     evaluations = retained_at(summary) if tells_all_retained(summary) else None
     is_retaining = _retained_beside(summary) is not None
-    return Compared(key, evaluations, is_retaining, summary.survival, summary.started_at)
+    retained = bytes_of(summary.retained) or 0
+    return Compared(key, evaluations, is_retaining, summary.survival, summary.started_at, retained)
 
 
 def needs_comparison(summary: Summary) -> bool:
@@ -163,7 +166,7 @@ def _of_request(
     # A first request fills caches, as its note says.
     if retained is None or summary.first_request or not _is_judged(summary):
         return ()
-    of_remainder = _of_remainder(summary, followed)
+    of_remainder = _of_remainder(summary, others, followed)
     beside = _retained_beside(summary)
     if beside is None:
         return of_remainder
@@ -175,22 +178,27 @@ def _of_request(
     return (_retaining(size, types, in_others, fate, followed), *of_remainder)
 
 
-def _of_remainder(summary: Summary, followed: Followed) -> tuple[Finding, ...]:
+def _of_remainder(
+    summary: Summary, others: Sequence[Compared], followed: Followed
+) -> tuple[Finding, ...]:
     """Return a leak that is a small part of what a request retains, or is little.
 
     Comparing cannot tell it: most of what each request retains is replaced, or it counts as
-    nothing. But in each request that was followed a part outlives the later ones.
+    nothing. But each request retains as much, and of each that was followed it outlives later ones.
     """
-    whole = 0 if summary.retained is None else summary.retained.bytes
+    whole = bytes_of(summary.retained) or 0
     told, nothing = followed.told, nothing_survives(summary)
-    if len(told) < REPORTS_TO_COMPARE or any(each.alive < nothing for each in told):
+    sizes = [whole, *(each.retained for each in others), *(each.alive for each in told)]
+    is_known = min(len(told), len(others) + 1) >= REPORTS_TO_COMPARE
+    if not is_known or min(sizes) < nothing:
         return ()
     is_little = whole < nothing_retained(summary)
     if followed.fate(whole, whole) is Fate.SURVIVES and not is_little:
         return ()  # said of the whole
     latest = told[-1]
     types = "" if latest.types is None else leaks.largest_types(latest.types)
-    return (Finding(leaks.LEAK, leaks.remainder(latest, types, followed)),)
+    sentence = leaks.remainder(latest, types, followed)
+    return (Finding(leaks.LEAK, sentence, tuple(sorted(each.key for each in others))),)
 
 
 def _retained_beside(summary: Summary) -> int | None:

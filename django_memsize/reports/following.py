@@ -9,6 +9,7 @@ from ..measuring.instruments import Watched
 from ..measuring.recording import Recording
 from ..measuring.survivors import Key, survivors
 from ..values import LIVE, RUN, OwnTuple, Survival
+from .fates import Followed
 from .rollups import rollups
 
 _contained: Final = ErrorBoundary("django-memsize: following what requests retained")
@@ -40,7 +41,7 @@ def note_request(recording: Recording, route: OwnTuple[str], source: str) -> Non
     with _contained:
         for key, survival in survivors.note_request(_key(source, route), recording.started):
             concluded, *names = key
-            if concluded == LIVE:
+            if concluded == LIVE and Followed.of([survival], is_run=False).told:
                 rollups.add_survival(OwnTuple(names), survival)
 
 

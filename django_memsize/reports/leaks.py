@@ -84,7 +84,7 @@ def remainder(latest: Survival, types: str, followed: Followed) -> str:
     ``latest`` is the newest of the requests that were followed.
     """
     size = f"{human_size(latest.alive)} of {human_size(latest.retained)} retained"
-    return f"{size}, {followed.alive}{types}."
+    return f"{size}, {followed.alive}{types}. A cache that is still filling looks the same."
 
 
 _BY_FATE: Final[dict[Fate, tuple[str, Callable[[Followed], str]]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..measuring import instruments, survivors
+from ..measuring import survivors
 from ..values import Summary
 
 NOTHING_FOR_A_REQUEST: Final = 16 * 1024
@@ -57,7 +57,7 @@ ENOUGH_LATER: Final = survivors.ENOUGH_LATER
 LATER_IN_A_RUN: Final = REPORTS_TO_COMPARE - 1
 """The same of what ``memprofile run --repeat`` makes: nobody waits for more requests then."""
 
-NOTHING_SURVIVES: Final = instruments.LEAST_FOLLOWED
+NOTHING_SURVIVES: Final = 8 * 1024
 """Fewer bytes of a request that outlive later ones count as nothing, beside what its statements
 retain. It is less than `NOTHING_FOR_A_REQUEST`, because the request and its response are gone."""
 

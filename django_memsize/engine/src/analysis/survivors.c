@@ -3,17 +3,18 @@
 #include "meter/keeping.h"
 #include "meter/meter.h"
 
-/* Move the retained blocks. False if that ended early. */
+/* Move every nth of the retained blocks. False if that ended early. */
 static bool
-move_blocks(const allocations *all, window *into, steps *under_way)
+move_blocks(const allocations *all, window *into, size_t nth, steps *under_way)
 {
+    size_t retained = 0;
     for (size_t at = 0; at < all->count; at++) {
         const allocation *one = all->items + at;
         bool is_turn_over = ++under_way->work >= under_way->most_work;
         if (is_turn_over && !steps_give_back_at_end(under_way)) {
             return false;
         }
-        if (survivors_contain(all, one)
+        if (survivors_contain(all, one) && retained++ % nth == 0
             && !keeping_move(allocation_address(one), one->window, into))
         {
             return false;
@@ -25,12 +26,10 @@ move_blocks(const allocations *all, window *into, steps *under_way)
 static bool
 is_asked_for(const survivors_question *question, const window *analysed)
 {
-    size_t blocks = (size_t)analysed->retained.blocks;
     /* Another thread may have opened it meanwhile, or analysed with it. */
     bool is_usable = question->into && !question->into->was_opened;
-    return is_usable && !analysed->parent && blocks
-           && analysed->retained.bytes >= question->least_bytes
-           && (!question->most_blocks || blocks <= question->most_blocks);
+    return is_usable && !analysed->parent && analysed->retained.blocks
+           && analysed->retained.bytes >= question->least_bytes;
 }
 
 void
@@ -42,6 +41,8 @@ survivors_keep(const allocations *all, const survivors_question *question, steps
     }
     (void)crediting_flush_blocks();
     meter_keep(into);
-    into->is_incomplete |= !move_blocks(all, into, under_way);
-    into->allocated = into->peak = into->retained = under_way->analysed->retained;
+    into->retained = under_way->analysed->retained;
+    size_t most = question->most_blocks, blocks = (size_t)into->retained.blocks;
+    size_t nth = most ? (blocks + most - 1) / most : 1;
+    into->is_incomplete |= !move_blocks(all, into, nth, under_way);
 }

@@ -12,7 +12,7 @@
 typedef struct {
     window *into;           /* was never opened; NULL: nothing is followed */
     Py_ssize_t least_bytes; /* that must be retained for being followed */
-    size_t most_blocks;     /* beyond which nothing is followed; 0 is no limit */
+    size_t most_blocks;     /* that are followed: of more, every nth; 0 is no limit */
 } survivors_question;
 
 /* Whether an allocation belongs to what is retained. */
@@ -24,9 +24,9 @@ survivors_contain(const allocations *all, const allocation *one)
            && (owner->state != ALLOCATION_OBJECT || owner->is_retained);
 }
 
-/* Have what is retained of an outermost window follow into the other one, if that is asked for. May
-   give the GIL back; nothing may be asked of the objects afterwards. Where not all could move, the
-   other window is incomplete. */
+/* Move the retained blocks of an outermost window to the other one, if that is asked for. May give
+   the GIL back; nothing may be asked of the objects afterwards. Where not all that should could
+   move, the other window is incomplete. */
 void survivors_keep(const allocations *all, const survivors_question *question, steps *under_way);
 
 #endif

@@ -22,6 +22,13 @@ keeping_note_resize(uintptr_t address, size_t size)
     }
 }
 
+static void
+add_block(window_total *total, Py_ssize_t bytes)
+{
+    total->blocks++;
+    total->bytes += bytes;
+}
+
 bool
 keeping_move(uintptr_t address, uint32_t from, window *to)
 {
@@ -44,8 +51,8 @@ keeping_move(uintptr_t address, uint32_t from, window *to)
     }
     blocks_count(table, address);
     (void)blocks_add(table, address, (size_t)bytes, moved.origin, to->number, &to->own);
-    to->alive.blocks++;
-    to->alive.bytes += bytes;
+    add_block(&to->allocated, bytes);
+    add_block(&to->alive, bytes);
     return true;
 }
 
