@@ -2,7 +2,7 @@ import pytest
 
 from django_memsize.reports import fates
 from django_memsize.reports.fates import Fate, Followed
-from django_memsize.reports.thresholds import ENOUGH_LATER, LATER_IN_A_RUN, MOST
+from django_memsize.reports.thresholds import ENOUGH_LATER, LATER_IN_A_RUN, LATER_TO_TELL, MOST
 from django_memsize.values import LIVE, RUN, Summary, Survival
 
 MB = 1024**2
@@ -21,8 +21,8 @@ def fate(*known, part=MB, whole=MB, is_run=False):
     [
         ([], Fate.UNKNOWN),
         ([survival(MB, 0)], Fate.UNKNOWN),
-        ([survival(MB, ENOUGH_LATER - 1)], Fate.OPEN),
-        ([survival(MB, ENOUGH_LATER)], Fate.SURVIVES),
+        ([survival(MB, LATER_TO_TELL - 1)], Fate.OPEN),
+        ([survival(MB, LATER_TO_TELL)], Fate.SURVIVES),
         ([survival(MB), survival(round(MOST * MB))], Fate.SURVIVES),
         ([survival(MB), survival(round(MOST * MB) - 1)], Fate.FREED_LATER),
         ([survival(0, 1, 1)], Fate.REPLACED),
@@ -62,6 +62,24 @@ def test_in_a_run_few_later_requests_are_enough():
 )
 def test_of_a_part_it_is_known_what_of_the_whole_allows(alive, part, found):
     assert fate(survival(round(alive * MB)), part=round(part * MB)) is found
+
+
+@pytest.mark.parametrize(("is_run", "enough"), [(True, LATER_IN_A_RUN), (False, ENOUGH_LATER)])
+def test_some_are_followed_for_long(is_run, enough):
+    known = [survival(MB, enough), survival(MB, enough - 1), survival(0, 1, 1), survival(9, enough)]
+    assert Followed.of(known, is_run).told_for_long == (known[0], known[3])
+
+
+@pytest.mark.parametrize(
+    ("known", "does"),
+    [
+        (survival(MB, ENOUGH_LATER), True),
+        (survival(MB, ENOUGH_LATER - 1), False),
+        (survival(0, 1, 1), True),
+    ],
+)
+def test_in_the_ranking_counts_what_has_seen_enough_or_is_freed(known, does):
+    assert fates.counts(known) is does
 
 
 def test_the_words_have_the_figures():

@@ -79,7 +79,7 @@ def test_where_some_requests_retain_nothing_it_is_no_leak(fate):
 
 
 def test_a_small_part_that_survives_is_said_with_its_types():
-    assert leaks.remainder(Survival(21, 2 * MB, 10240), ": 9 str", SURVIVING) == (
+    assert leaks.remainder([Survival(20, MB, MB), Survival(21, 2 * MB, 10240)], ": 9 str") == (
         "10.0 KB of 2.0 MB retained, still alive after 20 later requests, in 2 of 2 requests "
         "followed: 9 str. A cache that is still filling looks the same."
     )

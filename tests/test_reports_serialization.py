@@ -23,6 +23,7 @@ from django_memsize.values import (
     NearPeak,
     OwnTuple,
     Summary,
+    Survival,
     TypeTotal,
 )
 from django_memsize.workers.tally import Cause, Tally
@@ -87,6 +88,7 @@ SUMMARY = Summary(
     free_lists=AMOUNT,
     not_remembered=AMOUNT,
     not_analysed="size",
+    survival=(Survival(3, 200, 100, 2, TYPES), Survival(1, 200, 200)),
     query_log_bytes=4096,
     net=TYPES,
     near_peak=NearPeak(TYPES, "bank.Account", 3090, SITE),

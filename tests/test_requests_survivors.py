@@ -286,10 +286,10 @@ def live(client, url, number):
 @pytest.mark.parametrize(
     ("url", "number", "name"),
     [
-        ("/leak/", 10, "leak-or-cache"),
-        ("/leak/", 30, "leak"),
+        ("/leak/", 4, "leak-or-cache"),
+        ("/leak/", 7, "leak"),
+        ("/leak/", 200, "leak"),
         ("/latest/", 10, "replaced"),
-        ("/full/", 12, "leak-or-cache"),
         ("/full/", 40, "replaced"),
         ("/default/", 300, "replaced"),
     ],

@@ -8,7 +8,7 @@ from enum import Enum, auto
 
 from ..formatting import counted, human_size
 from ..values import RUN, Summary, Survival
-from .thresholds import ENOUGH_LATER, LATER_IN_A_RUN, MOST
+from .thresholds import ENOUGH_LATER, LATER_IN_A_RUN, LATER_TO_TELL, MOST
 
 
 class Fate(Enum):
@@ -35,6 +35,7 @@ class Followed:
 
     told: tuple[Survival, ...] = ()
     open: tuple[Survival, ...] = ()
+    is_run: bool = False
 
     @classmethod
     def of(cls, known: Iterable[Survival], is_run: bool) -> Followed:
@@ -46,11 +47,17 @@ class Followed:
         known = [each for each in known if each.retained > 0 and each.later]
         freed = [each for each in known if is_mostly_freed(each)]
         enough = max(
-            LATER_IN_A_RUN if is_run else ENOUGH_LATER, *(each.within for each in freed), 0
+            LATER_IN_A_RUN if is_run else LATER_TO_TELL, *(each.within for each in freed), 0
         )
         told = [each for each in known if each.later >= enough or is_mostly_freed(each)]
         waiting = [each for each in known if each.later < enough and not is_mostly_freed(each)]
-        return cls(tuple(told), tuple(waiting))
+        return cls(tuple(told), tuple(waiting), is_run)
+
+    @property
+    def told_for_long(self) -> tuple[Survival, ...]:
+        """Those of ``told`` that saw enough later requests to tell a leak by themselves."""
+        enough = LATER_IN_A_RUN if self.is_run else ENOUGH_LATER
+        return tuple(each for each in self.told if each.later >= enough)
 
     def fate(self, part: int, whole: int) -> Fate:
         """Return what becomes of a ``part`` of the ``whole`` that requests retain, in bytes.
@@ -89,6 +96,11 @@ class Followed:
 def is_mostly_freed(survival: Survival) -> bool:
     """Return whether most of what a request retained was freed."""
     return survival.alive <= (1 - MOST) * survival.retained
+
+
+def counts(survival: Survival) -> bool:
+    """Return whether what became of a request counts in the ranking of routes."""
+    return survival.later >= ENOUGH_LATER or is_mostly_freed(survival)
 
 
 def latest(summaries: Iterable[tuple[float, Sequence[Survival]]]) -> Sequence[Survival]:

@@ -187,8 +187,8 @@ def _of_remainder(
     nothing. But each request retains as much, and of each that was followed it outlives later ones.
     """
     whole = bytes_of(summary.retained) or 0
-    told, nothing = followed.told, nothing_survives(summary)
-    sizes = [whole, *(each.retained for each in others), *(each.alive for each in told)]
+    told, nothing = followed.told_for_long, nothing_survives(summary)
+    sizes = [whole, *(each.retained for each in others), *(each.alive for each in followed.told)]
     is_known = min(len(told), len(others) + 1) >= REPORTS_TO_COMPARE
     if not is_known or min(sizes) < nothing:
         return ()
@@ -197,7 +197,7 @@ def _of_remainder(
         return ()  # said of the whole
     latest = told[-1]
     types = "" if latest.types is None else leaks.largest_types(latest.types)
-    sentence = leaks.remainder(latest, types, followed)
+    sentence = leaks.remainder(told, types)
     return (Finding(leaks.LEAK, sentence, tuple(sorted(each.key for each in others))),)
 
 

@@ -9,7 +9,7 @@ from ..measuring.instruments import Watched
 from ..measuring.recording import Recording
 from ..measuring.survivors import Key, survivors
 from ..values import LIVE, RUN, OwnTuple, Survival
-from .fates import Followed
+from . import fates
 from .rollups import rollups
 
 _contained: Final = ErrorBoundary("django-memsize: following what requests retained")
@@ -41,7 +41,7 @@ def note_request(recording: Recording, route: OwnTuple[str], source: str) -> Non
     with _contained:
         for key, survival in survivors.note_request(_key(source, route), recording.started):
             concluded, *names = key
-            if concluded == LIVE and Followed.of([survival], is_run=False).told:
+            if concluded == LIVE and fates.counts(survival):
                 rollups.add_survival(OwnTuple(names), survival)
 
 

@@ -78,13 +78,15 @@ def largest_types(types: Diff) -> str:
     return f": {named}" if named else ""
 
 
-def remainder(latest: Survival, types: str, followed: Followed) -> str:
+def remainder(told: Sequence[Survival], types: str) -> str:
     """Return the sentence of a leak that is a small part of what requests retain, or is little.
 
-    ``latest`` is the newest of the requests that were followed.
+    The requests that tell it are those that were followed for long, the newest last.
     """
+    latest = told[-1]
     size = f"{human_size(latest.alive)} of {human_size(latest.retained)} retained"
-    return f"{size}, {followed.alive}{types}. A cache that is still filling looks the same."
+    alive = Followed(tuple(told)).alive
+    return f"{size}, {alive}{types}. A cache that is still filling looks the same."
 
 
 _BY_FATE: Final[dict[Fate, tuple[str, Callable[[Followed], str]]]] = {

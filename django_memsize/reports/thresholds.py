@@ -51,11 +51,15 @@ too, at least: 1,900 on Python 3.11."""
 REPORTS_TO_COMPARE: Final = 3
 """Reports that have to agree before a finding tells a leak from a cache."""
 
-ENOUGH_LATER: Final = survivors.ENOUGH_LATER
-"""Later requests that retained bytes have to outlive before a finding calls them a leak."""
+LATER_TO_TELL: Final = REPORTS_TO_COMPARE
+"""Later requests that retained bytes have to outlive before a finding says that they survive. It
+says how many these were: a cache has room for some."""
 
 LATER_IN_A_RUN: Final = REPORTS_TO_COMPARE - 1
 """The same of what ``memprofile run --repeat`` makes: nobody waits for more requests then."""
+
+ENOUGH_LATER: Final = survivors.ENOUGH_LATER
+"""The same where nothing else tells a leak: of a small part, and in the ranking of routes."""
 
 NOTHING_SURVIVES: Final = 8 * 1024
 """Fewer bytes of a request that outlive later ones count as nothing, beside what its statements
