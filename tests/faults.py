@@ -52,7 +52,9 @@ LEFT_OUT = {
     "contrib": "runs in other libraries, where these are installed",
     "management": "runs in the command",
     "migrations": "runs in the command",
+    "reports.fates": "runs where a report is shown, and inside the boundary of what is followed",
     "reports.findings": "runs where a report is shown",
+    "reports.leaks": "runs where a report is shown",
     "reports.thresholds": "runs where a report is shown",
     "screens": "runs in the command and in the pages of the admin",
     "engine.tree": "is called by the program, which is to see its exceptions",
@@ -243,6 +245,12 @@ class Page:
 AT_ONCE = ((deferred, "_LONGEST_WAIT", 0.0),)
 """Analyses the recording of a request that is alive without waiting for it to be gone."""
 
+FOLLOWED = (
+    (recordings, "_is_first_request", lambda *_: False),
+    (deferred, "_PAUSE", 0.0),
+)
+"""Analyses the first request before the second, and follows what it retains."""
+
 COMMON = [
     Page("/plain/"),
     Page("/template/"),
@@ -279,6 +287,7 @@ COMMON = [
     Page("/plain/", patches=((conf, "is_under_test", bool),)),  # has a background thread
     Page("/plain/", patches=((Report._meta, "db_table", "no_such_table"),)),
     Page("/statements/"),
+    Page("/kept/", patches=FOLLOWED),
 ]
 ASYNCHRONOUS = [
     Page("/plain/async/", patches=AT_ONCE),
@@ -312,6 +321,14 @@ def sample(request):
 def name_route(match):
     """Stand for the other callable of the settings."""
     return match.url_name or "name"
+
+
+KEPT = {}
+
+
+def kept(request):
+    KEPT["texts"] = [f"text {number}" for number in range(300)]
+    return HttpResponse("kept")
 
 
 def plain(request):
@@ -459,6 +476,7 @@ urlpatterns = [
     path("plain/", plain),
     path("dropped/", plain),
     path("plain/async/", plain_async),
+    path("kept/", kept),
     path("template/", template),
     path("stream/", stream),
     path("stream/async/", stream_async),

@@ -135,6 +135,8 @@ _REASONS = {
         reports.rollup_writer.RollupWriter.__init__
         reports.rollup_writer.RollupWriter.reset
         reports.rollups.Rollups.__init__
+        measuring.survivors.Survivors.__init__
+        measuring.survivors.Survivors.reset
         reports.rollups.Rollups.reset
         reports.drops._Warnings.reset
         reports.retention._Pruners.reset
@@ -159,6 +161,8 @@ _REASONS = {
         measuring.deferred.take_all
         measuring.deferred.take_all.<locals>.<lambda>
         reports.recordings._on_setting_changed
+        reports.following.forget
+        measuring.survivors.Survivors.forget
         measuring.arrivals._Arrivals.uninstall
         measuring.deferred.analyse_now
         measuring.deferred.analyse_now.<locals>.<lambda>
@@ -374,6 +378,7 @@ _REASONS = {
         values.rollup.RouteRollup.merge_stored
         reports.rollups.Rollups._add_equal
         reports.rollups.Rollups._add_events
+        reports.rollups.Rollups._add_survival
         reports.rollups.Rollups._add_metered
         reports.rollups.Rollups._add_up
         reports.rollups.Rollups._rollup
@@ -420,6 +425,7 @@ _REASONS = {
         reports.harms._of_the_first_few
         reports.harms._peak
         reports.harms._retained
+        reports.harms._surviving
         reports.harms._rss
         reports.harms._something
         reports.harms.harms_of
@@ -548,6 +554,15 @@ _REASONS = {
     """,
     "runs where the callable of SAMPLE answers: see test_measuring_sampling": """
         measuring.sampling._is_share
+    """,
+    "runs where later requests of a route are over: see test_measuring_survivors": """
+        measuring.survivors._Followed.has_just_enough
+        measuring.survivors._Followed.has_later
+        measuring.survivors._Followed.is_enough
+        measuring.survivors._Followed.look_at_types
+    """,
+    "runs where a report is shown": """
+        values.survival.Survival.freed
     """,
     "runs where a view is a class or a method: see test_reports_view_names": """
         reports.view_names._name_of_function

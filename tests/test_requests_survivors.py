@@ -106,13 +106,13 @@ def module(request):
 
 
 def mixed(request):
-    KEPT.append(texts(110))
+    KEPT.append(texts(150))
     MODULE["result"] = texts(12_000)
     return HttpResponse("mixed")
 
 
 def little(request):
-    KEPT.append(texts(120))
+    KEPT.append(texts(150))
     return HttpResponse("little")
 
 
