@@ -203,6 +203,31 @@ def test_of_too_much_every_nth_block_is_followed(kept, most_blocks, nth):
     survivors.discard()
 
 
+@pytest.mark.parametrize(
+    "make", [lambda n: (n % 200, 1), lambda n: [], lambda n: {"a": n % 200}, float]
+)
+def test_what_may_be_put_on_a_free_list_is_followed_where_little_else_is_retained(kept, make):
+    """Once freed, its block is another object's, and is never seen to be freed."""
+    del kept[600:]
+    with metered() as window:
+        for at in range(len(kept)):
+            kept[at] = make(at)
+    alone = followed(window)
+    assert alone.alive[0] >= len(kept)
+    others = [None] * len(kept)
+    with metered() as window:
+        for at in range(0, len(kept), 2):
+            others[at] = make(at)
+            others[at + 1] = bytes(SIZE)
+    beside = followed(window)
+
+    assert beside.retained[0] >= len(kept)
+    assert beside.alive[0] - len(kept) // 2 in FEW
+    assert beside.alive[1] - len(kept) // 2 * BLOCK in range(200)
+    alone.discard()
+    beside.discard()
+
+
 def test_nothing_retained_is_not_followed():
     with metered() as window:
         bytes(SIZE)
@@ -304,6 +329,35 @@ def test_the_meter_takes_the_memory_of_the_survivors_alone(kept):
         assert names(survivors.alive_by_type()[0])["bytes"] == 700
         survivors.discard()
     assert compiled.meter_bytes() - before < 10_000
+
+
+def test_survivors_may_be_broken_down_while_their_blocks_get_other_numbers(kept):
+    with metered() as window:
+        fill(kept)
+    survivors, stop = followed(window), threading.Event()
+
+    def grow():
+        while not stop.is_set():
+            with metered() as window:
+                others = [object() for _ in range(80_000)]
+                del others
+            window.discard()
+
+    thread = threading.Thread(target=grow)
+    thread.start()
+    compiled.set_turn(20)
+    found = []
+    try:
+        while len(found) < 30:
+            found.append(survivors.alive_by_type())
+    finally:
+        compiled.set_turn(0)
+        stop.set()
+        thread.join()
+    tables = [each for each in found if not isinstance(each, str)]
+    assert {names(in_use)["bytes"] for in_use, _ in tables} <= {NUMBER}
+    assert names(survivors.alive_by_type()[0])["bytes"] == NUMBER
+    survivors.discard()
 
 
 @pytest.mark.parametrize("number", [1, 3])

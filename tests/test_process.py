@@ -99,6 +99,7 @@ def test_all_state_of_the_process_is_registered():
         "measuring.rss",
         "measuring.sampling",
         "measuring.spans",
+        "measuring.survivors",
         "orm.patches",
         "reports.recordings",
         "reports.drops",

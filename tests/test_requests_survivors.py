@@ -83,6 +83,16 @@ def default(request):
     return HttpResponse(len(one_of_128(next(numbers))))
 
 
+def tuples(request):
+    MODULE["result"] = [(next(numbers), float(n), (n, n)) for n in range(500)]
+    return HttpResponse("tuples")
+
+
+def dicts(request):
+    MODULE["result"] = [{"id": next(numbers), "name": [n, float(n)]} for n in range(70)]
+    return HttpResponse("dicts")
+
+
 def oldest(request):
     OLDEST[next(numbers)] = texts()
     if len(OLDEST) > 3:
@@ -129,7 +139,7 @@ urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (
         *(leak, leak_async, latest, latest_async, full, default, oldest, local, cached, module),
-        *(mixed, little, innocent, growing),
+        *(mixed, little, innocent, growing, tuples, dicts),
     )
 ]
 
@@ -301,6 +311,16 @@ def test_each_later_request_counts_metered_or_not(client, settings, url, number,
 
     assert len(found) < 20
     assert [names(each) for each in found] == [[name]] * len(found)
+
+
+@pytest.mark.parametrize("url", ["/tuples/", "/dicts/"])
+def test_freed_objects_that_are_used_again_do_not_survive(client, settings, url):
+    """CPython keeps some for the next of their type: only a metered request has them freed."""
+    settings.MEMSIZE = SAMPLED | {"SAMPLE_FIRST": 1}
+    found = live(client, url, 60)
+
+    assert [names(each) for each in found] == [["replaced"]] * len(found)
+    assert len(found) > 1
 
 
 def test_once_nothing_is_to_be_learnt_the_hooks_are_removed(client, settings):

@@ -451,6 +451,22 @@ cpython_is_freed_keys(const uint8_t *block, size_t bytes)
     return bytes > 40 && block[8] == 3 && block[9] == 3 && block[10] < 3;
 }
 
+/* Whether a freed object of a type, of which a block of so many bytes is, may be put on a free
+   list. A tuple of the greatest length has 200 bytes; no other object of these types has more. */
+static inline bool
+cpython_may_be_put_on_free_list(const PyTypeObject *type, size_t bytes)
+{
+    bool has_free_list = type == &PyTuple_Type || type == &PyList_Type || type == &PyDict_Type
+                         || type == &PyFloat_Type;
+#if PY_VERSION_HEX >= 0x030E0000
+    has_free_list |= type == &PyLong_Type;
+#endif
+    return has_free_list && bytes <= 200;
+}
+
+/* The most bytes of a table of keys that may be put on a free list: 8 keys with their hashes. */
+#define CPYTHON_FREE_KEYS_BYTES 256
+
 /* Objects/dictobject.c, new_keys_object, free_keys_object: free the table of keys of a dict that
    has one of its own, without putting it on a free list. The dict must not be used any more. */
 static inline void

@@ -43,6 +43,7 @@ steps_renew(steps *renewed)
     renewed->freed = freed_blocks(renewed->analysed);
     renewed->destroyed = renewed->analysed->destroyed;
     renewed->classes_version = classes_version();
+    renewed->compactions = crediting.compactions;
     renewed->most_work = turns_most_blocks();
     renewed->was_given_back = renewed->is_stale = false;
 }
@@ -71,6 +72,7 @@ is_valid(const steps *under_way)
     const window *analysed = under_way->analysed;
     return !windows_is_forgotten(analysed) && freed_blocks(analysed) == under_way->freed
            && analysed->destroyed == under_way->destroyed
+           && crediting.compactions == under_way->compactions
            && classes_version() == under_way->classes_version && are_types_alive(under_way->types);
 }
 

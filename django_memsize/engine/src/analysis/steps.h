@@ -7,6 +7,7 @@
    - a block of the window was freed: every later read of it would be a read of freed memory,
    - a window in it was destroyed, which the analysis may have come to,
    - the window was discarded, or the hooks were removed, so that a free would not be seen,
+   - the blocks of survivors were given other numbers,
    - a type that the analysis knows died, or the classes were listed again, so that another class
      may be where one was.
 
@@ -25,6 +26,7 @@ typedef struct {
     Py_ssize_t freed;       /* blocks of the window, when the analysis began */
     size_t destroyed;       /* windows in it */
     size_t classes_version; /* classes.h */
+    size_t compactions;     /* keeping.h */
     size_t work, most_work; /* blocks that this step has handled, and may handle: 0 if stale */
     int was_collector_enabled;
     const char *given_up; /* the reason why to begin again is of no use; NULL: it is not given up */

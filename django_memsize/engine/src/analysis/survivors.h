@@ -3,7 +3,10 @@
    A cache whose entries replace others retains as much in each request as a leak does. The blocks
    that were found retained move to another window, of survivors, before the analysed one is
    discarded. Nothing is credited to it; what is alive of it is known exactly, because frees are
-   seen as long as it is not discarded. */
+   seen as long as it is not discarded.
+
+   What CPython may put on a free list is left out, unless nearly all is of that kind: the block is
+   not freed then, and is another object's soon. */
 #ifndef MEMSIZE_SURVIVORS_H
 #define MEMSIZE_SURVIVORS_H
 
@@ -14,15 +17,6 @@ typedef struct {
     Py_ssize_t least_bytes; /* that must be retained for being followed */
     size_t most_blocks;     /* that are followed: of more, every nth; 0 is no limit */
 } survivors_question;
-
-/* Whether an allocation belongs to what is retained. */
-MEMSIZE_INLINE bool
-survivors_contain(const allocations *all, const allocation *one)
-{
-    const allocation *owner = allocation_owner(all, one);
-    return owner->state != ALLOCATION_FREED
-           && (owner->state != ALLOCATION_OBJECT || owner->is_retained);
-}
 
 /* Move the retained blocks of an outermost window to the other one, if that is asked for. May give
    the GIL back; nothing may be asked of the objects afterwards. Where not all that should could

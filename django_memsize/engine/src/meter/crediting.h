@@ -56,6 +56,7 @@ extern struct crediting_state {
     nursery_block nursery[NURSERY_BLOCKS];
     block_table blocks;
     size_t survivors;       /* windows that have survivors, and are not discarded */
+    size_t compactions;     /* that gave blocks other numbers: keeping.h */
     int (*on_peak)(void *); /* a pending call, made once for all peaks that are noted until then */
     bool is_peak_pending;   /* it is to be made */
 } crediting;

@@ -98,6 +98,7 @@ replace_table(block_table *table, const block_list *lists)
 {
     blocks_clear(&crediting.blocks);
     crediting.blocks = *table;
+    crediting.compactions++;
     for (window *each = windows_latest_outermost(); each; each = each->older) {
         if (each->has_survivors) {
             each->own = *lists++;
