@@ -156,8 +156,8 @@ ARROWS = {
         "reports.retention reports.storage values workers.tally"
     ),
     "reports.rollup_writer": (
-        "measuring.errors reports.drops reports.rollup_merging reports.rollup_storage "
-        "reports.rollups reports.storage values"
+        "measuring.errors reports.drops reports.following reports.rollup_merging "
+        "reports.rollup_storage reports.rollups reports.storage values"
     ),
     "reports.rollup_merging": (
         "conf models process reports.chunks reports.connection values values.rollup"

@@ -364,6 +364,8 @@ _REASONS = {
         reports.rollup_writer.RollupWriter._insert
         reports.rollup_writer.RollupWriter._lose
         reports.rollup_writer.RollupWriter._sample
+        measuring.survivors.Survivors.sweep
+        reports.following.sweep
         reports.rollup_writer.RollupWriter._write
         reports.rollup_writer.RollupWriter._write_unanswered
         reports.rollup_writer.RollupWriter.discard

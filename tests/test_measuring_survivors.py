@@ -145,6 +145,18 @@ def test_cpu_time_ends_it_and_time_does_not(survivors, clock):
     assert survivors.known(OTHER) == ()
 
 
+def test_a_process_without_requests_follows_no_longer(survivors, clock):
+    window = follow(survivors)
+    end(survivors, clock, 4)
+    assert survivors.sweep() == []
+    assert survivors.is_following
+    clock.cpu = 60.0
+
+    assert survivors.sweep() == [(KEY, Survival(4, SIZE, SIZE))]
+    assert window.is_discarded
+    assert not survivors.is_following
+
+
 def test_three_requests_of_a_route_are_followed_at_once(survivors, clock):
     for _ in range(3):
         assert survivors.wants(KEY)

@@ -1,10 +1,13 @@
 """What became of retained bytes reaches the rollups; of what else it does: requests_survivors."""
 
+import time
+
 import pytest
 
 from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.survivors import survivors
 from django_memsize.reports import following
+from django_memsize.reports.rollup_writer import RollupWriter
 from django_memsize.reports.rollups import rollups
 from django_memsize.reports.thresholds import ENOUGH_LATER
 from django_memsize.values import LIVE, RUN, OwnTuple, Survival
@@ -36,17 +39,29 @@ def test_what_was_followed_of_traffic_is_rolled_up(monkeypatch, source, later, n
     assert [row.rollup[names.SURVIVED].sum for row in rows] == [300] * number
 
 
+def test_the_writer_looks_at_it_where_no_request_does(monkeypatch):
+    swept = []
+    monkeypatch.setattr(following, "sweep", lambda: swept.append(1))
+    rollups.sample(time.time())  # as after a request
+    writer, now = RollupWriter(), time.time()
+    writer.look(now)
+    assert swept == []
+    writer.look(now + 120)
+    assert swept == [1]
+
+
 def test_a_fault_of_it_costs_no_more_than_what_it_would_tell(monkeypatch, caplog):
     def fail(*_, **__):
         raise RuntimeError("broken")
 
-    for name in ("note_request", "known", "follow"):
+    for name in ("note_request", "known", "follow", "sweep"):
         monkeypatch.setattr(type(survivors), name, fail)
     monkeypatch.setattr(type(survivors), "is_following", True)
     recording = Recording("leak", "request", counted=True)
     recording.close()
 
     following.note_request(recording, ROUTE, LIVE)
+    following.sweep()
     assert following.analyse(recording, ROUTE, LIVE, ()) == ()
     assert recording.analysed
     assert "following what requests retained" in caplog.text

@@ -226,6 +226,13 @@ class Survivors:
             self._count()
         return concluded
 
+    def sweep(self) -> Concluded:
+        """Conclude what is followed for too long; return what is followed no further."""
+        concluded = Concluded()
+        self._sweep(time.process_time(), concluded)
+        self._count()
+        return concluded
+
     def known(self, key: Key, looks_at_types: bool = False) -> OwnTuple[Survival]:
         """Return what is known of a route, the oldest first.
 

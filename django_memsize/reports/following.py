@@ -7,7 +7,7 @@ from typing import Final
 from ..measuring.errors import ErrorBoundary
 from ..measuring.instruments import Watched
 from ..measuring.recording import Recording
-from ..measuring.survivors import Key, survivors
+from ..measuring.survivors import Concluded, Key, survivors
 from ..values import LIVE, RUN, OwnTuple, Survival
 from . import fates
 from .rollups import rollups
@@ -39,15 +39,24 @@ def note_request(recording: Recording, route: OwnTuple[str], source: str) -> Non
     if not survivors.is_following:
         return
     with _contained:
-        for key, survival in survivors.note_request(_key(source, route), recording.started):
-            concluded, *names = key
-            if concluded == LIVE and fates.counts(survival):
-                rollups.add_survival(OwnTuple(names), survival)
+        _roll_up(survivors.note_request(_key(source, route), recording.started))
+
+
+def sweep() -> None:
+    """Follow nothing longer than is worth it, in a process that has no requests any more."""
+    with _contained:
+        _roll_up(survivors.sweep())
 
 
 def forget(source: str) -> None:
     """Follow nothing of a source any more."""
     survivors.forget(source)
+
+
+def _roll_up(concluded: Concluded) -> None:
+    for (source, *route), survival in concluded:
+        if source == LIVE and fates.counts(survival):
+            rollups.add_survival(OwnTuple(route), survival)
 
 
 def _key(source: str, route: OwnTuple[str]) -> Key:

@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from ..measuring.errors import ErrorBoundary
 from ..values import ours
-from . import rollup_merging, rollup_storage
+from . import following, rollup_merging, rollup_storage
 from .drops import describe, warnings
 from .rollup_storage import BATCH_ROWS, Batch
 from .rollups import rollups
@@ -80,6 +80,7 @@ class RollupWriter:
 
     def _sample(self, moment: float) -> None:
         if not (self.ends and self.is_due):
+            following.sweep()
             rollups.sample(moment)
         self.is_due = True
 
