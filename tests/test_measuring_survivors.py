@@ -3,7 +3,7 @@
 import pytest
 
 from django_memsize.measuring import survivors as module
-from django_memsize.measuring.instruments import LEAST_FOLLOWED
+from django_memsize.measuring.instruments import LEAST_FOLLOWED, MOST_FOLLOWED
 from django_memsize.measuring.routes import Route
 from django_memsize.measuring.survivors import ENOUGH_LATER, Survivors
 from django_memsize.values import Diff, OwnTuple, Reason, Survival
@@ -218,6 +218,15 @@ def test_types_that_the_engine_cannot_tell_are_none(survivors, clock, monkeypatc
     assert not known.types
 
 
+def test_of_every_nth_block_the_types_are_not_told(survivors, clock):
+    window = Window()
+    window.retained = (MOST_FOLLOWED + 1, SIZE)
+    survivors.follow(KEY, window, None)
+    end(survivors, clock)
+    (known,) = survivors.known(KEY, looks_at_types=True)
+    assert known.types is None
+
+
 def test_what_the_engine_lost_tells_nothing(survivors, clock):
     window = follow(survivors)
     end(survivors, clock)
@@ -226,6 +235,7 @@ def test_what_the_engine_lost_tells_nothing(survivors, clock):
     assert survivors.known(KEY) == ()
     assert end(survivors, clock) == []
     assert survivors.known(KEY) == ()
+    assert not survivors.is_following
 
 
 def test_what_is_forgotten_is_discarded(survivors, clock):

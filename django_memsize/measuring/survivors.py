@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import process
 from ..values import Diff, OwnTuple, Survival, ours
-from .instruments import LEAST_FOLLOWED
+from .instruments import LEAST_FOLLOWED, MOST_FOLLOWED
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -58,18 +58,18 @@ class _Followed:
         "_alive",
         "_ends_at",
         "_later",
+        "_route",
         "_scale",
         "_types",
         "_window",
         "_within",
         "retained",
-        "route",
         "since",
     )
 
     def __init__(self, window: Window, route: SampledRoute | None) -> None:
         self._window = window
-        self.route = route
+        self._route = route
         self._alive = self.retained = window.retained[1]
         self._scale = self.retained / max(window.allocated[1], 1)  # every nth block is followed
         self._later = self._within = 0
@@ -103,9 +103,15 @@ class _Followed:
         """Return whether nothing more is to be learnt, at a CPU time of the process."""
         return self._alive < LEAST_FOLLOWED or self._later >= _MOST_LATER or now >= self._ends_at
 
+    def report_soon(self) -> None:
+        """Have the next request of the route metered, so that its report has what is known."""
+        if self._route is not None:
+            self._route.report_soon(time.monotonic())
+
     def look_at_types(self) -> None:
-        """Break down by type what is alive."""
-        if self._types is None and self._alive >= LEAST_FOLLOWED:
+        """Break down by type what is alive, unless only every nth block is followed."""
+        is_whole = self._window.retained[0] <= MOST_FOLLOWED
+        if self._types is None and is_whole and self._alive >= LEAST_FOLLOWED:
             tables = self._window.alive_by_type()
             self._types = Diff({}, {}) if isinstance(tables, str) else Diff(*tables[0])
 
@@ -222,15 +228,12 @@ class Survivors:
         if now >= self._swept_at + _SWEEP:
             self._swept_at = now
             self._sweep(now, concluded)
-        if concluded:
-            self._count()
         return concluded
 
     def sweep(self) -> Concluded:
         """Conclude what is followed for too long; return what is followed no further."""
         concluded = Concluded()
         self._sweep(time.process_time(), concluded)
-        self._count()
         return concluded
 
     def known(self, key: Key, looks_at_types: bool = False) -> OwnTuple[Survival]:
@@ -262,11 +265,10 @@ class Survivors:
         self, key: Key, route: _Route, followed: _Followed, now: float, into: Concluded
     ) -> None:
         followed.note_request()
-        is_over = followed.is_over(now)
-        if is_over:
+        if followed.is_over(now):
             self._conclude(key, route, followed, now, into)
-        if (is_over or followed.has_just_enough) and followed.route is not None:
-            followed.route.report_soon(time.monotonic())
+        elif followed.has_just_enough:
+            followed.report_soon()
 
     def _sweep(self, now: float, into: Concluded) -> None:
         for key, route in list(self._routes.items()):
@@ -278,8 +280,10 @@ class Survivors:
         self, key: Key, route: _Route, followed: _Followed, now: float, into: Concluded
     ) -> None:
         survival = route.conclude(followed, now)
+        self._count()
         if survival is not None and survival.later:
             into.append((key, survival))
+            followed.report_soon()
 
     def _count(self) -> None:
         self._number = sum(len(route.followed) for route in list(self._routes.values()))
