@@ -5,6 +5,7 @@ import pytest
 
 from django_memsize import engine
 from django_memsize.measuring.instruments import (
+    MOST_FOLLOWED,
     Census,
     Meter,
     NoInstrument,
@@ -14,6 +15,9 @@ from django_memsize.measuring.instruments import (
 from django_memsize.measuring.near_peak import FREE_LISTS
 from django_memsize.values import Amount, Diff, TypeTotal
 from tests.visits import AMOUNTS
+
+if engine.Window is not None:
+    from django_memsize.engine.compiled import hooks_installed
 
 needs_the_meter = pytest.mark.skipif(
     engine.Window is None, reason="the engine in Python has no meter"
@@ -198,6 +202,50 @@ def test_beyond_its_memory_a_meter_does_not_know_what_is_retained():
     assert meter.not_analysed is None
     assert (meter.retained, meter.garbage, meter.free_lists) == (None, None, None)
     assert kept
+
+
+def kept_in(meter, number):
+    """Return so many objects that a meter finds retained, and the window that follows them."""
+    kept = [None] * number
+    meter.open(None)
+    engine.switch_window(meter.window)
+    for at in range(number):
+        kept[at] = object()
+    engine.switch_window(None)
+    meter.close()
+    meter.read()
+    return kept, meter.analyse(follows=True)
+
+
+@needs_the_meter
+@pytest.mark.parametrize(
+    ("number", "limit", "followed"),
+    [(10, 0, 0), (1000, 0, 1000), (2 * MOST_FOLLOWED - 100, 0, 19_950), (29_900, 10**7, 9_967)],
+)
+@pytest.mark.usefixtures("no_collections")
+def test_what_is_retained_is_followed_within_the_memory_of_the_meter(number, limit, followed):
+    meter = Meter(limit)
+    kept, survivors = kept_in(meter, number)
+
+    assert (survivors is not None) is (followed > 0)
+    assert meter.retained.blocks - number in range(3)
+    if survivors is not None:
+        assert survivors.alive[0] - followed in range(-10, 3)  # frames, and every nth of them
+        assert survivors.retained == (meter.retained.blocks, meter.retained.bytes)
+        kept.clear()
+        assert survivors.alive[0] in range(3)
+        survivors.discard()
+    engine.limit_meter(0)
+    assert not hooks_installed()
+
+
+@needs_the_meter
+def test_nothing_is_followed_where_it_is_not_known_what_is_retained(monkeypatch):
+    monkeypatch.setattr(Meter, "is_doubtful", True)
+    _, survivors = kept_in(Meter(), 1000)
+
+    assert survivors is None
+    assert not hooks_installed()
 
 
 @needs_the_meter

@@ -3,7 +3,7 @@
 import pytest
 
 from django_memsize.measuring import survivors as module
-from django_memsize.measuring.instruments import LEAST_FOLLOWED, MOST_FOLLOWED
+from django_memsize.measuring.instruments import LEAST_FOLLOWED
 from django_memsize.measuring.routes import Route
 from django_memsize.measuring.survivors import ENOUGH_LATER, Survivors
 from django_memsize.values import Diff, OwnTuple, Reason, Survival
@@ -220,7 +220,7 @@ def test_types_that_the_engine_cannot_tell_are_none(survivors, clock, monkeypatc
 
 def test_of_every_nth_block_the_types_are_not_told(survivors, clock):
     window = Window()
-    window.retained = (MOST_FOLLOWED + 1, SIZE)
+    window.retained = (20, SIZE)
     survivors.follow(KEY, window, None)
     end(survivors, clock)
     (known,) = survivors.known(KEY, looks_at_types=True)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 LEAST_FOLLOWED: Final = 4 * 1024
 MOST_FOLLOWED: Final = 20_000
-"""Retained bytes from which they are followed, and the most blocks: of more, every nth. So many
-take half a megabyte of the meter's memory."""
+MEMORY_OF_FOLLOWED: Final = 1000
+"""Retained bytes from which they are followed, the most blocks (of more, every nth: so many take
+half a megabyte), and the bytes that the meter may take for each, of which a block takes 2 %."""
 
 Watched: TypeAlias = tuple[weakref.ref[Any], ...]
 """The objects of the program whose end is the end of a recording: a request and its response."""
@@ -266,7 +267,8 @@ class Meter:
             # No name refers to an object of the list: that would be a reference from outside.
             external.extend(map(weakref.ref.__call__, older))
         survivors = engine.Window() if follows else None
-        limits = LEAST_FOLLOWED, MOST_FOLLOWED
+        most = self.limit // MEMORY_OF_FOLLOWED or MOST_FOLLOWED
+        limits = LEAST_FOLLOWED, min(most, MOST_FOLLOWED)
         tables = window.analyse(external, self.most_analysed, shares_free_lists, survivors, *limits)
         if external is not None:
             external.clear()

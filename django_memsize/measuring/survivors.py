@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from .. import process
 from ..values import Diff, OwnTuple, Survival, ours
-from .instruments import LEAST_FOLLOWED, MOST_FOLLOWED
+from .instruments import LEAST_FOLLOWED
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -110,7 +110,7 @@ class _Followed:
 
     def look_at_types(self) -> None:
         """Break down by type what is alive, unless only every nth block is followed."""
-        is_whole = self._window.retained[0] <= MOST_FOLLOWED
+        is_whole = self._window.retained[0] < 2 * self._window.allocated[0]
         if self._types is None and is_whole and self._alive >= LEAST_FOLLOWED:
             tables = self._window.alive_by_type()
             self._types = Diff({}, {}) if isinstance(tables, str) else Diff(*tables[0])
