@@ -226,11 +226,11 @@ REGISTRIES = {
         watched, "end", weakref.finalize(watched, id, ["an argument"])
     ),
     "WeakSet": weakref.WeakSet().add,
-    "WeakValueDictionary": lambda watched, names=weakref.WeakValueDictionary(): (
-        names.__setitem__(id(watched), watched)
+    "WeakValueDictionary": lambda watched, names=weakref.WeakValueDictionary(): names.__setitem__(
+        id(watched), watched
     ),
-    "WeakKeyDictionary": lambda watched, names=weakref.WeakKeyDictionary(): (
-        names.__setitem__(watched, None)
+    "WeakKeyDictionary": lambda watched, names=weakref.WeakKeyDictionary(): names.__setitem__(
+        watched, None
     ),
 }
 

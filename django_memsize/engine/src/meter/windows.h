@@ -45,7 +45,7 @@ struct window {
     uint32_t number;        /* by which blocks know it */
     block_list own;         /* blocks allocated in it, and in no window in it */
     bool has_handle;        /* Python refers to it */
-    bool is_looked_at;       /* at its end, by who opened it: no peak in it is noted */
+    bool is_looked_at;      /* at its end, by who opened it: no peak in it is noted */
     bool was_opened, is_open;
     bool is_incomplete;      /* some allocations or frees were not seen */
     bool is_being_discarded; /* an outermost window: part of the blocks in it is not known any more
