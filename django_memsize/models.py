@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from django.db import models
 
 from .reports import database, findings, serialization
-from .reports.findings import Compared
+from .reports.compared import Compared
 from .values import Summary
 
 NEWEST: Final = 10_000

@@ -80,8 +80,8 @@ ARROWS = {
         "screens.figures screens.notes screens.phrases screens.tables values"
     ),
     "screens.terminal": (
-        "formatting reports.findings screens.evaluations screens.figure screens.figures "
-        "screens.notes screens.phrases screens.tables values"
+        "formatting reports.compared reports.findings screens.evaluations screens.figure "
+        "screens.figures screens.notes screens.phrases screens.tables values"
     ),
     "screens.impact": (
         "formatting reports.impact reports.thresholds screens.figure "
@@ -99,7 +99,8 @@ ARROWS = {
         "screens.phrases values"
     ),
     "screens.evaluations": (
-        "formatting reports.findings screens.figure screens.figures screens.phrases values"
+        "formatting reports.compared reports.findings screens.figure screens.figures "
+        "screens.phrases values"
     ),
     "screens.filters": "screens.figures",
     "screens.tables": "formatting reports.thresholds screens.figures screens.phrases values",
@@ -121,7 +122,7 @@ ARROWS = {
     "tools.alternatives": "engine formatting measuring.instruments measuring.spans values",
     "tools.heap": "engine formatting values",
     "tools": "",
-    "models": "reports.database reports.findings reports.serialization values",
+    "models": ("reports.compared reports.database reports.findings reports.serialization values"),
     "reports.recordings": (
         "conf measuring.deferred measuring.errors measuring.in_flight measuring.instruments "
         "measuring.overhead measuring.recording measuring.spans models "
@@ -173,8 +174,8 @@ ARROWS = {
     "reports.impact": "reports.harms reports.thresholds values values.impact values.rollup",
     "reports.harms": "reports.thresholds values values.impact values.rollup",
     "reports.rollups": (
-        "conf formatting measuring.in_flight measuring.recording measuring.rss process "
-        "reports.rollup_periods values values.rollup"
+        "conf formatting measuring.collector measuring.in_flight measuring.recording "
+        "measuring.rss process reports.rollup_periods values values.rollup"
     ),
     "reports.drops": ("formatting measuring.errors process reports.database values workers.tally"),
     "reports.storage": "models reports.connection reports.serialization workers.tally",
@@ -187,8 +188,10 @@ ARROWS = {
     ),
     "reports.exemplars": "models",
     "reports.findings": (
-        "formatting reports.fates reports.leaks reports.n_plus_one reports.thresholds values"
+        "formatting reports.compared reports.fates reports.leaks reports.n_plus_one "
+        "reports.thresholds values"
     ),
+    "reports.compared": "values",
     "reports.leaks": "formatting reports.fates reports.thresholds values",
     "reports.fates": "formatting reports.thresholds values",
     "reports.following": (
@@ -233,9 +236,12 @@ ARROWS = {
         "measuring.overhead measuring.spans values"
     ),
     "measuring.recording": (
-        "engine measuring.evaluation_log measuring.in_flight measuring.instruments "
-        "measuring.near_peak measuring.overhead measuring.rss measuring.spans values"
+        "engine measuring.collector measuring.evaluation_log measuring.in_flight "
+        "measuring.instruments measuring.near_peak measuring.overhead measuring.rss "
+        "measuring.spans values"
     ),
+    "measuring.collector": "",
+    "measuring.walks": "engine process values",
     "measuring.evaluation_log": (
         "measuring.evaluation_totals measuring.instruments measuring.near_peak "
         "measuring.overhead values"
@@ -243,7 +249,7 @@ ARROWS = {
     "measuring.evaluation_totals": "measuring.instruments process values",
     "measuring.deferred": ("measuring.errors measuring.instruments measuring.spans process values"),
     "measuring.arrivals": "measuring.errors measuring.spans process values",
-    "measuring.instruments": "engine measuring.near_peak process values",
+    "measuring.instruments": "engine measuring.near_peak measuring.walks values",
     "measuring.near_peak": "values",
     "measuring.errors": "formatting measuring.source_files values",
     "measuring.in_flight": "process values",

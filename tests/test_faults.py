@@ -115,8 +115,8 @@ _REASONS = {
         measuring.evaluation_totals._Lock.reset
         measuring.in_flight._InFlightNow.__init__
         measuring.in_flight._InFlightNow.reset
-        measuring.instruments._Walk.__init__
-        measuring.instruments._Walk.reset
+        measuring.walks._Walk.__init__
+        measuring.walks._Walk.reset
         measuring.overhead._ProcessOverhead.__init__
         measuring.overhead._ProcessOverhead.reset
         measuring.sampling._Sampling.__init__
@@ -374,7 +374,7 @@ _REASONS = {
         reports.rollup_writer.RollupWriter.write
         reports.rollup_writer.now
         reports.rollup_writer.warn
-        reports.rollups.full_collections_so_far
+        measuring.collector.full_collections_so_far
         values.histogram.Histogram.merge_document
         values.rollup.ProcessRollup.merge_stored
         values.rollup.RouteRollup.merge_stored

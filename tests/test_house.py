@@ -45,6 +45,8 @@ TESTED_ELSEWHERE = {
     "reports.immediate": ("test_reports_writer", "is the writer where no thread may write"),
     "reports.requests": ("test_middleware", "are the facts of a request that it measures"),
     "reports.writer_thread": ("test_writing", "is the writer of a process that serves"),
+    "measuring.walks": ("test_measuring_instruments", "are how a census counts"),
+    "reports.compared": ("test_reports_findings", "is what findings compare"),
     "reports.chunks": ("test_reports_retention", "is how retention and rollups delete rows"),
     "reports.exemplars": ("test_reports_retention", "are what retention keeps longer"),
     "screens.filters": ("test_admin", "are filters of its list"),

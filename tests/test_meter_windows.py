@@ -200,6 +200,70 @@ def test_what_a_window_inside_allocates_counts_in_both():
     outer.discard()
 
 
+FEW = 5
+"""Blocks that CPython frees itself meanwhile."""
+
+
+def test_older_blocks_that_are_freed_in_a_window_are_counted():
+    older, others = ([bytes(1000) for _ in range(700)] for _ in range(2))
+    with metered() as window:
+        made = [bytes(1000) for _ in range(300)]
+        del older[:500], made
+        before = compiled.switch_window(None)
+        del others[:]
+        compiled.switch_window(before)
+
+    assert 500 <= window.freed_older <= 500 + FEW
+
+
+def test_older_blocks_that_are_freed_in_a_window_inside_count_in_both():
+    older, inner = [bytes(1000) for _ in range(400)], compiled.Window()
+    with metered() as window:
+        inner.open()
+        with inside(inner):
+            del older[100:]
+        del older[:]
+
+    assert 300 <= inner.freed_older <= 300 + FEW
+    assert 400 <= window.freed_older <= 400 + FEW
+
+
+def test_blocks_of_another_window_that_are_freed_in_a_window_are_not_older():
+    with metered() as first:
+        made = [bytes(1000) for _ in range(1000)]
+        with metered() as inner:
+            del made[:]
+    other = contextvars.copy_context()
+    kept = []
+    with metered() as window:
+        kept += [bytes(1000) for _ in range(1000)]
+
+    def free_in_another():
+        with metered() as another:
+            del kept[:]
+        return another.freed_older
+
+    assert inner.freed_older <= FEW
+    assert first.freed_older <= FEW
+    assert other.run(free_in_another) <= FEW
+    assert window.alive[0] <= FEW
+
+
+def test_survivors_that_are_freed_in_a_window_are_older():
+    kept, survivors = [None] * 600, compiled.Window()
+    with metered() as window:
+        for at in range(600):
+            kept[at] = bytes(1000)
+    window.analyse(None, 0, False, survivors, 0, 0)
+    with metered() as later:
+        made = [bytes(1000)]  # the window is looked up when a block is allocated
+        del kept[:]
+    survivors.discard()
+
+    assert 600 <= later.freed_older <= 600 + FEW
+    assert made
+
+
 def test_a_window_closes_the_windows_in_it():
     with metered() as outer, metered() as inner:
         outer.close()

@@ -2,8 +2,15 @@ import pytest
 
 from django_memsize.reports import fates
 from django_memsize.reports.fates import Fate, Followed
-from django_memsize.reports.thresholds import ENOUGH_LATER, LATER_IN_A_RUN, LATER_TO_TELL, MOST
-from django_memsize.values import LIVE, RUN, Summary, Survival
+from django_memsize.reports.thresholds import (
+    AS_MANY,
+    ENOUGH_LATER,
+    LATER_IN_A_RUN,
+    LATER_TO_TELL,
+    MOST,
+    REPLACED_BLOCKS,
+)
+from django_memsize.values import LIVE, RUN, Amount, Summary, Survival
 
 MB = 1024**2
 
@@ -104,3 +111,21 @@ def test_the_latest_report_that_knows_something_counts():
 def test_a_run_is_told_by_its_source():
     assert fates.is_run(Summary(source=RUN))
     assert not fates.is_run(Summary(source=LIVE))
+
+
+@pytest.mark.parametrize(
+    ("retained", "freed", "is_balanced"),
+    [
+        (REPLACED_BLOCKS, REPLACED_BLOCKS, True),
+        (REPLACED_BLOCKS, 10 * REPLACED_BLOCKS, True),
+        (REPLACED_BLOCKS - 1, REPLACED_BLOCKS, False),
+        (1000, round(AS_MANY * 1000), True),
+        (1000, round(AS_MANY * 1000) - 1, False),
+        (1000, None, False),
+        (None, 1000, False),
+    ],
+)
+def test_a_request_that_frees_as_many_older_blocks_replaces_them(retained, freed, is_balanced):
+    amount = None if retained is None else Amount(retained, MB)
+
+    assert fates.is_balanced(Summary(retained=amount, freed_older=freed)) is is_balanced

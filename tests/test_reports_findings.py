@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from django_memsize.reports import findings
-from django_memsize.reports.findings import Compared, Finding
+from django_memsize.reports.compared import Compared
+from django_memsize.reports.findings import Finding
 from django_memsize.reports.thresholds import (
     MUCH,
     N_PLUS_ONE,
@@ -363,6 +364,36 @@ def test_what_became_of_retained_bytes_decides_for_the_request_and_its_evaluatio
         ) == [[name]]
         (found,) = of_request(keeping(2 * MB), *others_of(*[keeping(2 * MB, survival=known)] * 2))
         assert found.name == name
+
+
+def test_requests_that_free_as_many_older_blocks_as_they_retain_replace_them():
+    balanced, retaining = keeping(SIZE, freed_older=3002), keeping(SIZE)
+    (found,) = of_request(balanced, *others_of(*[balanced] * 3))
+
+    assert found.name == "replaced"
+    assert found.sentence.endswith(
+        "compared (this and #12, #13, #14): 3,000 str, 1 list. Each of them frees as many older "
+        "blocks of memory as it retains: what is new takes the place of what earlier requests "
+        "retained. Bounded, and no leak."
+    )
+    assert [each.name for each in of_request(balanced, *others_of(balanced, retaining))] == ["leak"]
+    assert [each.name for each in of_request(retaining, *others_of(*[balanced] * 3))] == ["leak"]
+
+
+def test_what_is_followed_and_freed_says_more_than_the_number_of_older_blocks():
+    balanced = keeping(2 * MB, freed_older=3002, survival=REPLACED)
+    (found,) = of_request(balanced, *others_of(*[balanced] * 3))
+
+    assert "freed within 1 later request" in found.sentence
+
+
+def test_evaluations_whose_request_replaces_what_it_retains_are_no_leak():
+    values = {"retained": Amount(3002, 2 * MB), "freed_older": 3002}
+    retaining = keeping(2 * MB, evaluation(2 * MB, 2 * MB), **values)
+
+    assert names(evaluation(2 * MB, 2 * MB), others=others_of(*[retaining] * 2), **values) == [
+        ["replaced"]
+    ]
 
 
 def test_the_report_of_the_latest_request_knows_most():

@@ -89,6 +89,7 @@ SUMMARY = Summary(
     not_remembered=AMOUNT,
     not_analysed="size",
     survival=(Survival(3, 200, 100, 2, TYPES), Survival(1, 200, 200)),
+    freed_older=12,
     query_log_bytes=4096,
     net=TYPES,
     near_peak=NearPeak(TYPES, "bank.Account", 3090, SITE),

@@ -33,6 +33,7 @@ pytestmark = [
 numbers = itertools.count()
 KEPT = []
 OLDEST = {}
+LATEST = {-number: None for number in range(10_000, 40_000)}
 LOCAL = threading.local()
 MODULE = {}
 
@@ -100,6 +101,14 @@ def oldest(request):
     return HttpResponse("oldest")
 
 
+def one_of_many(request):
+    """Keep the latest 30,000 numbers, a thousand of which are new."""
+    for _ in range(1000):
+        LATEST[next(numbers)] = None
+        LATEST.pop(next(iter(LATEST)))
+    return HttpResponse("one of many")
+
+
 def local(request):
     LOCAL.texts = texts()
     return HttpResponse("local")
@@ -139,7 +148,7 @@ urlpatterns = [
     path(f"{view.__name__}/", view)
     for view in (
         *(leak, leak_async, latest, latest_async, full, default, oldest, local, cached, module),
-        *(mixed, little, innocent, growing, tuples, dicts),
+        *(mixed, little, innocent, growing, tuples, dicts, one_of_many),
     )
 ]
 
@@ -214,6 +223,14 @@ def names(found):
 )
 def test_a_leak_is_told_from_what_is_replaced(url, number, name):
     assert names(run(url, number)) == [name]
+
+
+def test_a_dict_that_drops_its_oldest_entry_is_bounded_whenever_that_was_made():
+    """No entry is replaced within the requests that are made here."""
+    (found,) = run("/one_of_many/", 6)
+
+    assert found.name == "replaced"
+    assert "frees as many older blocks of memory as it retains" in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from django_memsize.reports.findings import Compared
+from django_memsize.reports.compared import Compared
 from django_memsize.screens import evaluations
 from django_memsize.screens.figure import Instrument
 from tests.summaries import (

@@ -7,13 +7,13 @@ credits each allocation to the window in whose context it happens.
 from __future__ import annotations
 
 import gc
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from .. import engine, process
-from ..values import COUNTED, OURS, Amount, Diff, Snapshot, ours
+from .. import engine
+from ..values import COUNTED, Amount, Diff, Snapshot, ours
 from .near_peak import types_alive
+from .walks import count_heap
 
 if TYPE_CHECKING:
     from ..engine.compiled import Window
@@ -26,33 +26,6 @@ half a megabyte), and the bytes that the meter may take for each, of which a blo
 
 Watched: TypeAlias = tuple[weakref.ref[Any], ...]
 """The objects of the program whose end is the end of a recording: a request and its response."""
-
-
-@ours
-class _Walk:
-    """The lock that a walk of the heap holds: two at once would halt the process for both."""
-
-    __slots__ = ("lock",)
-
-    def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        self.lock = threading.Lock()
-
-
-_walk: Final = process.register(_Walk())
-
-
-def _count_heap() -> Snapshot | None:
-    """Return what is on the heap; None while another span counts it."""
-    lock = _walk.lock
-    if not lock.acquire(blocking=False):
-        return None
-    try:
-        return Snapshot(*engine.census(OURS))
-    finally:
-        lock.release()
 
 
 @ours
@@ -69,6 +42,7 @@ class _WithoutWindow:
     is_doubtful: Final = False
     not_remembered: Final = None
     not_analysed: Final = None
+    freed_older: Final = None
 
     __slots__ = ()
 
@@ -106,7 +80,7 @@ class Census(_WithoutWindow):
         if self._pauses_collector:
             self._paused = gc.isenabled()
             gc.disable()
-        self._before = _count_heap()
+        self._before = count_heap()
 
     def close(self) -> None:
         """Do nothing: the second count decides what belongs to the span."""
@@ -114,7 +88,7 @@ class Census(_WithoutWindow):
     def read(self, by_type: bool = True) -> None:
         """Count the heap again, and set ``diff``."""
         before, self._before = self._before, None
-        after = None if before is None else _count_heap()
+        after = None if before is None else count_heap()
         if before is None or after is None:
             self.incomplete = True
         else:
@@ -162,6 +136,7 @@ class Meter:
         "allocated",
         "diff",
         "free_lists",
+        "freed_older",
         "garbage",
         "limit",
         "most_analysed",
@@ -185,6 +160,7 @@ class Meter:
         self.free_lists: Amount | None = None
         self.not_remembered: Amount | None = None
         self.not_analysed: str | None = None
+        self.freed_older: int | None = None
 
     @property
     def is_doubtful(self) -> bool:
@@ -220,6 +196,7 @@ class Meter:
         if self.window is not None:
             self.allocated = Amount(*self.window.allocated)
             self.peak = Amount(*self.window.peak)
+            self.freed_older = self.window.freed_older
             self.diff = self.alive_by_type() if by_type else None
             # Afterwards: what was in the meter's cache until then may have had no room either.
             self.not_remembered = Amount(*self.window.not_remembered)

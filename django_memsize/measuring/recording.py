@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from .. import engine
 from ..values import Amount, Diff, Evaluation, NearPeak, Reason, ours
 from . import rss
+from .collector import collected_so_far
 from .evaluation_log import EvaluationLog
 from .in_flight import InFlight
 from .instruments import NO_INSTRUMENT, Census, Instrument, Watched, instrument_named
@@ -221,6 +221,11 @@ class Recording:
         return self._instrument.not_analysed
 
     @property
+    def freed_older(self) -> int | None:
+        """Blocks freed that are older, or of others; None if the collector freed some, maybe."""
+        return None if self.collected_objects else self._instrument.freed_older
+
+    @property
     def evaluations(self) -> tuple[Evaluation, ...]:
         """The evaluations in the order in which they began; one inside another one follows it."""
         return self.log.evaluations
@@ -343,8 +348,3 @@ class Recording:
         if not self.analysed:
             self.analysed = True
             self._instrument.discard()
-
-
-def collected_so_far() -> int:
-    """Return how many objects Python's collector has freed in this process."""
-    return sum(generation["collected"] for generation in gc.get_stats())

@@ -8,7 +8,14 @@ from enum import Enum, auto
 
 from ..formatting import counted, human_size
 from ..values import RUN, Summary, Survival
-from .thresholds import ENOUGH_LATER, LATER_IN_A_RUN, LATER_TO_TELL, MOST
+from .thresholds import (
+    AS_MANY,
+    ENOUGH_LATER,
+    LATER_IN_A_RUN,
+    LATER_TO_TELL,
+    MOST,
+    REPLACED_BLOCKS,
+)
 
 
 class Fate(Enum):
@@ -24,6 +31,8 @@ class Fate(Enum):
     """Later requests free most of them, in each of those followed."""
     FREED_LATER = auto()
     """Some of them are freed, or those of some requests."""
+    BALANCED = auto()
+    """Each request frees as many older blocks as it retains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +68,16 @@ class Followed:
         enough = LATER_IN_A_RUN if self.is_run else ENOUGH_LATER
         return tuple(each for each in self.told if each.later >= enough)
 
-    def fate(self, part: int, whole: int) -> Fate:
+    def fate(self, part: int, whole: int, are_balanced: bool = False) -> Fate:
         """Return what becomes of a ``part`` of the ``whole`` that requests retain, in bytes.
 
-        Only the whole is followed, so what is known of a part lies between two bounds.
+        ``are_balanced`` is whether all of them free as many older blocks.
         """
+        known = self._known_fate(part, whole)
+        return Fate.BALANCED if are_balanced and known is not Fate.REPLACED else known
+
+    def _known_fate(self, part: int, whole: int) -> Fate:
+        # Only the whole is followed, so what is known of a part lies between two bounds.
         if not self.told:
             return Fate.OPEN if self.open else Fate.UNKNOWN
         beside = max(0, whole - part)
@@ -91,6 +105,14 @@ class Followed:
     def still_open(self) -> str:
         """The same of those that tell nothing yet."""
         return _alive(self.open)
+
+
+def is_balanced(summary: Summary) -> bool:
+    """Return whether a request freed about as many older blocks as it retains, and not few."""
+    retained, freed = summary.retained, summary.freed_older
+    if retained is None or freed is None or retained.blocks < REPLACED_BLOCKS:
+        return False
+    return freed >= AS_MANY * retained.blocks
 
 
 def is_mostly_freed(survival: Survival) -> bool:

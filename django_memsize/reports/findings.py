@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 from ..formatting import counted, human_size
-from ..values import SQL_STORED, Evaluation, Summary, Survival, bytes_of
+from ..values import SQL_STORED, Evaluation, Summary, bytes_of
 from . import fates, leaks
+from .compared import Compared, EvaluationKey, RetainedAt
 from .fates import Fate, Followed
 from .n_plus_one import loops
 from .thresholds import (
@@ -22,12 +23,6 @@ from .thresholds import (
     nothing_retained,
     nothing_survives,
 )
-
-EvaluationKey: TypeAlias = tuple[str, str, str]
-"""Model, kind and call site: what the same evaluation has in common in several requests."""
-
-RetainedAt: TypeAlias = frozenset[EvaluationKey]
-"""The evaluations of one request that retain something."""
 
 _BLOAT: Final = "bloat"
 _N_PLUS_ONE: Final = "n-plus-one"
@@ -72,24 +67,6 @@ class Findings:
     evaluations: tuple[tuple[Finding, ...], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """What another request retains. ``key`` is the primary key of its report.
-
-    ``evaluations`` are those that retain something; None if its report does not tell of all.
-    ``is_retaining`` is whether it retains something beside these, whoever made it. ``survival`` is
-    what its report knows of earlier requests, ``started_at`` when it started, and ``retained`` what
-    it retains in all, in bytes.
-    """
-
-    key: int
-    evaluations: RetainedAt | None
-    is_retaining: bool
-    survival: tuple[Survival, ...] = ()
-    started_at: float = 0.0
-    retained: int = 0
-
-
 def findings(summary: Summary, others: Sequence[Compared] = ()) -> Findings:
     """Return the findings of a report: mostly none.
 
@@ -113,7 +90,15 @@ def compared(key: int, summary: Summary) -> Compared:
     evaluations = retained_at(summary) if tells_all_retained(summary) else None
     is_retaining = _retained_beside(summary) is not None
     retained = bytes_of(summary.retained) or 0
-    return Compared(key, evaluations, is_retaining, summary.survival, summary.started_at, retained)
+    return Compared(
+        key,
+        evaluations,
+        is_retaining,
+        summary.survival,
+        summary.started_at,
+        retained,
+        fates.is_balanced(summary),
+    )
 
 
 def needs_comparison(summary: Summary) -> bool:
@@ -130,6 +115,12 @@ def _followed(summary: Summary, others: Sequence[Compared]) -> Followed:
     known = [(each.started_at, each.survival) for each in others]
     known.append((summary.started_at, summary.survival))
     return Followed.of(fates.latest(known), fates.is_run(summary))
+
+
+def _are_balanced(summary: Summary, others: Sequence[Compared]) -> bool:
+    """Return whether each request that retains something frees as many older blocks."""
+    retaining = (other for other in others if other.is_retaining or other.evaluations)
+    return fates.is_balanced(summary) and all(other.is_balanced for other in retaining)
 
 
 def retained_at(summary: Summary) -> RetainedAt:
@@ -174,7 +165,7 @@ def _of_request(
     types = leaks.largest_types(retained.types)
     size = f"{human_size(beside)} retained{by_evaluations}"
     in_others = [(each.key, each.is_retaining) for each in others]
-    fate = followed.fate(beside, retained.bytes)
+    fate = followed.fate(beside, retained.bytes, _are_balanced(summary, others))
     return (_retaining(size, types, in_others, fate, followed), *of_remainder)
 
 
@@ -227,12 +218,12 @@ def _of_memory(
     if not _is_judged(summary):
         return [()] * len(evaluations)
     known = [(each.key, each.evaluations) for each in others if each.evaluations is not None]
-    found = []
+    found, are_balanced = [], _are_balanced(summary, others)
     for index, (alive, retained) in enumerate(_own_sizes(evaluations)):
         key = _key(evaluations[index])
         in_others = [(report, key in retaining) for report, retaining in known]
         whole = retained if summary.retained is None else summary.retained.bytes
-        fate = followed.fate(retained or 0, whole or 0)
+        fate = followed.fate(retained or 0, whole or 0, are_balanced)
         found.append(_findings(evaluations, index, alive, retained, in_others, fate, followed))
     return found
 

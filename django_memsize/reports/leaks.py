@@ -111,6 +111,13 @@ _BY_FATE: Final[dict[Fate, tuple[str, Callable[[Followed], str]]]] = {
             "looks the same."
         ),
     ),
+    Fate.BALANCED: (
+        REPLACED,
+        lambda _: (
+            "Each of them frees as many older blocks of memory as it retains: what is new takes "
+            "the place of what earlier requests retained. Bounded, and no leak."
+        ),
+    ),
     Fate.FREED_LATER: (
         LEAK_OR_CACHE,
         lambda followed: (

@@ -6,7 +6,6 @@ does, and no thread waits for a lock: a request may end in a finaliser.
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import sys
@@ -19,8 +18,9 @@ from typing import Any, Final, TypeAlias
 from .. import conf, process
 from ..formatting import plain
 from ..measuring import rss
+from ..measuring.collector import collected_so_far, full_collections_so_far
 from ..measuring.in_flight import number_in_flight
-from ..measuring.recording import Recording, collected_so_far
+from ..measuring.recording import Recording
 from ..values import (
     OwnTuple,
     ProcessKey,
@@ -315,11 +315,6 @@ class Rollups:
         rollup = self._periods.rollup(RouteKey("request", method, route, release), moment)
         rollup.add(names.FOLLOWED, retained)
         rollup.add(names.SURVIVED, min(alive, retained))
-
-
-def full_collections_so_far() -> int:
-    """Return how often Python's collector has examined all objects of this process."""
-    return int(gc.get_stats()[-1]["collections"])
 
 
 def process_key() -> ProcessKey:

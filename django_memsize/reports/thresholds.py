@@ -65,6 +65,13 @@ NOTHING_SURVIVES: Final = 8 * 1024
 """Fewer bytes of a request that outlive later ones count as nothing, beside what its statements
 retain. It is less than `NOTHING_FOR_A_REQUEST`, because the request and its response are gone."""
 
+REPLACED_BLOCKS: Final = 200
+"""Retained blocks from which a request that frees as many older ones is said to replace these:
+every request frees and keeps some."""
+
+AS_MANY: Final = 0.9
+"""Older blocks that a request has to free for each that it retains, to be said to replace them."""
+
 MOST: Final = 0.75
 """Share of a peak from which one evaluation is said to have made it."""
 

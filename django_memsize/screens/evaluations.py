@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ..formatting import capitalized, counted, human_duration, human_size
-from ..reports.findings import Compared, Finding, findings
+from ..reports.compared import Compared
+from ..reports.findings import Finding, findings
 from ..values import Evaluation, Summary, bytes_of
 from .figure import Instrument
 from .figures import ALLOCATED, DURATION, PEAK, RETAINED

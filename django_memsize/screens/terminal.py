@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from .. import formatting
-from ..reports.findings import Compared, findings
+from ..reports.compared import Compared
+from ..reports.findings import findings
 from ..values import Diff, Summary, TypeTotal
 from .evaluations import evaluation_lines, finding_lines
 from .figure import Instrument

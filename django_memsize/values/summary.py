@@ -142,6 +142,11 @@ class Summary:
         "many are still `alive` after so many `later` requests; the last that were freed were "
         "freed `within` so many. `types` are those of what is alive",
     )
+    freed_older: int | None = described(
+        None,
+        "blocks that the request freed, and that were allocated before it or by others; null if "
+        "Python's collector freed something meanwhile",
+    )
     query_log_bytes: int | None = described(
         None, "what Django's log of statements got, with `DEBUG`: in no other figure of a meter"
     )

@@ -17,6 +17,7 @@ add_pending(window *innermost, const pending_totals *pending)
         each->allocated.bytes += pending->allocated_bytes;
         each->alive.blocks += blocks;
         each->alive.bytes += bytes;
+        each->freed_older += pending->freed_older;
     }
 }
 
@@ -180,8 +181,12 @@ run_free(uintptr_t address)
     if (link) {
         window *allocated_in = windows_at(blocks_window(table, *link & CHAIN_NUMBER));
         size_t size = block_size(blocks_at(table, *link & CHAIN_NUMBER));
+        crediting.pending.freed_older += allocated_in->has_survivors;
         blocks_remove(table, link, &allocated_in->own);
         subtract_from(allocated_in, (Py_ssize_t)size);
+    }
+    else {
+        crediting.pending.freed_older++;
     }
 }
 

@@ -29,8 +29,9 @@ typedef struct {
     Py_ssize_t allocated_blocks, freed_blocks;
     Py_ssize_t allocated_bytes;
     Py_ssize_t peak_blocks, peak_bytes;
-    Py_ssize_t below_peak; /* bytes that are alive now are so many less than the peak */
-    Py_ssize_t next_bytes; /* a peak above is noted: that of the outermost window, relative */
+    Py_ssize_t below_peak;  /* bytes that are alive now are so many less than the peak */
+    Py_ssize_t freed_older; /* blocks that are in no window */
+    Py_ssize_t next_bytes;  /* a peak above is noted: that of the outermost window, relative */
 } pending_totals;
 
 /* Blocks on their way from the nursery to the table. */
@@ -183,6 +184,9 @@ record_free(uintptr_t address)
     }
     else if (blocks_may_contain(&crediting.blocks, address)) {
         crediting_queue_free(address);
+    }
+    else {
+        crediting.pending.freed_older++;
     }
 }
 

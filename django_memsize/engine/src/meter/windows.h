@@ -40,12 +40,14 @@ struct window {
     window_total analysed;       /* alive at the last analysis */
     window_total resized;   /* survivors that realloc() made no smaller: freed, and still there */
     followed_peak followed; /* of an outermost window */
-    size_t destroyed;       /* windows that were in it */
-    object_array drained;   /* of an outermost window: free_lists.h */
-    uint32_t number;        /* by which blocks know it */
-    block_list own;         /* blocks allocated in it, and in no window in it */
-    bool has_handle;        /* Python refers to it */
-    bool is_looked_at;      /* at its end, by who opened it: no peak in it is noted */
+    Py_ssize_t
+        freed_older;      /* blocks freed in it that were allocated in no window, or survived one */
+    size_t destroyed;     /* windows that were in it */
+    object_array drained; /* of an outermost window: free_lists.h */
+    uint32_t number;      /* by which blocks know it */
+    block_list own;       /* blocks allocated in it, and in no window in it */
+    bool has_handle;      /* Python refers to it */
+    bool is_looked_at;    /* at its end, by who opened it: no peak in it is noted */
     bool was_opened, is_open;
     bool is_incomplete;      /* some allocations or frees were not seen */
     bool is_being_discarded; /* an outermost window: part of the blocks in it is not known any more
