@@ -94,7 +94,7 @@ def test_all_state_of_the_process_is_registered():
         "measuring.deferred",
         "measuring.evaluation_totals",
         "measuring.in_flight",
-        "measuring.instruments",
+        "measuring.walks",
         "measuring.overhead",
         "measuring.rss",
         "measuring.sampling",
