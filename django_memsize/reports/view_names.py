@@ -6,6 +6,8 @@ callback                                       name
 a function                                     ``shop.views.index``
 ``HistoryView.as_view()``                      ``shop.views.HistoryView``
 a view of a REST framework's viewset           ``shop.views.OrderViewSet.list``
+a view of django-ninja                         the operation of the method: ``shop.api.orders``
+a function that a method made                  ``shop.api.OrderResource.wrap_view``, by ``self``
 a method, such as those of the admin           ``shop.admin.OrderAdmin.changelist_view``
 an object that is called                       the name of its class: ``shop.feeds.Latest``
 a partial, or a function with ``__wrapped__``  what it calls
@@ -124,12 +126,46 @@ def view_of(callback: object) -> View:
 
 def _view_of(callback: object) -> View:
     view, actions, decorators = _undecorated(callback)
-    name, named = plain(_name(view), LONGEST_VIEW), _Actions()
+    name, named = plain(_name(view), LONGEST_VIEW), _operations_of(view)
     if type(actions) is dict:
         for method, action in list(actions.items()):
             if type(method) is str and type(action) is str:
                 named[method] = plain(f"{name}.{action}", LONGEST_VIEW)
     return View(name, named, OwnTuple(decorators))
+
+
+def _operations_of(view: object) -> _Actions:
+    """Return the name by method of each function that a view of django-ninja calls."""
+    named = _Actions()
+    operations = _attribute(_self_of(view), "operations")
+    for operation in operations if type(operations) is list else ():
+        methods, function = _attribute(operation, "methods"), _attribute(operation, "view_func")
+        if type(methods) in (list, set, tuple) and function is not None:
+            name = plain(_name(_undecorated(function)[0]), LONGEST_VIEW)
+            for method in methods:
+                if type(method) is str:
+                    named.setdefault(method.lower(), name)
+    return named
+
+
+def _self_of(view: object) -> object:
+    """Return the object in whose method a function was made; None for anything else."""
+    if type(view) is FunctionType:
+        cells = view.__closure__ or ()
+        for name, cell in zip(view.__code__.co_freevars, cells, strict=True):
+            if name == "self":
+                with suppress(ValueError):  # the variable has no value
+                    return cell.cell_contents
+    return None
+
+
+def _attribute(thing: object, name: str) -> Any:
+    """Return an attribute of an instance from its dict alone; None if that has none."""
+    with suppress(AttributeError):
+        attributes = object.__getattribute__(thing, "__dict__")
+        if type(attributes) is dict:
+            return attributes.get(name)
+    return None
 
 
 def _undecorated(callback: object) -> tuple[object, object, list[OwnTuple[str]]]:
@@ -225,7 +261,10 @@ def _first_argument(function: FunctionType, is_bound: bool) -> str:
 
 
 def _name(view: object) -> str:
-    kind = type(view)
+    kind, maker = type(view), _self_of(view)
+    if maker is not None:
+        method = _text(view.__qualname__).partition(".<locals>")[0]  # type: ignore[attr-defined]
+        return f"{_owner(maker)}.{method.rpartition('.')[2]}"
     if kind in (FunctionType, BuiltinFunctionType):
         return f"{_text(view.__module__)}.{_text(view.__qualname__)}"  # type: ignore[attr-defined]
     if kind is MethodType:
