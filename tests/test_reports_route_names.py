@@ -1,8 +1,10 @@
 """What is added to a route, so that requests of one URL pattern are told apart."""
 
 import pytest
+from django.db.models import TextChoices
 from django.test import RequestFactory
 from django.urls import resolve
+from django.utils.safestring import SafeString
 
 from django_memsize import process
 from django_memsize.measuring.routes import key_of, named_route, pattern_of
@@ -27,6 +29,19 @@ class RouteResult:
 
     def __getitem__(self, index):
         raise AssertionError
+
+
+class Section(TextChoices):
+    BLOG = "blog", "The blog"
+
+
+class Hostile(str):
+    """None of its own methods is to be called."""
+
+    def fail(self, *_):
+        raise AssertionError
+
+    __bool__ = __eq__ = __format__ = __getitem__ = __hash__ = __len__ = __str__ = fail
 
 
 class Unmodelled:
@@ -81,9 +96,22 @@ def test_a_name_is_made_safe_and_cut():
 
 
 @pytest.mark.usefixtures("asked")
-@pytest.mark.parametrize("answered", [7, b"blog", ["blog"], type("Text", (str,), {})("blog")])
+@pytest.mark.parametrize("answered", [7, b"blog", ["blog"]])
 def test_an_answer_that_is_no_text_adds_nothing(answered, caplog):
     assert name(answered) == ""
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("make", [Section, Hostile, SafeString])
+def test_a_text_of_any_class_is_added_by_its_characters(make):
+    added = name(make("blog"))
+
+    assert (type(added), added) == (str, "blog")
+
+
+@pytest.mark.usefixtures("asked")
+def test_an_empty_text_of_any_class_adds_nothing():
+    assert name(Hostile()) == ""
 
 
 @pytest.mark.usefixtures("asked")

@@ -82,7 +82,8 @@ def name_in_route(request: HttpRequest, match: ResolverMatch, pattern: str) -> s
     name = None
     if config is not None and config.route:
         with in_span(None):  # what the callable loads is not the request's
-            name = _callable.answer(config.route, match, _is_str)
+            answer = _callable.answer(config.route, match, _is_text)
+        name = None if answer is None else _exact(answer)
     if name is None:
         name = _page_class(request)
     return _known.admit(pattern, plain(name, LONGEST_NAME)) if name else ""
@@ -99,5 +100,13 @@ def _page_class(request: HttpRequest) -> str:
     return label if type(label) is str else types.name(type(page))
 
 
-def _is_str(answer: object) -> bool:
-    return type(answer) is str
+def _is_text(answer: object) -> bool:
+    return issubclass(type(answer), str)
+
+
+def _exact(text: str) -> str:
+    """Return the characters of a text, such as a member of ``TextChoices``.
+
+    No code of a subclass of str runs.
+    """
+    return str.__getitem__(text, slice(None))
