@@ -88,7 +88,6 @@ class _Visit:
 
     __slots__ = (
         "_block",
-        "_facts",
         "_has_own_context",
         "_in_flight",
         "_is_followed",
@@ -102,7 +101,6 @@ class _Visit:
     def __init__(self) -> None:
         self.recording: Recording | None = None
         self._block: in_span | None = None
-        self._facts: RequestFacts | None = None
         self._request: HttpRequest | None = None
         self._status = 0
         self._watched: Watched = ()
@@ -146,28 +144,27 @@ class _Visit:
             self._discard()
 
     def follow(self, request: HttpRequest, response: HttpResponseBase) -> None:
-        """Have the response call the visit once it is closed, if the request is to be reported."""
-        if self.recording is None:
+        """Have the response call the visit once it is closed, if the request is to be reported.
+
+        What a report says of the request is asked for then: Django's own closer of the response
+        has the request, too. So the callable of ``ROUTE`` runs after the last byte of any response.
+        """
+        recording = self.recording
+        if recording is None:
             return
-        if self.recording.is_counted and not response.streaming:
-            # What a report says of it is asked for in the end: Django's own closer of the response
-            # has the request, too.
-            self._request, self._status = request, response.status_code
+        self._request, self._status = request, response.status_code
+        if recording.is_counted and not response.streaming:
             self._is_followed = True
             response._resource_closers.append(self)  # type: ignore[attr-defined]
             return
         with uncredited():
-            remaining = RemainingOverhead(self.recording)
-            self._follow(request, response, self.recording)
-            remaining.add_to(self.recording)
+            remaining = RemainingOverhead(recording)
+            self._follow(request, response, recording)
+            remaining.add_to(recording)
 
     def _follow(
         self, request: HttpRequest, response: HttpResponseBase, recording: Recording
     ) -> None:
-        self._facts = facts_of(request, response.status_code)
-        if self._facts is None:
-            return
-        _conclude(recording, self._facts)
         if recording.window is not None:
             self._watched = deferred.watch(request, response)
         if response.streaming and not isinstance(response, FileResponse):
@@ -190,16 +187,17 @@ class _Visit:
 
     def _store(self, recording: Recording) -> None:
         request, self._request = self._request, None
-        facts = self._facts
+        facts = None
         try:
+            recording.close()  # asking for the facts is no part of it
             if request is not None:
                 facts = facts_of(request, self._status)
         finally:
             if facts is None:
-                recording.discard()
+                _give_up(recording)
         if facts is not None:
-            if request is not None:
-                _conclude(recording, facts)
+            del request  # the recording may be analysed now
+            _conclude(recording, facts)
             older = self._watched if self._is_late else ()
             recordings.store(recording, facts, self._watched, older)
 
@@ -211,11 +209,9 @@ class _Visit:
         if self._in_flight is not None:
             self._in_flight.close()
         recording = self.recording
-        if recording is not None:
-            recording.discard()
         self.__class__ = _Visit
-        if recording is not None and self._facts is None:  # else the sampling knows its route
-            sampling.give_back(recording.route, recording.reason)
+        if recording is not None:
+            _give_up(recording)
 
 
 @ours
@@ -311,6 +307,12 @@ def _begin(
     visit.enter(late, has_own_context)
     remaining.add_to(visit.recording)
     return visit
+
+
+def _give_up(recording: Recording) -> None:
+    """End a recording that comes to no report, and have its route be owed what it reserved."""
+    recording.discard()
+    sampling.give_back(recording.route, recording.reason)
 
 
 def _conclude(recording: Recording, facts: RequestFacts) -> None:

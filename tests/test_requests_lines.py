@@ -31,6 +31,7 @@ pytest_plugins = ["tests.orm_fixtures"]
 
 register = Library()
 opened = Signal()
+order = []
 ME = "tests/test_requests_lines.py"
 PAGES = {
     "list.html": "{% for book in object_list %}\n{{ book.author.name }}{% endfor %}",
@@ -97,6 +98,20 @@ def stream(request):
     return StreamingHttpResponse(book.title for book in Book.objects.all())
 
 
+def parts(request):
+    def made():
+        for part in (b"first", b"last"):
+            order.append(part.decode())
+            yield part
+
+    return StreamingHttpResponse(made())
+
+
+def whole(request):
+    order.extend(("first", "last"))
+    return HttpResponse(b"firstlast")
+
+
 def signal(request):
     opened.send(None)
     return HttpResponse()
@@ -136,6 +151,8 @@ urlpatterns = [
     path("index/", decorated(wrapped(index))),
     path("index/async/", index_async),
     path("stream/", stream),
+    path("parts/", parts),
+    path("whole/", whole),
     path("signal/", signal),
     path("tag/", tagged),
     path("admin/", site.urls),
@@ -538,6 +555,10 @@ def first_segment(match):
     return match.args[0].partition("/")[0] if match.args else None
 
 
+def note_route(match):
+    order.append("route")
+
+
 def test_the_callable_of_route_tells_requests_of_one_route_apart(client, settings, caplog):
     settings.MEMSIZE = settings.MEMSIZE | {"ROUTE": f"{__name__}.first_segment"}
     for url in ("/blog/a/", "/blog/b/", "/shop/a/", "/list/", "/raises/secret/"):
@@ -555,6 +576,20 @@ def test_the_callable_of_route_tells_requests_of_one_route_apart(client, setting
     (record,) = caplog.records
     assert "the callable of ROUTE" in record.getMessage()
     assert "secret" not in record.getMessage()
+
+
+@pytest.mark.parametrize("rate", [0, 1])
+@pytest.mark.parametrize("url", ["/parts/", "/whole/"])
+def test_the_callable_of_route_is_asked_after_the_last_byte_of_any_response(
+    client, settings, rate, url
+):
+    settings.MEMSIZE = settings.MEMSIZE | {"ROUTE": f"{__name__}.note_route", "SAMPLE_RATE": rate}
+    order.clear()
+    response = client.get(url)
+    assert b"".join(response) == b"firstlast"
+    response.close()
+
+    assert order == ["first", "last", "route"]
 
 
 def test_sampling_and_traffic_follow_the_name_of_the_route(client, settings):

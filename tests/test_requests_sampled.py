@@ -393,8 +393,8 @@ def test_a_page_of_memsize_with_the_path_of_a_route_gives_its_measurement_back(r
 
 
 @needs_meter
-def test_a_request_that_ends_unseen_is_taken_for_metered():
-    """So that a route whose responses are dropped unclosed does not take the budget."""
+def test_a_route_whose_requests_end_unseen_waits():
+    """So that one whose responses are dropped unclosed does not take the budget."""
     application = WSGIHandler()
 
     def serve(closes):
