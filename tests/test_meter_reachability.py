@@ -194,6 +194,58 @@ def test_tuples_that_another_thread_took_from_a_free_list_are_not_retained(
     assert taken
 
 
+@pytest.mark.parametrize(("is_shared", "retained"), [(False, 60), (True, 0)])
+def test_dicts_that_another_thread_took_from_a_free_list_are_not_retained(is_shared, retained):
+    taken = [None] * 60
+    with metered() as window:
+        made = [{"key": number} for number in range(70)]
+        del made
+    for number in range(60):
+        taken[number] = {"name": (str(number), [str(number)]), "other": {"key": str(number)}}
+        taken[number]["other"] = None
+    found, _, _ = window.analyse(None, 0, is_shared)
+
+    assert retained <= names(found).get("dict", 0) <= 1.2 * retained
+    assert taken
+
+
+@pytest.mark.parametrize(("is_shared", "retained"), [(False, 60), (True, 0)])
+def test_tables_of_keys_that_another_thread_took_are_not_retained(is_shared, retained):
+    taken = [{} for _ in range(60)]
+    with metered() as window:
+        made = [{"key": number} for number in range(70)]
+        del made
+    for each in taken:
+        each["name"] = str(id(each))
+    found, _, _ = window.analyse(None, 0, is_shared)
+
+    assert retained <= names(found).get("(buffers)", 0) <= 1.2 * retained
+    assert taken
+
+
+def test_many_empty_containers_are_retained_whoever_runs_meanwhile():
+    kept = []
+    with metered() as window:
+        for number in range(600):
+            kept.extend(([], {}, {"key": None}))
+    retained, _, _ = window.analyse(None, 0, True)
+
+    assert (names(retained)["list"], names(retained)["dict"]) == (600, 1200)
+    assert kept
+
+
+def test_a_dict_with_something_of_the_window_is_retained_whoever_runs_meanwhile():
+    kept = []
+    with metered() as window:
+        for number in range(100):
+            kept.append({"name": f"name {number}"})
+            kept.append([{"constant": None}])
+    retained, _, _ = window.analyse(None, 0, True)
+
+    assert (names(retained)["list"], names(retained)["dict"]) == (100, 200)
+    assert kept
+
+
 def test_a_list_of_constant_tuples_is_retained_whoever_runs_meanwhile():
     with metered() as window:
         kept = [[(number, None) for number in range(100)]]

@@ -442,6 +442,7 @@ cpython_shows_freed(PyObject *module)
    pycore_dict_state.h, pycore_floatobject.h. */
 #define CPYTHON_FREE_TUPLES_LENGTH 20
 #define CPYTHON_FREE_LIST_MOST 4000 /* twice as many as any version keeps */
+#define CPYTHON_FREE_CONTAINERS 80  /* of lists, of dicts, and of tables of keys */
 
 /* Include/internal/pycore_dict.h, struct _dictkeysobject: the tables of keys on a free list have
    the size that dicts begin with, 8. Whether a freed block of so many bytes may be one. */
@@ -466,6 +467,20 @@ cpython_may_be_put_on_free_list(const PyTypeObject *type, size_t bytes)
 
 /* The most bytes of a table of keys that may be put on a free list: 8 keys with their hashes. */
 #define CPYTHON_FREE_KEYS_BYTES 256
+
+/* Whether a block of so many bytes, which is no object, may be such a table that one dict uses.
+   Only those of texts are put on the free list: Objects/dictobject.c, free_keys_object,
+   USABLE_FRACTION. */
+static inline bool
+cpython_is_keys_in_use(const uint8_t *block, size_t bytes)
+{
+    enum { UNICODE = 1 };
+    const size_t slots = 8, usable = 5;
+    const size_t header = sizeof(Py_ssize_t) + 2 * sizeof(uint32_t) + 2 * sizeof(Py_ssize_t);
+    return bytes == header + slots + usable * 2 * sizeof(PyObject *)
+           && *(const Py_ssize_t *)(const void *)block == 1 && block[8] == 3 && block[9] == 3
+           && block[10] == UNICODE;
+}
 
 /* Objects/dictobject.c, new_keys_object, free_keys_object: free the table of keys of a dict that
    has one of its own, without putting it on a free list. The dict must not be used any more. */
