@@ -116,13 +116,30 @@ class AuthorAdmin(admin.ModelAdmin):
 
 
 class Resource:
-    """As Tastypie's: each function that its method makes is a view."""
+    """As Tastypie's and Wagtail's: each function that its method makes is a view."""
 
     def wrap_view(self, view):
         def wrapper(request, *args, **kwargs):
             return getattr(self, view)(request, *args, **kwargs)
 
         return wrapper
+
+    def only_view(self):
+        def wrapper(request):
+            return self
+
+        return wrapper
+
+    @staticmethod
+    def as_view(view_name):
+        def view_router(request):
+            return view_name
+
+        return view_router
+
+
+def route_to(view_name):
+    return lambda request: view_name
 
 
 class Orders(Resource):
@@ -164,7 +181,11 @@ def admin_callback(name):
         (len, "builtins.len"),
         (admin_callback("changelist"), f"{ME}.AuthorAdmin.changelist_view"),
         (admin_callback("change"), f"{ME}.AuthorAdmin.change_view"),
-        (csrf_exempt(Orders().wrap_view("dispatch_list")), f"{ME}.Orders.wrap_view"),
+        (csrf_exempt(Orders().wrap_view("dispatch_list")), f"{ME}.Orders.dispatch_list"),
+        (Orders().wrap_view("no name"), f"{ME}.Orders.wrap_view"),
+        (Orders().only_view(), f"{ME}.Orders.only_view"),
+        (Orders.as_view("edit"), f"{ME}.Resource.edit"),
+        (route_to("edit"), f"{ME}.route_to.edit"),
         (without_wraps(site.index), "django.contrib.admin.sites.AdminSite.index"),
     ],
 )

@@ -8,6 +8,7 @@ a function                                     ``shop.views.index``
 a view of a REST framework's viewset           ``shop.views.OrderViewSet.list``
 a view of django-ninja                         the operation of the method: ``shop.api.orders``
 a function that a method made                  ``shop.api.OrderResource.wrap_view``, by ``self``
+one that has a name of a view, as a text       ``shop.api.OrderResource.dispatch_list``
 a method, such as those of the admin           ``shop.admin.OrderAdmin.changelist_view``
 an object that is called                       the name of its class: ``shop.feeds.Latest``
 a partial, or a function with ``__wrapped__``  what it calls
@@ -53,6 +54,9 @@ _FUNCTIONS: Final = frozenset(
 )
 """Those of other decorators. A view may have a helper under such a name: what takes any arguments,
 as a decorator does, is no view."""
+
+_NAMES: Final = ("view_name", "view")
+"""The names of variables with the name of what a function calls."""
 
 _ANY_ARGUMENTS: Final = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
 
@@ -150,10 +154,15 @@ def _operations_of(view: object) -> _Actions:
 
 def _self_of(view: object) -> object:
     """Return the object in whose method a function was made; None for anything else."""
-    if type(view) is FunctionType:
-        cells = view.__closure__ or ()
-        for name, cell in zip(view.__code__.co_freevars, cells, strict=True):
-            if name == "self":
+    return _free_variable(view, "self")
+
+
+def _free_variable(function: object, name: str) -> object:
+    """Return a variable of what is around a function; None if it uses none of this name."""
+    if type(function) is FunctionType:
+        cells = function.__closure__ or ()
+        for each, cell in zip(function.__code__.co_freevars, cells, strict=True):
+            if each == name:
                 with suppress(ValueError):  # the variable has no value
                     return cell.cell_contents
     return None
@@ -261,15 +270,24 @@ def _first_argument(function: FunctionType, is_bound: bool) -> str:
 
 
 def _name(view: object) -> str:
-    kind, maker = type(view), _self_of(view)
-    if maker is not None:
-        method = _text(view.__qualname__).partition(".<locals>")[0]  # type: ignore[attr-defined]
-        return f"{_owner(maker)}.{method.rpartition('.')[2]}"
+    kind = type(view)
     if kind in (FunctionType, BuiltinFunctionType):
-        return f"{_text(view.__module__)}.{_text(view.__qualname__)}"  # type: ignore[attr-defined]
+        return _name_by_maker(view) or f"{_text(view.__module__)}.{_text(view.__qualname__)}"  # type: ignore[attr-defined]
     if kind is MethodType:
         return f"{_owner(view.__self__)}.{_name_of_function(view.__func__)}"  # type: ignore[attr-defined]
     return _owner(view)
+
+
+def _name_by_maker(function: Any) -> str:
+    """Return the name of a function by the method that made it, which may have made many; or ""."""
+    maker = _self_of(function)
+    texts = (_free_variable(function, name) for name in _NAMES)
+    text = next((each for each in texts if type(each) is str and each.isidentifier()), "")
+    if maker is None and not text:
+        return ""
+    made_by, _, method = _text(function.__qualname__).partition(".<locals>")[0].rpartition(".")
+    owner = f"{_text(function.__module__)}.{made_by or method}" if maker is None else _owner(maker)
+    return f"{owner}.{text or method}"
 
 
 def _owner(thing: object) -> str:
