@@ -226,7 +226,7 @@ def test_tables_of_keys_that_another_thread_took_are_not_retained(is_shared, ret
 def test_many_empty_containers_are_retained_whoever_runs_meanwhile():
     kept = []
     with metered() as window:
-        for number in range(600):
+        for _ in range(600):
             kept.extend(([], {}, {"key": None}))
     retained, _, _ = window.analyse(None, 0, True)
 
