@@ -203,6 +203,10 @@ def test_rss_that_nearly_every_request_raises_counts():
     assert (found.bytes, found.sample) == (13 * 8 * MB, 14)
 
 
+def test_little_rss_that_many_requests_raise_counts():
+    assert impact(Harm.RSS, route(rss_change=[380 * KB] * 10)).bytes == 3800 * KB
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -211,6 +215,7 @@ def test_rss_that_nearly_every_request_raises_counts():
         [8 * MB, -8 * MB] * 4,
         [8 * MB, 8 * MB],
         [4 * KB] * 200,
+        [380 * KB, 350 * KB, 600 * KB, 400 * KB, 200 * KB],  # a process that began to serve
     ],
 )
 def test_rss_that_rises_now_and_then_or_seldom_or_little_does_not(changes):

@@ -10,10 +10,12 @@ from django.test import override_settings
 from django.urls import include, path
 
 from django_memsize import conf, engine, measure, process
+from django_memsize.measuring.evaluation_log import EvaluationLog
 from django_memsize.measuring.recording import Recording
 from django_memsize.models import Report
 from django_memsize.reports import recordings, rollups
 from django_memsize.reports.rollups import Rollups
+from django_memsize.reports.thresholds import RETAINED_BY_A_STATEMENT
 from django_memsize.values import OwnTuple, Reason
 from tests.app.models import Account
 from tests.visits import EVERY_REQUEST, create_accounts
@@ -109,6 +111,21 @@ def test_a_metered_request_has_its_bytes_added_up_once_they_are_known(client, se
     assert rollup["retained"].sum >= 200_000
     assert rollup["allocated"].sum >= rollup["peak"].sum
     assert rollup["retained_later"] == rollup["retained"]
+    kept.clear()
+
+
+@pytest.mark.skipif(engine.Window is None, reason="the engine in Python has no meter")
+def test_what_statements_retain_by_themselves_does_not_add_up(client, settings, monkeypatch):
+    settings.MEMSIZE = EVERY_REQUEST | {"INSTRUMENT": "meter"}
+    monkeypatch.setattr(EvaluationLog, "all_statements", 128)
+    for _ in range(3):
+        client.get("/keeping/")
+    recordings.analyse_now()
+
+    retained = taken()["GET /keeping/"]["retained"]
+
+    stored = [report.retained_bytes for report in Report.objects.after_the_first()]
+    assert retained.sum == sum(stored) - 2 * 128 * RETAINED_BY_A_STATEMENT
     kept.clear()
 
 

@@ -23,6 +23,20 @@ def test_what_statements_retain_by_themselves_counts_as_nothing_up_to_as_many_as
     assert nothing_retained(many) == thresholds.NOTHING_FOR_A_REQUEST + most * each
 
 
+@pytest.mark.parametrize(
+    ("retained", "statements", "beside"),
+    [
+        (10 * 1024, 50, 10 * 1024),
+        (40 * 1024, 50, 40 * 1024 - 50 * thresholds.RETAINED_BY_A_STATEMENT),
+        (20 * 1024, 50, 0),
+        (60 * 1024, 50, 60 * 1024),
+        (20 * 1024, 0, 20 * 1024),
+    ],
+)
+def test_what_statements_may_retain_is_left_out_where_that_may_be_all(retained, statements, beside):
+    assert thresholds.beside_statements(retained, statements) == beside
+
+
 def test_each_threshold_is_in_the_range_that_its_reason_names():
     assert thresholds.NOTHING_FOR_A_BLOCK < thresholds.NOTHING_FOR_A_REQUEST < thresholds.MUCH
     assert thresholds.RETAINED_BY_A_STATEMENT < thresholds.NOTHING_FOR_A_BLOCK

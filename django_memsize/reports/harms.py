@@ -39,6 +39,10 @@ STEADY: Final = 0.75
 """Share of the requests of a route that must raise the RSS by half of the average at least. A peak
 raises it as well, but less and less: the room of an earlier one is used again."""
 
+REQUESTS_TO_TELL: Final = 10
+"""Requests of a route that have to raise the RSS by less than ``MUCH`` each before that counts: a
+process that serves its first requests grows anyway."""
+
 _STUDENT: Final = (math.inf, math.inf, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
 """Student's t for 95 % by degrees of freedom, as in any table of it."""
 
@@ -176,7 +180,8 @@ def _rss(rollup: RouteRollup, workers: Workers, peak: int) -> Impact | None:
     """
     change = rollup[names.RSS_CHANGE]
     each, usual = change.mean or 0.0, change.quantile(1 - STEADY) or 0.0
-    is_steady = change.count >= REPORTS_TO_COMPARE and usual >= each / 2
+    least = REPORTS_TO_COMPARE if each >= MUCH else REQUESTS_TO_TELL
+    is_steady = change.count >= least and usual >= each / 2
     total = change.sum * workers.share
     if not is_steady or total < MUCH or each < NOTHING_FOR_A_REQUEST:
         return None

@@ -28,7 +28,7 @@ from .build import RequestFacts, build
 from .drops import drop
 from .outliers import Outliers
 from .rollups import rollups
-from .thresholds import nothing_for
+from .thresholds import beside_statements, nothing_for
 
 _MOST_ROUTES: Final = 10_000
 """Routes that are remembered. Each request of any further route counts as its first."""
@@ -219,9 +219,10 @@ class _Pending:
             and recording.kind == "request"
             and report.peak_bytes is not None
         ):
-            rollups.add_metered(
-                recording, self._facts.key, report.retained_bytes, report.garbage_bytes
-            )
+            retained = report.retained_bytes
+            if retained is not None:
+                retained = beside_statements(retained, recording.log.all_statements)
+            rollups.add_metered(recording, self._facts.key, retained, report.garbage_bytes)
 
     def _is_unwanted(self) -> bool:
         """Return whether the test that asked for the report is over."""

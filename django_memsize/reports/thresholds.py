@@ -102,6 +102,17 @@ def nothing_for(kind: str, statements: int = 0, text: int = 0) -> int:
     return nothing + by_statements(statements, text)
 
 
+def beside_statements(retained: int, statements: int) -> int:
+    """Return what a request retains beside its statements, if that may be all of it.
+
+    What is less than ``NOTHING_FOR_A_REQUEST`` anyway, or more than statements retain, is returned
+    as it is: it is compared with that of other requests.
+    """
+    if not NOTHING_FOR_A_REQUEST <= retained < nothing_for("request", statements):
+        return retained
+    return max(0, retained - by_statements(statements))
+
+
 def nothing_retained(summary: Summary) -> int:
     """Return the bytes below which what a report retains counts as nothing."""
     return nothing_for(summary.kind, *_statements(summary))
