@@ -188,8 +188,8 @@ ARROWS = {
     ),
     "reports.exemplars": "models",
     "reports.findings": (
-        "formatting reports.compared reports.fates reports.leaks reports.n_plus_one "
-        "reports.thresholds values"
+        "formatting reports.compared reports.drivers reports.fates reports.leaks "
+        "reports.n_plus_one reports.thresholds values"
     ),
     "reports.compared": "values",
     "reports.leaks": "formatting reports.fates reports.thresholds values",
@@ -198,6 +198,7 @@ ARROWS = {
         "measuring.errors measuring.instruments measuring.recording measuring.survivors "
         "reports.fates reports.rollups values"
     ),
+    "reports.drivers": "reports.sql",
     "reports.outliers": "measuring.routes values",
     "reports.serialization": "formatting values",
     "reports.sql": "reports.sql_names values",

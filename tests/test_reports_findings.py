@@ -496,6 +496,48 @@ def test_the_finding_of_a_counted_request_says_that_no_bytes_were_measured():
     )
 
 
+@pytest.fixture
+def _fetching_all_rows(monkeypatch):
+    def why(database):
+        return "its driver fetches all rows at once" if database == "at the client" else ""
+
+    monkeypatch.setattr(findings, "why_all_at_once", why)
+
+
+@pytest.mark.usefixtures("_fetching_all_rows")
+def test_an_iterator_whose_driver_fetches_all_rows_is_bloat():
+    stream = {"streamed": True, "database": "at the client", "rows": 24_000}
+    large = evaluation(128 * KB, 0, **stream, peak=Amount(1, 4 * MB))
+    small = evaluation(128 * KB, 0, **stream, peak=Amount(1, MB - 1))
+    ((found,),) = findings.findings(request(large)).evaluations
+
+    assert found.name == "bloat"
+    assert found.sentence == (
+        "4.0 MB at its peak: its driver fetches all rows at once, iterator() or not. "
+        "Load them in batches, or fewer rows or fields."
+    )
+    others = (
+        dataclasses.replace(large, **other) for other in ({"database": ""}, {"streamed": False})
+    )
+    assert names(small, *others) == [
+        [],
+        [],
+        [],
+    ]
+
+
+@pytest.mark.usefixtures("_fetching_all_rows")
+def test_an_iterator_of_a_counted_request_is_bloat_by_its_rows_as_well():
+    counted = {"instrument": "counted", "peak": None}
+    stream = {"streamed": True, "database": "at the client"}
+    found = [
+        names(evaluation(None, None, rows=rows, **stream), **counted)
+        for rows in (ROWS_AT_ONCE - 1, ROWS_AT_ONCE)
+    ]
+
+    assert found == [[[]], [["bloat"]]]
+
+
 QUERY = "django.db.models.sql.query.Query"
 
 

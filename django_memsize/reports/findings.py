@@ -10,6 +10,7 @@ from ..formatting import counted, human_size
 from ..values import SQL_STORED, Evaluation, Summary, bytes_of
 from . import fates, leaks
 from .compared import Compared, EvaluationKey, RetainedAt
+from .drivers import why_all_at_once
 from .fates import Fate, Followed
 from .n_plus_one import loops
 from .thresholds import (
@@ -229,14 +230,33 @@ def _of_memory(
 
 
 def _of_rows(evaluation: Evaluation) -> tuple[Finding, ...]:
-    if evaluation.streamed or evaluation.rows < ROWS_AT_ONCE:
+    if evaluation.rows < ROWS_AT_ONCE:
         return ()
+    if evaluation.streamed:
+        why = why_all_at_once(evaluation.database)
+        size = f"{counted(evaluation.rows, 'row')}, their bytes not measured"
+        return (_bloat_by_driver(size, why),) if why else ()
     return (
         Finding(
             _BLOAT,
             f"{counted(evaluation.rows, 'row')} at once; their bytes were not measured. Load "
             "fewer rows, or use iterator(), if the request does not need all of them together.",
         ),
+    )
+
+
+def _of_stream(evaluation: Evaluation) -> tuple[Finding, ...]:
+    """Return the finding about an iterator whose rows are in memory all at once."""
+    peak = bytes_of(evaluation.peak)
+    if not evaluation.streamed or peak is None or peak < MUCH:
+        return ()
+    why = why_all_at_once(evaluation.database)
+    return (_bloat_by_driver(f"{human_size(peak)} at its peak", why),) if why else ()
+
+
+def _bloat_by_driver(size: str, why: str) -> Finding:
+    return Finding(
+        _BLOAT, f"{size}: {why}, iterator() or not. Load them in batches, or fewer rows or fields."
     )
 
 
@@ -294,6 +314,7 @@ def _findings(
     # What goes beside retained rows, such as the list around them, is no bloat.
     is_bloat = not_retained >= MUCH and not_retained > retained
     bloat = [_bloat(evaluation, not_retained, _prefetches(evaluations, index))] if is_bloat else []
+    bloat = bloat or [*_of_stream(evaluation)]
     leak = []
     if _retains(evaluation, retained):
         size = f"{human_size(retained)} retained"
