@@ -557,9 +557,14 @@ def test_a_loop_is_a_row_with_its_place_in_the_template(admin_client):
 
 
 def test_the_page_says_how_many_evaluations_were_left_out(admin_client):
-    text = text_of(admin_client.get(page_of(store(evaluations_omitted=7))))
+    built = Instances({"app.Account": 40})
+    report = store(evaluations_omitted=7, omitted_instances=built)
+    text = text_of(admin_client.get(page_of(report)))
 
-    assert "in the order in which they began; 7 smaller evaluations omitted" in text
+    assert (
+        "in the order in which they began; 7 smaller evaluations omitted, with 40 app.Account"
+        in text
+    )
 
 
 def test_an_unknown_figure_of_an_evaluation_is_said_to_be_so(admin_client):

@@ -177,6 +177,22 @@ def test_evaluations_beyond_those_logged_are_counted():
     assert recording.rows == 2 * (EVALUATIONS_LOGGED + 5)
 
 
+def test_instances_of_evaluations_beyond_those_logged_are_counted(monkeypatch):
+    monkeypatch.setattr(evaluation_log, "EVALUATIONS_LOGGED", 2)
+    with memsize.measure("outer") as outer:
+        load(outer, "SELECT 0", kind="first")
+        with memsize.measure("inner") as inner:
+            for number in range(1, 5):
+                for _ in range(2):
+                    with new_evaluation(inner, 0, Book._meta, f"kind {number}", None) as evaluation:
+                        evaluation.statement_ran(f"SELECT {number}", "default")
+                        evaluation.close(1, {"app.Book": 1, "app.Author": number})
+
+    assert (inner.evaluations_omitted, outer.evaluations_omitted) == (4, 5)
+    assert dict(inner.omitted_instances) == {"app.Book": 4, "app.Author": 14}
+    assert dict(outer.omitted_instances) == {"app.Book": 6, "app.Author": 18}
+
+
 @needs_the_meter
 def test_the_windows_of_evaluations_that_are_omitted_are_closed(monkeypatch):
     monkeypatch.setattr(evaluation_log, "EVALUATIONS_LOGGED", 2)

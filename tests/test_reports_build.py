@@ -10,7 +10,7 @@ from django_memsize.measuring.recording import Recording
 from django_memsize.reports import build, serialization
 from django_memsize.reports.build import EVALUATION_TYPES, EVALUATIONS_STORED, RequestFacts
 from django_memsize.screens import notes
-from django_memsize.values import Amount, Diff, Evaluation, NearPeak, Summary, TypeTotal
+from django_memsize.values import Amount, Diff, Evaluation, Instances, NearPeak, Summary, TypeTotal
 from tests.app.models import Account
 from tests.visits import AMOUNTS, WITH_EVALUATIONS, create_accounts
 
@@ -264,6 +264,20 @@ def test_the_largest_evaluations_are_stored_in_the_order_in_which_they_began():
     expected = sorted(evaluations, key=lambda one: (one.size_at_peak or 0, one.rows))
     assert set(stored) == {one.rows for one in expected[-EVALUATIONS_STORED:]}
     assert summary.evaluations_omitted == 5 + EVALUATIONS_STORED + 20
+
+
+def test_the_instances_of_evaluations_that_are_not_stored_are_counted():
+    built = Instances({"a.A": 2, "a.B": 1})
+    evaluations = tuple(
+        Evaluation("a.A", "raw", rows=number, instances=built)
+        for number in range(EVALUATIONS_STORED + 20)
+    )
+    summary = shortened(
+        evaluations=evaluations, evaluations_omitted=5, omitted_instances=Instances({"a.C": 3})
+    )
+
+    assert dict(summary.omitted_instances) == {"a.A": 40, "a.B": 20, "a.C": 3}
+    assert shortened(evaluations=evaluations[:3]).omitted_instances is None
 
 
 def test_where_no_bytes_are_known_the_evaluations_with_most_rows_are_stored():

@@ -95,6 +95,7 @@ SUMMARY = Summary(
     near_peak=NearPeak(TYPES, "bank.Account", 3090, SITE),
     evaluations=OwnTuple([EVALUATION, Evaluation("bank.Branch", "raw")]),
     evaluations_omitted=3,
+    omitted_instances=Instances({"bank.City": 5}),
     evaluations_without_types=1,
 )
 

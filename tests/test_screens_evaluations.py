@@ -5,6 +5,7 @@ import pytest
 from django_memsize.reports.compared import Compared
 from django_memsize.screens import evaluations
 from django_memsize.screens.figure import Instrument
+from django_memsize.values import Instances
 from tests.summaries import (
     ACCOUNTS,
     LOOP,
@@ -39,6 +40,14 @@ def test_nested_evaluations_are_indented_and_omitted_ones_counted():
     assert lines(census(evaluations=(inner,), evaluations_omitted=2)) == [
         "  1 bank.Branch at bank/views.py:41 in accounts: not measured, 30.0 ms",
         "and 2 smaller evaluations",
+    ]
+
+
+def test_the_instances_of_omitted_evaluations_are_named():
+    built = Instances({"bank.City": 7, "bank.Branch": 1300})
+
+    assert lines(census(evaluations=(), evaluations_omitted=2, omitted_instances=built)) == [
+        "and 2 smaller evaluations, with 1,300 bank.Branch, 7 bank.City",
     ]
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from ..values import SQL_KEPT, CallSite, Evaluation, NearPeak, OwnTuple, ours
 from . import overhead as process_overhead
-from .evaluation_totals import GROWTH, EvaluationTotals, Statement, adding
+from .evaluation_totals import (
+    GROWTH,
+    NO_INSTANCES,
+    EvaluationTotals,
+    InstanceNumbers,
+    Statement,
+    adding,
+)
 from .instruments import Census, Instrument, Meter
 from .near_peak import types_near_peak
 from .overhead import Overhead
@@ -68,8 +75,9 @@ class EvaluationLog:
     ``rows`` are those of all evaluations. ``query_log_bytes`` is what Django's log of statements
     got (``DEBUG``). ``statements`` ran outside of evaluations: those of
     cursors, those that write, ``count()`` and ``exists()``. ``cursor_rows`` were fetched by
-    cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only. ``near_peak`` is
-    what was alive by type at the end of the evaluation where that was most.
+    cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only, and the instances
+    that they built in ``omitted_instances``. ``near_peak`` is what was alive by type at the end of
+    the evaluation where that was most.
     """
 
     __slots__ = (
@@ -85,6 +93,7 @@ class EvaluationLog:
         "measures",
         "near_peak",
         "omitted",
+        "omitted_instances",
         "outer",
         "overhead",
         "query_log_bytes",
@@ -113,6 +122,7 @@ class EvaluationLog:
         self.cursor_rows = 0
         self.query_log_bytes = 0
         self.omitted = 0
+        self.omitted_instances: InstanceNumbers | None = None
         self.near_peak: NearPeak | None = None
 
     @property
@@ -279,9 +289,11 @@ class EvaluationLog:
         if len(self._logged) < EVALUATIONS_LOGGED:
             self._logged.append(totals)
         else:
+            if self.omitted_instances is None:
+                self.omitted_instances = InstanceNumbers(NO_INSTANCES)
             with adding.lock:
                 self.omitted += 1
-            totals.is_omitted = True
+            totals.omitted_by = OwnTuple((*totals.omitted_by, self))
 
     def _with_outer(self) -> Iterator[EvaluationLog]:
         log: EvaluationLog | None = self

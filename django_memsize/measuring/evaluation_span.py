@@ -214,7 +214,7 @@ class EvaluationSpan:
             # First, because read_meter() may use up the table by type that is always allowed.
             totals.log.update_near_peak(totals)
             totals.read_meter()
-        if totals.is_omitted:  # no report has its bytes
+        if totals.omitted_by:  # no report has its bytes
             totals.discard()
 
     def _begin_stream(self) -> Window | None:

@@ -69,7 +69,7 @@ class _Numbers(array):  # type: ignore[type-arg]
 
 
 @ours
-class _InstanceNumbers(dict[str | None, int]):
+class InstanceNumbers(dict[str | None, int]):
     """The number of instances by the label of their model.
 
     CPython has a free list of small tables whose keys are all texts: the key None is none.
@@ -77,8 +77,21 @@ class _InstanceNumbers(dict[str | None, int]):
 
     __slots__ = ()
 
+    def add(self, instances: Mapping[str, int]) -> None:
+        """Add instances that were built."""
+        for model, number in instances.items():
+            with adding.lock:
+                if model in self:
+                    self[model] += number
+                else:
+                    self[model] = number
 
-_NO_INSTANCES: Final[dict[str | None, int]] = {None: 0}
+    def instances(self) -> Instances:
+        """Return the numbers of all models."""
+        return Instances({model: number for model, number in self.items() if model})
+
+
+NO_INSTANCES: Final[dict[str | None, int]] = {None: 0}
 
 _NO_NUMBERS: Final = bytes(16)
 """Two numbers of 64 bits, both 0."""
@@ -103,11 +116,11 @@ class EvaluationTotals:
         "database",
         "depth",
         "diff",
-        "is_omitted",
         "key",
         "kind",
         "log",
         "model",
+        "omitted_by",
         "over_budget",
         "parent",
         "relations",
@@ -145,10 +158,10 @@ class EvaluationTotals:
         self.database: str | None = None
         self.diff: Diff | None = None
         self.over_budget = False
-        self.is_omitted = False
+        self.omitted_by: OwnTuple[EvaluationLog] = OwnTuple()
         self.retained: Amount | None = None
         self.relations: OwnTuple[FollowedRelation] = OwnTuple()
-        self._instances = _InstanceNumbers(_NO_INSTANCES)
+        self._instances = InstanceNumbers(NO_INSTANCES)
         self._is_claimed = False
         self._meter: Meter | None = None
         self._alive = _Numbers("q", _NO_NUMBERS)  # blocks, bytes
@@ -184,7 +197,6 @@ class EvaluationTotals:
     def evaluation(self) -> Evaluation:
         """Return the figures as they are now."""
         window = self.window
-        instances = {model: number for model, number in self._instances.items() if model}
         return Evaluation(
             model=self.model,
             kind=self.kind,
@@ -197,7 +209,7 @@ class EvaluationTotals:
             depth=self.depth,
             streamed=self.streamed,
             over_budget=self.over_budget,
-            instances=Instances(instances),
+            instances=self._instances.instances(),
             diff=self.diff,
             allocated=None if window is None else Amount(*window.allocated),
             peak=None if window is None else Amount(*window.peak),
@@ -227,13 +239,10 @@ class EvaluationTotals:
 
     def add_instances(self, instances: Mapping[str, int]) -> None:
         """Add instances that were built, by the label of their model."""
-        known = self._instances
-        for model, number in instances.items():
-            with adding.lock:
-                if model in known:
-                    known[model] += number
-                else:
-                    known[model] = number
+        self._instances.add(instances)
+        for log in self.omitted_by:
+            if log.omitted_instances is not None:
+                log.omitted_instances.add(instances)
 
     def open(self, meter: Meter, outer: Window | None) -> None:
         """Credit the evaluation's allocations to a window; it stays open for the next time."""

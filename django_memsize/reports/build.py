@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import operator
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from ..values import (
     CallSite,
     Diff,
     Evaluation,
+    Instances,
     NearPeak,
     OwnTuple,
     Summary,
@@ -185,6 +187,9 @@ def _shortened(figures: Mapping[str, Any], types: int, named: _Named) -> dict[st
     all_evaluations = figures["evaluations"]
     evaluations = _largest(all_evaluations)
     omitted = len(all_evaluations) - len(evaluations)
+    instances = Counter(figures["omitted_instances"] or {})
+    if omitted:
+        instances += _instances_of(all_evaluations) - _instances_of(evaluations)
     return {
         "retained": _top_amount(figures["retained"], types),
         "garbage": _top_amount(figures["garbage"], types),
@@ -193,7 +198,13 @@ def _shortened(figures: Mapping[str, Any], types: int, named: _Named) -> dict[st
         "near_peak": _top_near_peak(figures["near_peak"], types, named),
         "evaluations": OwnTuple(_stored_evaluation(each, named) for each in evaluations),
         "evaluations_omitted": figures["evaluations_omitted"] + omitted,
+        "omitted_instances": Instances(instances) if instances else None,
     }
+
+
+def _instances_of(evaluations: Iterable[Evaluation]) -> Counter[str]:
+    """Return how many instances evaluations built, by the label of their model."""
+    return sum((Counter(each.instances) for each in evaluations), start=Counter())
 
 
 def _top(diff: Diff | None, types: int) -> Diff | None:

@@ -6,13 +6,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..formatting import capitalized, counted, human_duration, human_size
+from ..formatting import capitalized, human_duration, human_size
 from ..reports.compared import Compared
 from ..reports.findings import Finding, findings
 from ..values import Evaluation, Summary, bytes_of
 from .figure import Instrument
 from .figures import ALLOCATED, DURATION, PEAK, RETAINED
-from .phrases import evaluation_phrase, named_function, related_phrase, repetition_hint
+from .phrases import (
+    evaluation_phrase,
+    named_function,
+    omitted_phrase,
+    related_phrase,
+    repetition_hint,
+)
 
 DEEPEST_LEVEL: Final = 6
 """Evaluations inside others are indented up to this level, as in the style sheet of the pages."""
@@ -123,8 +129,8 @@ def evaluation_lines(summary: Summary, others: Sequence[Compared] = ()) -> list[
         lines += [indent + line for line in finding_lines(found)]
         if hinted := hint(evaluation.times, found):
             lines.append(indent + hinted)
-    if summary.evaluations_omitted:
-        lines.append(f"and {counted(summary.evaluations_omitted, 'smaller evaluation')}")
+    if omitted := omitted_phrase(summary):
+        lines.append(f"and {omitted}")
     return lines
 
 

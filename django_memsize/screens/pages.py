@@ -10,7 +10,7 @@ from typing import Any, Final
 from django.utils.html import format_html
 
 from .. import formatting
-from ..formatting import capitalized, counted, human_size, signed_size
+from ..formatting import capitalized, human_size, signed_size
 from ..models import Report
 from ..reports.findings import Finding, findings
 from ..values import LIVE, Diff, Evaluation, Summary, TypeTotal
@@ -18,7 +18,7 @@ from . import evaluations
 from .figure import Instrument, ShownFigure
 from .figures import shown_figures
 from .notes import explanations, notes
-from .phrases import evaluation_phrase, named_function, related_phrase, sentence
+from .phrases import evaluation_phrase, named_function, omitted_phrase, related_phrase, sentence
 from .tables import Table, tables
 
 TYPES_SHOWN: Final = 15
@@ -179,7 +179,6 @@ class ReportPage:
         """Return the page of a stored report."""
         summary = report.summary()
         instrument = Instrument.of(summary)
-        omitted = summary.evaluations_omitted
         found = findings(summary, report.retained_by_others())
         return cls(
             facts=_facts(summary),
@@ -189,7 +188,7 @@ class ReportPage:
             notes=notes(summary),
             headings=[figure.heading for figure in evaluations.shown_figures(instrument)],
             evaluations=_evaluation_rows(summary, found.evaluations, instrument),
-            omitted=f"{counted(omitted, 'smaller evaluation')} omitted" if omitted else "",
+            omitted=omitted_phrase(summary, "omitted"),
             tables=[TableSection.of(table) for table in tables(summary)],
             explanations=explanations(summary),
         )

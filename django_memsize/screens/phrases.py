@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ..formatting import counted, human_size, lower_bound, signed_size
@@ -78,6 +79,18 @@ def repetition_hint(times: int) -> str:
     )
 
 
+def omitted_phrase(summary: Summary, verb: str = "") -> str:
+    """Return ``"7 smaller evaluations, with 40 bank.Branch"``: those that are not stored.
+
+    A verb comes before the comma. The text is empty if there are none.
+    """
+    if not summary.evaluations_omitted:
+        return ""
+    number = f"{counted(summary.evaluations_omitted, 'smaller evaluation')} {verb}".rstrip()
+    built = _built(summary.omitted_instances or {})
+    return f"{number}, {built}" if built else number
+
+
 def related_phrase(evaluation: Evaluation) -> str:
     """Return ``"with 3,090 bank.Branch"``: instances built beyond one of the model for each row.
 
@@ -86,6 +99,10 @@ def related_phrase(evaluation: Evaluation) -> str:
     instances = dict(evaluation.instances)
     if instances.get(evaluation.model) == evaluation.rows:
         del instances[evaluation.model]
+    return _built(instances)
+
+
+def _built(instances: Mapping[str, int]) -> str:
     ranked = sorted(instances.items(), key=lambda item: (-item[1], item[0]))
     built = ", ".join(f"{number:,} {model}" for model, number in ranked)
     return f"with {built}" if built else ""

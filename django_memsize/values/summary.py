@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
 
-from .evaluation import LONGEST_VIEW, Evaluation, NearPeak
+from .evaluation import LONGEST_VIEW, Evaluation, Instances, NearPeak
 from .ownership import ours
 from .survival import Survival
 from .type_tables import Amount, Diff
@@ -158,6 +158,9 @@ class Summary:
         (), "each loading of rows by the ORM, in the order in which they began"
     )
     evaluations_omitted: int = described(0, "further evaluations, which are counted in `rows` only")
+    omitted_instances: Instances | None = described(
+        None, "model instances that the further evaluations built, by model"
+    )
     evaluations_without_types: int = described(
         0, "evaluations without a table by type: the budget of overhead or memory was spent"
     )
