@@ -290,7 +290,6 @@ _REASONS = {
         values.rollup.ProcessRollup.__repr__
         values.rollup.RouteRollup.__eq__
         values.rollup.RouteRollup.__repr__
-        values.evaluation.Instances.__len__
         values.evaluation.Instances.__repr__
         values.evaluation.Instances.__hash__
         values.evaluation.Evaluation.__repr__
@@ -540,6 +539,12 @@ _REASONS = {
         reports.writer_thread.WriterThread.stored
         workers.worker.note_error
     """,
+    "runs where a report of an iterator is read": """
+        reports.drivers.why_all_at_once
+    """,
+    "runs where a report has more evaluations than are stored": """
+        reports.build._instances_of
+    """,
     "runs where a report is read, or has more types than are stored": """
         values.summary.Summary.is_remembered
         values.type_tables.Diff.of
@@ -627,7 +632,6 @@ _REASONS = {
     """,
     "runs where the guess of a route was wrong, or never judged: see test_measuring_sampling": """
         measuring.routes.Route.miss
-        measuring.sampling.give_back
     """,
     "runs where a request has a cookie, or a server sends a scope: see test_measuring_tokens": """
         measuring.tokens._of_cookies
