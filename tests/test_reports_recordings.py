@@ -20,6 +20,7 @@ from django_memsize.reports.build import RequestFacts
 from django_memsize.workers.tally import State, tally
 from tests.app.models import Author
 from tests.visits import WITH_EVALUATIONS, create_accounts, others_under_way
+from tests.waiting import PATIENCE
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("measured")]
 
@@ -202,6 +203,33 @@ def test_requests_that_arrived_before_the_first_was_over_are_first_requests_too(
 
     first_request = Report.objects.order_by("pk").values_list("first_request", flat=True)
     assert list(first_request) == [True, True, False]
+
+
+@needs_the_meter
+def test_a_first_request_that_is_stored_last_is_the_first_all_the_same(settings, monkeypatch):
+    """It ends in a circle, which the collector has yet to free; the second one does not."""
+    settings.MEMSIZE = WITH_EVALUATIONS
+    monkeypatch.setattr(deferred, "_LONGEST_WAIT", PATIENCE)
+    monkeypatch.setattr(deferred, "_PAUSE", 0)
+    filled, held = [], []
+
+    def view(request):
+        if not filled:
+            filled.append(bytearray(1_000_000))
+            held.append(request)
+        return HttpResponse("answer")
+
+    middleware = MemsizeMiddleware(view)
+    for _ in range(2):
+        middleware(RequestFactory().get("/")).close()
+        deferred.analyse_what_is_over()
+    held.clear()
+    deferred.analyse_now()
+
+    reports = Report.objects.order_by("pk").values_list("first_request", "peak_bytes")
+    (later, small), (first, large) = reports
+    assert (later, first) == (False, True)
+    assert small < 100_000 < large
 
 
 def test_a_block_is_never_a_first_request():
