@@ -189,8 +189,8 @@ def test_instances_of_evaluations_beyond_those_logged_are_counted(monkeypatch):
                         evaluation.close(1, {"app.Book": 1, "app.Author": number})
 
     assert (inner.evaluations_omitted, outer.evaluations_omitted) == (4, 5)
-    assert dict(inner.omitted_instances) == {"app.Book": 4, "app.Author": 14}
-    assert dict(outer.omitted_instances) == {"app.Book": 6, "app.Author": 18}
+    assert dict(inner.log.omitted_instances) == {"app.Book": 4, "app.Author": 14}
+    assert dict(outer.log.omitted_instances) == {"app.Book": 6, "app.Author": 18}
 
 
 @needs_the_meter

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from types import SimpleNamespace
 
 import pytest
 
@@ -41,7 +42,8 @@ def wide(number):
 def shortened(**figures):
     """Return the summary that is stored for a recording of these figures."""
     recording = Recording("work", counted=True)
-    stand_in = type("Stand", (), {"window": None, "incomplete": False})()
+    log = SimpleNamespace(omitted_instances=figures.get("omitted_instances"))
+    stand_in = SimpleNamespace(window=None, incomplete=False, log=log)
     for name in build._MEASURED:
         setattr(stand_in, name, figures.get(name, getattr(recording, name)))
     return build.summary_of(stand_in, FACTS)

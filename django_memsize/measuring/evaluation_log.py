@@ -6,10 +6,10 @@ that ran several times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from ..values import SQL_KEPT, CallSite, Evaluation, NearPeak, OwnTuple, ours
+from ..values import SQL_KEPT, CallSite, Evaluation, Instances, NearPeak, OwnTuple, ours
 from . import overhead as process_overhead
 from .evaluation_totals import (
     GROWTH,
@@ -75,9 +75,8 @@ class EvaluationLog:
     ``rows`` are those of all evaluations. ``query_log_bytes`` is what Django's log of statements
     got (``DEBUG``). ``statements`` ran outside of evaluations: those of
     cursors, those that write, ``count()`` and ``exists()``. ``cursor_rows`` were fetched by
-    cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only, and the instances
-    that they built in ``omitted_instances``. ``near_peak`` is what was alive by type at the end of
-    the evaluation where that was most.
+    cursors, past the ORM. ``omitted`` evaluations are counted in ``rows`` only. ``near_peak`` is
+    what was alive by type at the end of the evaluation where that was most.
     """
 
     __slots__ = (
@@ -86,6 +85,7 @@ class EvaluationLog:
         "_has_types",
         "_instrument",
         "_logged",
+        "_omitted_instances",
         "_size_near_peak",
         "closed",
         "cursor_rows",
@@ -93,7 +93,6 @@ class EvaluationLog:
         "measures",
         "near_peak",
         "omitted",
-        "omitted_instances",
         "outer",
         "overhead",
         "query_log_bytes",
@@ -122,7 +121,7 @@ class EvaluationLog:
         self.cursor_rows = 0
         self.query_log_bytes = 0
         self.omitted = 0
-        self.omitted_instances: InstanceNumbers | None = None
+        self._omitted_instances: InstanceNumbers | None = None
         self.near_peak: NearPeak | None = None
 
     @property
@@ -130,6 +129,12 @@ class EvaluationLog:
         """The evaluations in the order in which they began; one inside another one follows it."""
         logged = sorted(self._logged, key=lambda totals: totals.started)
         return OwnTuple(totals.evaluation() for totals in logged)
+
+    @property
+    def omitted_instances(self) -> Instances | None:
+        """The model instances that the omitted evaluations built; None if none is omitted."""
+        omitted = self._omitted_instances
+        return None if omitted is None else omitted.instances()
 
     @property
     def all_statements(self) -> int:
@@ -230,6 +235,11 @@ class EvaluationLog:
                 log.cursor_rows += rows
             log = log.outer
 
+    def count_omitted_instances(self, instances: Mapping[str, int]) -> None:
+        """Count instances that an omitted evaluation built."""
+        if self._omitted_instances is not None:
+            self._omitted_instances.add(instances)
+
     def update_near_peak(self, totals: EvaluationTotals) -> None:
         """Break down what is alive at the end of an evaluation if it never was so much.
 
@@ -289,8 +299,8 @@ class EvaluationLog:
         if len(self._logged) < EVALUATIONS_LOGGED:
             self._logged.append(totals)
         else:
-            if self.omitted_instances is None:
-                self.omitted_instances = InstanceNumbers(NO_INSTANCES)
+            if self._omitted_instances is None:
+                self._omitted_instances = InstanceNumbers(NO_INSTANCES)
             with adding.lock:
                 self.omitted += 1
             totals.omitted_by = OwnTuple((*totals.omitted_by, self))

@@ -241,8 +241,7 @@ class EvaluationTotals:
         """Add instances that were built, by the label of their model."""
         self._instances.add(instances)
         for log in self.omitted_by:
-            if log.omitted_instances is not None:
-                log.omitted_instances.add(instances)
+            log.count_omitted_instances(instances)
 
     def open(self, meter: Meter, outer: Window | None) -> None:
         """Credit the evaluation's allocations to a window; it stays open for the next time."""

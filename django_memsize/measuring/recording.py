@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from .. import engine
-from ..values import Amount, Diff, Evaluation, Instances, NearPeak, Reason, ours
+from ..values import Amount, Diff, Evaluation, NearPeak, Reason, ours
 from . import rss
 from .collector import collected_so_far
 from .evaluation_log import EvaluationLog
@@ -234,12 +234,6 @@ class Recording:
     def evaluations_omitted(self) -> int:
         """How many further evaluations are counted in ``rows`` only."""
         return self.log.omitted
-
-    @property
-    def omitted_instances(self) -> Instances | None:
-        """The model instances that the omitted evaluations built; None if none is omitted."""
-        omitted = self.log.omitted_instances
-        return None if omitted is None else omitted.instances()
 
     @property
     def evaluations_without_types(self) -> int:

@@ -127,6 +127,7 @@ def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) ->
         "pid": os.getpid(),
         "release": config.release if config else "",
         "first_request": bool(recording.first_request),
+        "omitted_instances": recording.log.omitted_instances,
         "refused": overhead.refusals(),
     }
     if not _is_remainder_known(recording):

@@ -6,7 +6,8 @@
 /* Marks in place of gc_refs, of what may have been taken. */
 enum { MAYBE_TAKEN = -1, HELD = -2 };
 
-#define MOST_PASSES 16 /* beyond them, nothing is taken: no chain is as long as the program's */
+/* Beyond so many passes nothing is taken: only chains of the program are so long. */
+#define MOST_PASSES 8
 
 static bool
 is_of(const allocations *all, const allocation *one, const PyTypeObject *type)
