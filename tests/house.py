@@ -189,8 +189,9 @@ ARROWS = {
     "reports.exemplars": "models",
     "reports.findings": (
         "formatting reports.compared reports.drivers reports.fates reports.leaks "
-        "reports.n_plus_one reports.thresholds values"
+        "reports.n_plus_one reports.own_sizes reports.thresholds values"
     ),
+    "reports.own_sizes": "values",
     "reports.compared": "values",
     "reports.leaks": "formatting reports.fates reports.thresholds values",
     "reports.fates": "formatting reports.thresholds values",

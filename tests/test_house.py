@@ -46,6 +46,7 @@ TESTED_ELSEWHERE = {
     "reports.requests": ("test_middleware", "are the facts of a request that it measures"),
     "reports.writer_thread": ("test_writing", "is the writer of a process that serves"),
     "measuring.walks": ("test_measuring_instruments", "are how a census counts"),
+    "reports.own_sizes": ("test_reports_findings", "are what findings judge"),
     "reports.compared": ("test_reports_findings", "is what findings compare"),
     "reports.chunks": ("test_reports_retention", "is how retention and rollups delete rows"),
     "reports.exemplars": ("test_reports_retention", "are what retention keeps longer"),

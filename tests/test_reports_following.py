@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from django_memsize.measuring.errors import ErrorBoundary
 from django_memsize.measuring.recording import Recording
 from django_memsize.measuring.survivors import survivors
 from django_memsize.reports import following
@@ -57,6 +58,8 @@ def test_a_fault_of_it_costs_no_more_than_what_it_would_tell(monkeypatch, caplog
     for name in ("note_request", "known", "follow", "sweep"):
         monkeypatch.setattr(type(survivors), name, fail)
     monkeypatch.setattr(type(survivors), "is_following", True)
+    # Another one, which has not logged a fault within this minute.
+    monkeypatch.setattr(following, "_contained", ErrorBoundary("following what requests retained"))
     recording = Recording("leak", "request", counted=True)
     recording.close()
 

@@ -13,6 +13,7 @@ from .compared import Compared, EvaluationKey, RetainedAt
 from .drivers import why_all_at_once
 from .fates import Fate, Followed
 from .n_plus_one import loops
+from .own_sizes import own_sizes
 from .thresholds import (
     MOST,
     MUCH,
@@ -126,7 +127,7 @@ def _are_balanced(summary: Summary, others: Sequence[Compared]) -> bool:
 
 def retained_at(summary: Summary) -> RetainedAt:
     """Return the evaluations of a request that retain something."""
-    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
+    own = zip(summary.evaluations, own_sizes(summary.evaluations), strict=True)
     return frozenset(_key(each) for each, (_, retained) in own if _retains(each, retained))
 
 
@@ -201,7 +202,7 @@ def _retained_beside(summary: Summary) -> int | None:
     """
     if summary.retained is None:
         return None
-    own = zip(summary.evaluations, _own_sizes(summary.evaluations), strict=True)
+    own = zip(summary.evaluations, own_sizes(summary.evaluations), strict=True)
     explained = sum(retained or 0 for each, (_, retained) in own if _retains(each, retained))
     beside = summary.retained.bytes - explained
     if explained >= MOST * summary.retained.bytes:
@@ -220,7 +221,7 @@ def _of_memory(
         return [()] * len(evaluations)
     known = [(each.key, each.evaluations) for each in others if each.evaluations is not None]
     found, are_balanced = [], _are_balanced(summary, others)
-    for index, (alive, retained) in enumerate(_own_sizes(evaluations)):
+    for index, (alive, retained) in enumerate(own_sizes(evaluations)):
         key = _key(evaluations[index])
         in_others = [(report, key in retaining) for report, retaining in known]
         whole = retained if summary.retained is None else summary.retained.bytes
@@ -258,30 +259,6 @@ def _bloat_by_driver(size: str, why: str) -> Finding:
     return Finding(
         _BLOAT, f"{size}: {why}, iterator() or not. Load them in batches, or fewer rows or fields."
     )
-
-
-def _own_sizes(evaluations: Sequence[Evaluation]) -> list[tuple[int | None, int | None]]:
-    """Return (alive, retained) bytes of each evaluation without those inside it.
-
-    The evaluations inside another one follow it, with a greater depth; its figures include theirs.
-    """
-    own = [(bytes_of(each.alive), bytes_of(each.retained)) for each in evaluations]
-    outer: list[int] = []
-    for index, evaluation in enumerate(evaluations):
-        while outer and evaluations[outer[-1]].depth >= evaluation.depth:
-            outer.pop()
-        if outer:
-            alive, retained = own[outer[-1]]
-            own[outer[-1]] = (
-                _less(alive, bytes_of(evaluation.alive)),
-                _less(retained, bytes_of(evaluation.retained)),
-            )
-        outer.append(index)
-    return own
-
-
-def _less(size: int | None, inside: int | None) -> int | None:
-    return None if size is None else max(size - (inside or 0), 0)
 
 
 def _retains(evaluation: Evaluation, retained: int | None) -> bool:
