@@ -569,6 +569,8 @@ _REASONS = {
         measuring.survivors._Followed.look_at_types
     """,
     "runs where a report is shown": """
+        reports.own_sizes.own_sizes
+        reports.own_sizes._less
         values.survival.Survival.freed
     """,
     "runs where a view is a class or a method: see test_reports_view_names": """
