@@ -125,9 +125,10 @@ ARROWS = {
     "models": ("reports.compared reports.database reports.findings reports.serialization values"),
     "reports.recordings": (
         "conf measuring.deferred measuring.errors measuring.in_flight measuring.instruments "
-        "measuring.overhead measuring.recording measuring.spans models "
-        "orm.patches process reports.build reports.drops reports.following reports.immediate "
-        "reports.outliers reports.rollups reports.thresholds reports.writer values workers.tally"
+        "measuring.overhead measuring.recording measuring.spans models orm.patches process "
+        "reports.build reports.drops reports.fates reports.following reports.immediate "
+        "reports.outliers reports.rollups reports.thresholds reports.writer values "
+        "workers.tally"
     ),
     "reports.build": (
         "conf measuring.overhead measuring.recording measuring.routes models process "

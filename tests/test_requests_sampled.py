@@ -36,6 +36,7 @@ SAMPLED = EVERY_REQUEST | {"SAMPLE_RATE": 1e-9}
 
 converted = []
 kept = []
+latest = []
 waiting = []
 
 
@@ -57,6 +58,11 @@ register_converter(Converter, "sampled")
 
 def answer(request, **_):
     return HttpResponse("answer")
+
+
+def replace(request):
+    latest[:] = [list(Account.objects.all())]
+    return HttpResponse("replace")
 
 
 def leak(request, **_):
@@ -90,6 +96,7 @@ urlpatterns = [
     path("home/", answer),
     path("converted/<sampled:number>/", answer),
     path("leak/<int:pk>/", leak),
+    path("replace/", replace),
     path("usual/<int:pk>/<slug:name>/", answer),
     path("waits/", waits),
     path("", include("tests.urls")),
@@ -105,6 +112,7 @@ def sampled(settings):
     yield
     converted.clear()
     kept.clear()
+    latest.clear()
 
 
 def reasons(**values):
@@ -242,6 +250,20 @@ def test_a_route_that_retains_something_is_metered_for_it(client, monkeypatch):
         now[0] += 61
 
     assert reasons(route="/leak/<int:pk>/") == ["first"] * 5 + ["retained"] * 3
+
+
+@needs_meter
+def test_a_route_that_replaces_what_it_retains_is_not_metered_for_it(client, monkeypatch):
+    create_accounts(300)
+    now = [1000.0]
+    monkeypatch.setattr(sampling.time, "monotonic", lambda: now[0])
+    for _ in range(16):
+        client.get("/replace/")
+        recordings.analyse_now()
+        now[0] += 61
+
+    # One for each request that was followed: the next report has what became of it.
+    assert reasons(route="/replace/").count("retained") == 3
 
 
 @needs_meter

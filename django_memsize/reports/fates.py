@@ -120,6 +120,11 @@ def is_mostly_freed(survival: Survival) -> bool:
     return survival.alive <= (1 - MOST) * survival.retained
 
 
+def are_mostly_freed(known: Sequence[Survival]) -> bool:
+    """Return whether requests were followed, and most of what each of them retained was freed."""
+    return bool(known) and all(map(is_mostly_freed, known))
+
+
 def counts(survival: Survival) -> bool:
     """Return whether what became of a request counts in the ranking of routes."""
     return survival.later >= ENOUGH_LATER or is_mostly_freed(survival)

@@ -23,7 +23,7 @@ from ..models import Report
 from ..orm import patches
 from ..values import LIVE, RUN, OwnTuple, Reason, ours
 from ..workers.tally import Cause, State, tally
-from . import following, immediate, writer
+from . import fates, following, immediate, writer
 from .build import RequestFacts, build
 from .drops import drop
 from .outliers import Outliers
@@ -199,7 +199,8 @@ class _Pending:
             source = LIVE if self._collected is None else RUN
             _is_first_request(self._recording, self._facts.key)  # if that was not asked before
             survival = following.analyse(self._recording, self._facts.key, source, self._older)
-            _note_retained(self._recording)
+            if not fates.are_mostly_freed(survival):
+                _note_retained(self._recording)
             report = build(self._recording, self._facts, source, survival)
             self._roll_up(report)
             remaining.add_to(self._recording)

@@ -156,23 +156,33 @@ wrongly_presumed(const trial *under_way, PyObject *listed)
     return external && external->is_presumed && !external_is_accounted(external) ? external : NULL;
 }
 
-/* Retain what waits for the end of an object that is retained, or not of the window. The first one
-   found of these. Returns whether there was one. */
+/* Whether a registered object waits for the end of one that is retained, or not of the window. */
+static bool
+is_awaited_retained(const trial *under_way, PyObject *registered)
+{
+    PyObject *referent = finalizers_referent(registered);
+    const allocation *own = referent ? allocations_find_object(under_way->all, referent) : NULL;
+    return !own || own->is_retained;
+}
+
+/* Retain what waits for what is retained by now. Returns whether there was any: what that refers to
+   is to be followed, and others may wait for it. */
 static bool
 retain_registered(trial *under_way)
 {
     object_array *registered = &under_way->registered;
-    for (size_t at = 0; at < registered->count; at++) {
+    size_t before = registered->count, at = 0;
+    while (at < registered->count) {
         PyObject *object = registered->items[at];
-        PyObject *referent = finalizers_referent(object);
-        const allocation *own = referent ? allocations_find_object(under_way->all, referent) : NULL;
-        if (!own || own->is_retained) {
+        if (is_awaited_retained(under_way, object)) {
             registered->items[at] = registered->items[--registered->count];
             retain(under_way, allocations_find_object(under_way->all, object));
-            return true;
+        }
+        else {
+            at++;
         }
     }
-    return false;
+    return registered->count < before;
 }
 
 /* Retain what is held from outside, and all that it refers to. */
