@@ -263,3 +263,28 @@ def test_the_route_is_metered_soon_once_something_is_known(survivors, clock, num
 
     assert route.due_at <= clock.now
     assert route.reserve(clock.now) is Reason.RETAINED
+
+
+def test_a_process_follows_for_a_share_of_its_cpu_time(survivors, clock):
+    routes = [OwnTuple(("live", "GET", f"/{number}/")) for number in range(100)]
+    times = []
+    for key in routes:
+        if survivors.wants(key):
+            follow(survivors, key)
+            times.append(clock.cpu)
+        clock.cpu += module._MOST_CPU
+        survivors.sweep()
+
+    assert [time - module._FREE for time in times[:3]] == [-120.0, -60.0, 0.0]
+    followed, passed = len(times) * module._MOST_CPU, clock.cpu
+    allowed = module._FREE + module._SHARE * passed
+    assert allowed - module._MOST_CPU <= followed <= allowed + module._MOST_CPU
+
+
+def test_a_process_that_begins_anew_has_followed_nothing(survivors, clock):
+    follow(survivors)
+    clock.cpu += 10 * module._FREE
+    assert not survivors.wants(OTHER)
+
+    survivors.reset()
+    assert survivors.wants(OTHER)

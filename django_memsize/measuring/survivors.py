@@ -43,6 +43,11 @@ _MOST_AT_ONCE: Final = 24
 _MOST_ROUTES: Final = 1_000
 _MOST_RESULTS: Final = 5
 
+_FREE: Final = 120.0
+_SHARE: Final = 0.2
+"""CPU seconds of the process, and the share of all of them, for which anything is followed: a
+process with many routes that have caches pays no more than 1 % for that in the long run."""
+
 _SWEEP: Final = 1.0
 """CPU seconds between two looks at the routes that have no requests any more."""
 
@@ -170,10 +175,34 @@ class Concluded(list[tuple[Key, Survival]]):
 
 
 @ours
+class _TimeFollowed:
+    """For how many CPU seconds of the process anything was followed."""
+
+    __slots__ = ("_ended", "_since")
+
+    def __init__(self) -> None:
+        self._ended = 0.0
+        self._since: float | None = None
+
+    def note(self, is_following: bool) -> None:
+        """Note whether anything is followed from now on."""
+        now, since = time.process_time(), self._since
+        if since is not None:
+            self._ended += now - since
+        self._since = now if is_following else None
+
+    def is_enough(self) -> bool:
+        """Return whether nothing more is to be followed for now."""
+        now = time.process_time()
+        followed = self._ended + (0.0 if self._since is None else now - self._since)
+        return followed > _FREE + _SHARE * now
+
+
+@ours
 class Survivors:
     """What this process follows. No lock: two requests may end at once, and one in a finaliser."""
 
-    __slots__ = ("_number", "_routes", "_swept_at")
+    __slots__ = ("_number", "_routes", "_swept_at", "_time")
 
     def __init__(self) -> None:
         self._routes = _Routes()
@@ -187,6 +216,7 @@ class Survivors:
         self._routes.clear()
         self._number = 0
         self._swept_at = 0.0
+        self._time = _TimeFollowed()
 
     @property
     def is_following(self) -> bool:
@@ -196,7 +226,7 @@ class Survivors:
     def wants(self, key: Key) -> bool:
         """Return whether what the next request of a route retains is to be followed."""
         route = self._routes.get(key)
-        if self._number >= _MOST_AT_ONCE:
+        if self._number >= _MOST_AT_ONCE or self._time.is_enough():
             return False
         if route is None:
             return len(self._routes) < _MOST_ROUTES
@@ -287,6 +317,7 @@ class Survivors:
 
     def _count(self) -> None:
         self._number = sum(len(route.followed) for route in list(self._routes.values()))
+        self._time.note(self._number > 0)
 
 
 survivors: Final = process.register(Survivors())
