@@ -137,6 +137,7 @@ _REASONS = {
         reports.rollups.Rollups.__init__
         measuring.survivors.Survivors.__init__
         measuring.survivors.Survivors.reset
+        measuring.survivors._TimeFollowed.__init__
         reports.rollups.Rollups.reset
         reports.drops._Warnings.reset
         reports.retention._Pruners.reset
