@@ -20,8 +20,8 @@ from tests.windows import inside, metered, names, no_collector  # noqa: E402
 SIZE = 1000
 BLOCK = sys.getsizeof(bytes(SIZE))
 NUMBER = 1200
-FEW = range(3)
-"""Blocks that CPython keeps itself: the frame of a function, say."""
+FEW = range(8)
+"""Blocks that CPython keeps itself: the frame of a function, say, or an int."""
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,9 @@ def test_what_is_retained_is_followed_and_nothing_else(kept):
     survivors = followed(window)
 
     assert garbage >= NUMBER
-    assert survivors.alive == survivors.allocated == window.retained
+    assert survivors.alive == survivors.allocated
+    # From 3.14 on an int may be put on a free list, and is left out.
+    assert window.retained[0] - survivors.alive[0] in FEW
     assert survivors.alive[0] - NUMBER in FEW
     assert not survivors.incomplete
     before = survivors.alive
@@ -241,15 +243,17 @@ def test_a_block_that_realloc_makes_larger_is_freed_and_still_there():
         kept.append(bytearray(SIZE))
     survivors = followed(window)
     _, before = survivors.alive
+    # From 3.15 on the buffer of a bytearray is a bytes object.
+    size = BLOCK if sys.version_info >= (3, 15) else SIZE + 1
 
     kept[0].extend(bytes(100 * SIZE))
-    assert survivors.resized == (1, SIZE + 1)
-    assert before - survivors.alive[1] == SIZE + 1
+    assert survivors.resized == (1, size)
+    assert before - survivors.alive[1] == size
     del kept[1][SIZE // 4 :]  # which is smaller
-    assert survivors.resized == (1, SIZE + 1)
-    assert before - survivors.alive[1] == 2 * (SIZE + 1)
+    assert survivors.resized == (1, size)
+    assert before - survivors.alive[1] == 2 * size
     kept[0].extend(bytes(1000 * SIZE))  # a block that is not followed any more
-    assert survivors.resized == (1, SIZE + 1)
+    assert survivors.resized == (1, size)
     survivors.discard()
 
 

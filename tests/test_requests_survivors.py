@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import functools
 import itertools
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +34,7 @@ pytestmark = [
 numbers = itertools.count()
 KEPT = []
 OLDEST = {}
-LATEST = {-number: None for number in range(10_000, 40_000)}
+LATEST = {f"older {number}": None for number in range(10_000, 40_000)}
 LOCAL = threading.local()
 MODULE = {}
 
@@ -102,9 +103,9 @@ def oldest(request):
 
 
 def one_of_many(request):
-    """Keep the latest 30,000 numbers, a thousand of which are new."""
+    """Keep the latest 30,000 names, a thousand of which are new."""
     for _ in range(1000):
-        LATEST[next(numbers)] = None
+        LATEST[f"name {next(numbers)}"] = None
         LATEST.pop(next(iter(LATEST)))
     return HttpResponse("one of many")
 
@@ -336,7 +337,9 @@ def test_freed_objects_that_are_used_again_do_not_survive(client, settings, url)
     settings.MEMSIZE = SAMPLED | {"SAMPLE_FIRST": 1}
     found = live(client, url, 60)
 
-    assert [names(each) for each in found] == [["replaced"]] * len(found)
+    # From 3.14 on nothing in the dicts is freed: the ints are put on a free list as well.
+    expected = "leak-or-cache" if url == "/dicts/" and sys.version_info >= (3, 14) else "replaced"
+    assert [names(each) for each in found] == [[expected]] * len(found)
     assert len(found) > 1
 
 
