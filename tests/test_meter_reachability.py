@@ -318,6 +318,85 @@ def test_what_waits_for_an_object_is_retained_with_it(register, keeps):
     assert {name: others[name] for name in WAITING if name in others} == {}
 
 
+class Connection:
+    """Only tests make these."""
+
+    def close(self):
+        pass
+
+
+def finalize_itself(number):
+    for _ in range(number):
+        connection = Connection()
+        weakref.finalize(connection, connection.close)
+
+
+def finalize_each_other(number):
+    for _ in range(number // 2):
+        one, other = Connection(), Connection()
+        weakref.finalize(one, other.close)
+        weakref.finalize(other, one.close)
+
+
+@pytest.mark.parametrize("make", [finalize_itself, finalize_each_other])
+def test_a_finaliser_that_has_its_own_object_retains_it_for_ever(make):
+    with metered() as window:
+        make(100)
+    retained, garbage, _ = window.analyse()
+    gc.collect()
+
+    assert sum(type(each) is Connection for each in gc.get_objects()) == 100
+    assert names(retained)[named(Connection)] == 100
+    assert named(Connection) not in names(garbage)
+    for finaliser in list(weakref.finalize._registry):
+        _, function, *_ = finaliser.peek() or (None, None)
+        if getattr(function, "__func__", None) is Connection.close:
+            finaliser.detach()
+
+
+def test_a_chain_of_finalisers_ends_with_its_first_object():
+    with metered() as window:
+        following = None
+        for _ in range(300):
+            watched = Watched()
+            weakref.finalize(watched, id, following)
+            following = watched
+        del watched, following
+    retained, garbage, _ = window.analyse()
+
+    assert named(Watched) not in names(retained)
+    assert names(garbage)[named(Watched)] == 300
+
+
+class Subclass(weakref.finalize):
+    """Has attributes."""
+
+
+def test_a_subclass_of_finalize_is_garbage_with_its_object():
+    with metered() as window:
+        for _ in range(50):
+            Subclass(Watched(), id, 1).text = Probe()
+    retained, garbage, _ = window.analyse()
+
+    assert named(Probe) not in names(retained)
+    assert (names(garbage)[named(Probe)], names(garbage)[named(Subclass)]) == (50, 50)
+
+
+def test_what_waits_for_an_external_object_that_is_garbage_is_garbage():
+    older = Watched()
+    external = [older]
+    with metered() as window:
+        older.text = Probe()
+        weakref.finalize(older, id, Probe())
+    del older
+    retained, garbage, _ = window.analyse(external)
+    external.clear()
+    gc.collect()
+
+    assert named(Probe) not in names(retained)
+    assert names(garbage)[named(Probe)] == 2
+
+
 def test_what_waits_for_an_older_object_is_retained():
     older, kept = Watched(), []
     with metered() as window:

@@ -236,6 +236,19 @@ def test_nothing_retained_is_not_followed():
     assert followed(window).allocated == (0, 0)
 
 
+@pytest.mark.parametrize("length", [1, 19, 20])
+def test_tuples_that_may_be_put_on_a_free_list_are_not_followed(length):
+    kept = []
+    with metered() as window:
+        kept.append(bytes(20 * SIZE))
+        kept.append([(str(number), *range(length - 1)) for number in range(500)])
+    survivors = followed(window)
+    kept.clear()
+
+    assert survivors.alive[0] in FEW
+    survivors.discard()
+
+
 def test_a_block_that_realloc_makes_larger_is_freed_and_still_there():
     kept = []
     with metered() as window:

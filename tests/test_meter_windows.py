@@ -249,6 +249,36 @@ def test_blocks_of_another_window_that_are_freed_in_a_window_are_not_older():
     assert window.alive[0] <= FEW
 
 
+@pytest.mark.parametrize("elsewhere", ["in another thread", "in another context"])
+def test_what_is_freed_elsewhere_is_not_freed_in_the_window(elsewhere):
+    older, outside = [bytes(1000) for _ in range(3000)], contextvars.copy_context()
+    with metered() as window:
+        made = [bytes(1000)]
+        if elsewhere == "in another context":
+            outside.run(older.clear)
+        else:
+            thread = threading.Thread(target=older.clear)
+            thread.start()
+            thread.join()
+        made.append(bytes(1000))
+
+    assert window.freed_older <= 20
+
+
+def test_a_window_that_cannot_be_opened_again_is_looked_at_as_before():
+    window = compiled.Window()
+    window.open()
+    with pytest.raises(RuntimeError, match="opens once"):
+        window.open(window, True)
+    window.follow_peak(1000)
+    with inside(window):
+        made = [bytes(1000) for _ in range(100)]
+        made.append(None)
+    window.close()
+
+    assert window.bytes_near_peak > 0
+
+
 def test_survivors_that_are_freed_in_a_window_are_older():
     kept, survivors = [None] * 600, compiled.Window()
     with metered() as window:

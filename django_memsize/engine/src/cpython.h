@@ -453,7 +453,8 @@ cpython_is_freed_keys(const uint8_t *block, size_t bytes)
 }
 
 /* Whether a freed object of a type, of which a block of so many bytes is, may be put on a free
-   list. A tuple of the greatest length has 200 bytes; no other object of these types has more. */
+   list. No object of these types has more bytes than a tuple of the greatest length: 200, and 208
+   from 3.14 on, where a tuple has its hash. */
 static inline bool
 cpython_may_be_put_on_free_list(const PyTypeObject *type, size_t bytes)
 {
@@ -462,7 +463,9 @@ cpython_may_be_put_on_free_list(const PyTypeObject *type, size_t bytes)
 #if PY_VERSION_HEX >= 0x030E0000
     has_free_list |= type == &PyLong_Type;
 #endif
-    return has_free_list && bytes <= 200;
+    return has_free_list
+           && bytes <= (size_t)CPYTHON_GC_HEADER + offsetof(PyTupleObject, ob_item)
+                           + CPYTHON_FREE_TUPLES_LENGTH * sizeof(PyObject *);
 }
 
 /* The most bytes of a table of keys that may be put on a free list: 8 keys with their hashes. */

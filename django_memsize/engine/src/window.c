@@ -56,9 +56,12 @@ window_open(PyObject *self, PyObject *args)
     if (!PyArg_ParseTuple(args, "|O!p:open", windows_handle_type, &parent, &is_looked_at)) {
         return NULL;
     }
-    window_of(self)->is_looked_at = is_looked_at;
     window *outer = parent ? window_of(parent) : lookup_window(PyThreadState_Get());
-    return meter_open(window_of(self), outer) < 0 ? NULL : Py_NewRef(Py_None);
+    if (meter_open(window_of(self), outer) < 0) {
+        return NULL;
+    }
+    window_of(self)->is_looked_at = is_looked_at;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(

@@ -15,6 +15,7 @@ typedef struct {
     Py_ssize_t accounted; /* references */
     bool is_presumed;     /* to be held by the window alone */
     bool is_retained;
+    int32_t mark; /* registered.c: retain_holding() */
 } external_object;
 
 typedef struct {

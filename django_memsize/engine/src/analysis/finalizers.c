@@ -130,7 +130,7 @@ account_for_callback(const allocations *all, PyObject *registered)
     const PyWeakReference *reference = reference_of(registered);
     PyObject *callback = reference ? reference->wr_callback : NULL;
     allocation *own = callback ? allocations_find_object(all, callback) : NULL;
-    if (own && Py_IS_TYPE(callback, finalize_type) && own->gc_refs > 0) {
+    if (own && PyObject_TypeCheck(callback, finalize_type) && own->gc_refs > 0) {
         own->gc_refs--;
     }
 }

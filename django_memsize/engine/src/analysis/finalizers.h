@@ -1,7 +1,7 @@
 /* What lives as long as an object that it refers to weakly: finalisers of the module weakref, with
-   their arguments, and the entries of its weak dicts and sets. CPython drops them when it frees the
-   object. So where that is garbage they are garbage as well, although a registry outside of the
-   window refers to them. */
+   their arguments, and the weak references in its weak dicts and sets. CPython drops them when it
+   frees the object. So where that is garbage they are garbage as well, although a registry outside
+   of the window refers to them. */
 #ifndef MEMSIZE_FINALIZERS_H
 #define MEMSIZE_FINALIZERS_H
 

@@ -1,7 +1,8 @@
 #include "analysis/reachability.h"
 
 #include "analysis/finalizers.h"
-#include "analysis/trial.h"
+#include "analysis/registered.h"
+#include "analysis/retaining.h"
 #include "analysis/taken.h"
 #include "meter/crediting.h"
 
@@ -49,50 +50,6 @@ visit_subtract_ref(PyObject *visited, void *arg)
     PyObject *referent = trial_note_visited(arg, visited);
     if (referent) {
         subtract_ref(arg, referent);
-    }
-    return trial_is_given_up(arg);
-}
-
-static void
-retain(trial *under_way, allocation *own)
-{
-    if (!own->is_retained) {
-        own->is_retained = true;
-        if (allocation_type(under_way->all, own)->may_refer) {
-            trial_follow_later(under_way, allocation_object(own));
-        }
-    }
-}
-
-static void
-retain_external(trial *under_way, external_object *external)
-{
-    if (!external->is_retained) {
-        external->is_retained = true;
-        trial_follow_later(under_way, external->object);
-    }
-}
-
-static void
-retain_referent(trial *under_way, PyObject *referent)
-{
-    allocation *own = allocations_find_object(under_way->all, referent);
-    if (own) {
-        retain(under_way, own);
-        return;
-    }
-    external_object *external = external_find(&under_way->external, referent);
-    if (external && external_is_accounted(external)) {
-        retain_external(under_way, external);
-    }
-}
-
-static int
-visit_retain(PyObject *visited, void *arg)
-{
-    PyObject *referent = trial_note_visited(arg, visited);
-    if (referent) {
-        retain_referent(arg, referent);
     }
     return trial_is_given_up(arg);
 }
@@ -156,35 +113,6 @@ wrongly_presumed(const trial *under_way, PyObject *listed)
     return external && external->is_presumed && !external_is_accounted(external) ? external : NULL;
 }
 
-/* Whether a registered object waits for the end of one that is retained, or not of the window. */
-static bool
-is_awaited_retained(const trial *under_way, PyObject *registered)
-{
-    PyObject *referent = finalizers_referent(registered);
-    const allocation *own = referent ? allocations_find_object(under_way->all, referent) : NULL;
-    return !own || own->is_retained;
-}
-
-/* Retain what waits for what is retained by now. Returns whether there was any: what that refers to
-   is to be followed, and others may wait for it. */
-static bool
-retain_registered(trial *under_way)
-{
-    object_array *registered = &under_way->registered;
-    size_t before = registered->count, at = 0;
-    while (at < registered->count) {
-        PyObject *object = registered->items[at];
-        if (is_awaited_retained(under_way, object)) {
-            registered->items[at] = registered->items[--registered->count];
-            retain(under_way, allocations_find_object(under_way->all, object));
-        }
-        else {
-            at++;
-        }
-    }
-    return registered->count < before;
-}
-
 /* Retain what is held from outside, and all that it refers to. */
 static int
 retain_roots(trial *under_way, PyObject *external)
@@ -194,18 +122,18 @@ retain_roots(trial *under_way, PyObject *external)
     for (Py_ssize_t at = 0; external && !failed && at < PyList_GET_SIZE(external); at++) {
         external_object *held = wrongly_presumed(under_way, PyList_GET_ITEM(external, at));
         if (held) {
-            retain_external(under_way, held);
-            failed = trial_follow_pending(under_way, visit_retain);
+            retaining_add_external(under_way, held);
+            failed = trial_follow_pending(under_way, retaining_visit);
         }
     }
     for (size_t at = 0; !failed && at < all->count; at++) {
         allocation *one = all->items + at;
         if (one->state == ALLOCATION_OBJECT && one->gc_refs > 0) {
-            retain(under_way, one);
-            failed = trial_follow_pending(under_way, visit_retain);
+            retaining_add(under_way, one);
+            failed = trial_follow_pending(under_way, retaining_visit);
         }
     }
-    return failed ? -1 : trial_finish(under_way, visit_retain, retain_referent);
+    return failed ? -1 : trial_finish(under_way, retaining_visit, retaining_add_referent);
 }
 
 /* The same, and what waits for the end of any of it. */
@@ -216,11 +144,10 @@ retain_reachable(trial *under_way, PyObject *external)
         PyErr_NoMemory();
         return -1;
     }
-    int failed = retain_roots(under_way, external);
-    while (!failed && retain_registered(under_way)) {
-        failed = trial_finish(under_way, visit_retain, retain_referent);
+    if (retain_roots(under_way, external) < 0) {
+        return -1;
     }
-    return failed;
+    return registered_retain(under_way);
 }
 
 /* Whether an object on the external list was retained, be it of the window or not. */

@@ -77,7 +77,9 @@ move_blocks(const allocations *all, const survivors_question *question, steps *u
     for (size_t at = 0; at < all->count; at++) {
         const allocation *one = all->items + at;
         bool is_turn_over = ++under_way->work >= under_way->most_work;
-        if (is_turn_over && !steps_give_back_at_end(under_way)) {
+        if (is_turn_over
+            && (!steps_give_back_at_end(under_way) || windows_is_forgotten(question->into)))
+        {
             return false;
         }
         if (is_candidate(all, one, &selected) && candidates++ % selected.nth == 0

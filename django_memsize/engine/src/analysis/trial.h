@@ -25,6 +25,7 @@ typedef struct {
     references_progress progress; /* of the object that is followed */
     Py_ssize_t work_left;         /* references that may be followed; below 0: given up */
     size_t most_bytes;            /* that external objects may take; 0 is no limit */
+    int32_t mark;                 /* of the current round: registered.c, retain_holding() */
     bool has_failed;              /* no memory */
     bool is_too_large;            /* the external objects */
 } trial;

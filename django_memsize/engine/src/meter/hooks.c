@@ -166,6 +166,20 @@ see_free(const hook *called, const void *address)
     }
 }
 
+/* A free is no look-up: what another thread or context frees, before it allocates, is not freed in
+   the cached window. */
+MEMSIZE_INLINE void
+leave_other_context(void)
+{
+    const PyThreadState *thread = crediting.number ? PyThreadState_GetUnchecked() : NULL;
+    if (thread && lookup.thread
+        && ((cpython_context_version(thread) ^ lookup.version)
+            | (cpython_thread_id(thread) ^ lookup.thread)))
+    {
+        lookup_invalidate();
+    }
+}
+
 static void
 hooked_free(void *context, void *address)
 {
@@ -174,6 +188,7 @@ hooked_free(void *context, void *address)
         see_free(called, address);
     }
     else if (address && is_free_seen(called)) {
+        leave_other_context();
         record_free((uintptr_t)address);
     }
     called->next.free(called->next.ctx, address);
