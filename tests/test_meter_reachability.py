@@ -32,6 +32,7 @@ def _without_collector():
     with no_collector():
         gc.freeze()  # or each collection goes through all that the tests have imported
         yield
+        gc.collect()  # finalisers: another test would run them
 
 
 class Probe(list):
