@@ -372,7 +372,6 @@ _REASONS = {
         reports.rollup_writer.RollupWriter.drop
         reports.rollup_writer.RollupWriter.is_done
         reports.rollup_writer.RollupWriter.write
-        reports.rollup_writer.now
         reports.rollup_writer.warn
         measuring.collector.full_collections_so_far
         values.histogram.Histogram.merge_document

@@ -105,17 +105,21 @@ def build(
 ) -> Report:
     """Return the report of a closed recording, not stored yet.
 
-    ``survival`` is what became of earlier ones of the route.
+    ``source`` and ``survival`` are as `summary_of` takes them.
     """
-    summary = summary_of(recording, facts, source)
-    stored = OwnTuple(
-        dataclasses.replace(each, types=_top(each.types, EVALUATION_TYPES)) for each in survival
-    )
-    return report_of(dataclasses.replace(summary, survival=stored) if stored else summary)
+    return report_of(summary_of(recording, facts, source, survival))
 
 
-def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) -> Summary:
-    """Return the figures of a closed recording. ``source`` is LIVE or RUN."""
+def summary_of(
+    recording: Recording,
+    facts: RequestFacts,
+    source: str = LIVE,
+    survival: Iterable[Survival] = (),
+) -> Summary:
+    """Return the figures of a closed recording. ``source`` is LIVE or RUN.
+
+    ``survival`` is what became of what earlier requests of the route retained.
+    """
     config = conf.active()
     figures = dict(zip(_MEASURED, _measured_of(recording), strict=True)) | {
         "name": facts.route,
@@ -129,6 +133,9 @@ def summary_of(recording: Recording, facts: RequestFacts, source: str = LIVE) ->
         "first_request": bool(recording.first_request),
         "omitted_instances": recording.log.omitted_instances,
         "refused": overhead.refusals(),
+        "survival": OwnTuple(
+            dataclasses.replace(each, types=_top(each.types, EVALUATION_TYPES)) for each in survival
+        ),
     }
     if not _is_remainder_known(recording):
         figures |= _without_remainder(recording.evaluations)

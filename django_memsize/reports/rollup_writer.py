@@ -11,6 +11,7 @@ from ..measuring.errors import ErrorBoundary
 from ..values import ours
 from . import following, rollup_merging, rollup_storage
 from .drops import describe, warnings
+from .rollup_merging import now
 from .rollup_storage import BATCH_ROWS, Batch
 from .rollups import rollups
 from .storage import is_refusal
@@ -166,11 +167,6 @@ def _refusal(batch: Batch, alias: str) -> Exception | None:
 def longer(pause: float) -> float:
     """Return the pause that follows another one, or none, in seconds."""
     return min(max(_SHORTEST_PAUSE, 2 * pause), _LONGEST_PAUSE)
-
-
-def now() -> float:
-    """Return the time, in seconds of Unix time."""
-    return time.time()
 
 
 def warn(requests: int, reason: str) -> None:

@@ -82,6 +82,15 @@ credit_notable(const void *address, size_t size, uint64_t origin)
     }
 }
 
+/* Not 0 if a thread is not the one, or in the context, that the window was looked up for. Combined,
+   to be one branch. */
+MEMSIZE_INLINE uint64_t
+differs_from_cached(const PyThreadState *thread)
+{
+    return (cpython_context_version(thread) ^ lookup.version)
+           | (cpython_thread_id(thread) ^ lookup.thread);
+}
+
 /* Credit an allocation. As few branches as can be, because allocations come one after the other. A
    thread without a state, as at the end of the process, is not metered. */
 MEMSIZE_INLINE void
@@ -92,10 +101,8 @@ credit_alloc(hook *called, const void *address, size_t size, uint64_t origin)
     if (MEMSIZE_UNLIKELY(!thread || !address)) {
         return;
     }
-    /* Combined, to be one branch. */
     uint64_t differs = ((uintptr_t)cpython_interpreter(thread) ^ (uintptr_t)metered)
-                       | (cpython_context_version(thread) ^ lookup.version)
-                       | (cpython_thread_id(thread) ^ lookup.thread);
+                       | differs_from_cached(thread);
     if (MEMSIZE_UNLIKELY(differs) && !find_window(called, thread)) {
         return;
     }
@@ -172,10 +179,7 @@ MEMSIZE_INLINE void
 leave_other_context(void)
 {
     const PyThreadState *thread = crediting.number ? PyThreadState_GetUnchecked() : NULL;
-    if (thread && lookup.thread
-        && ((cpython_context_version(thread) ^ lookup.version)
-            | (cpython_thread_id(thread) ^ lookup.thread)))
-    {
+    if (thread && lookup.thread && differs_from_cached(thread)) {
         lookup_invalidate();
     }
 }
