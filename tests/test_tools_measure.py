@@ -63,8 +63,8 @@ def test_a_time_limit_that_strikes_while_memsize_works_reaches_the_program():
             return True
         return ballast is None
 
-    # An exception in a callback of the collector, such as hypothesis's, reaches nobody. Nor does one
-    # in a finaliser that an earlier test left.
+    # An exception in a callback of the collector, such as hypothesis's, reaches nobody. Nor does
+    # one in a finaliser that an earlier test left.
     gc.collect()
     callbacks, gc.callbacks[:] = gc.callbacks[:], []
     ballast = [[number] for number in range(100_000)]
